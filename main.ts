@@ -61,6 +61,10 @@ async function run(command: Command): Promise<number> {
       const { runAccess } = await import("./lib/commands/access.ts");
       return await runAccess(command.request);
     }
+    case "console": {
+      const { runConsole } = await import("./lib/commands/console.ts");
+      return await runConsole(command.request);
+    }
     case "usage": {
       const { runUsage } = await import("./lib/commands/usage.ts");
       return await runUsage(command.request);

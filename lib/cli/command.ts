@@ -1,6 +1,7 @@
 /** Command: a command line once it is parsed, with its options. */
 import type { Subnet } from "../core/config/address_pool.ts";
 import type { Endpoint } from "../core/config/config.ts";
+import type { ConsoleListener } from "../core/config/values/console_values.ts";
 import type { Expiry } from "../core/config/values/expiry.ts";
 import type { RelayListener, RelayTarget } from "../core/config/values/relay_url.ts";
 
@@ -22,6 +23,7 @@ export const LOG_CATEGORIES = [
   "journal",
   "cleanup",
   "upkeep",
+  "console",
 ] as const;
 export type LogCategory = (typeof LOG_CATEGORIES)[number];
 
@@ -101,6 +103,23 @@ export interface RelayOptions extends LogOptions {
   readonly netns?: string;
   /** Whether segmentation offload may be used. */
   readonly offload: boolean;
+}
+
+/** What `vpn console` serves, and where. */
+export interface ConsoleRequest extends LogOptions {
+  /** Name of the gateway's TUN device. */
+  readonly interfaceName: string;
+  readonly listen: ConsoleListener;
+  /** As in `https://vpn.example.com`; null where it is reached by an address. */
+  readonly origin: string | null;
+  /** Addresses and networks. */
+  readonly trustedProxies: readonly string[];
+  /** Files of certificate and key; null for plain HTTP. */
+  readonly tls: { readonly certPath: string; readonly keyPath: string } | null;
+  /** Whether plain HTTP may leave this host. */
+  readonly insecure: boolean;
+  /** Folder of its state; null for the usual one. */
+  readonly statePath: string | null;
 }
 
 /** What `vpn status` shows, and how. */
@@ -290,6 +309,7 @@ export type Command =
   | { readonly command: "export"; readonly request: ExportRequest }
   | { readonly command: "import"; readonly request: ImportRequest }
   | { readonly command: "access"; readonly request: AccessRequest }
+  | { readonly command: "console"; readonly request: ConsoleRequest }
   | { readonly command: "usage"; readonly request: UsageRequest }
   | { readonly command: "events"; readonly request: EventsRequest }
   | { readonly command: "demo"; readonly options: DemoOptions }

@@ -8,9 +8,11 @@ import { quoted } from "../core/config/config_error.ts";
 import { nearestName } from "../core/config/text/nearest.ts";
 import { ACCESS_OPTIONS, accessGrammar } from "./access_grammar.ts";
 import { BACKUP_OPTIONS, backupGrammar } from "./backup_grammar.ts";
-import { LOG_FORMATS, LOG_LEVELS, ROLES } from "./command.ts";
+import { ROLES } from "./command.ts";
+import { CONSOLE_OPTIONS, consoleGrammar } from "./console_grammar.ts";
 import { eventsRequest, usageRequest } from "./account_grammar.ts";
 import { captureOptions, logRequest, reloadRequest } from "./instance_grammar.ts";
+import { logOptions } from "./log_options.ts";
 import { initGrammar, PEER_ACTIONS, PEER_OPTIONS, peerGrammar } from "./peer_grammar.ts";
 import { relayOptions } from "./relay_grammar.ts";
 import { about, configName, filePath, interfaceName, line, netnsName, notOneOf } from "./values.ts";
@@ -33,6 +35,7 @@ const COMMAND_NAMES: readonly string[] = [
   "block",
   "cleanup",
   "access",
+  "console",
   "up",
   "down",
   "export",
@@ -116,6 +119,7 @@ export function createGrammar(argv: readonly string[]) {
     if (name === "usage") return [...extractOptionNames(usage.usage)];
     if (name === "capture") return [...extractOptionNames(capture.usage)];
     if (name === "access") return ACCESS_OPTIONS;
+    if (name === "console") return CONSOLE_OPTIONS;
     if (name === "log") return [...extractOptionNames(log.usage)];
     if (name === "reload") return [...extractOptionNames(reload.usage)];
     if (name === "up") return ["--foreground", ...extractOptionNames(demo.usage)];
@@ -224,7 +228,7 @@ export function createGrammar(argv: readonly string[]) {
           "still blocks. Changes of running tunnels are kept.",
       ),
     }),
-    or(accessGrammar(), quickCommands(), backupGrammar()),
+    or(accessGrammar(), consoleGrammar(), quickCommands(), backupGrammar()),
     wgCommands(),
     {
       errors: {
@@ -305,25 +309,6 @@ const noOffload = option(
   "--no-offload",
   about("--no-offload", "Do not use segmentation offload"),
 );
-
-const logOptions = {
-  logLevel: withDefault(
-    option(
-      "--log-level",
-      choice(LOG_LEVELS, { metavar: "LEVEL", errors: { invalidChoice: notOneOf } }),
-      about("--log-level", `Lowest level to log: ${LOG_LEVELS.join(", ")}`),
-    ),
-    "info",
-  ),
-  logFormat: withDefault(
-    option(
-      "--log-format",
-      choice(LOG_FORMATS, { metavar: "FORMAT", errors: { invalidChoice: notOneOf } }),
-      about("--log-format", `Format of log lines: ${LOG_FORMATS.join(" or ")}`),
-    ),
-    "text",
-  ),
-};
 
 /** The error for an unexpected word, with the nearest known word. */
 function unexpected(

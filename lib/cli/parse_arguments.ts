@@ -4,7 +4,14 @@ import { formatMessage, message } from "@optique/core/message";
 import type { Endpoint } from "../core/config/config.ts";
 import type { Expiry } from "../core/config/values/expiry.ts";
 import { FULL_TUNNEL } from "../core/config/text/config_writer.ts";
-import type { Command, PeerAddition, PeerView, RelayOptions, RunOptions } from "./command.ts";
+import type {
+  Command,
+  ConsoleRequest,
+  PeerAddition,
+  PeerView,
+  RelayOptions,
+  RunOptions,
+} from "./command.ts";
 import { type KnownNames, shellsWith } from "./completion.ts";
 import { createGrammar } from "./grammar.ts";
 import { UsageError } from "./usage_error.ts";
@@ -102,6 +109,8 @@ export function parseArguments(argv: readonly string[], presentation: Presentati
       const { port = null, configPath = null, interfaceName = null, ...rest } = parsed.request;
       return { command: "access", request: { ...rest, port, configPath, interfaceName } };
     }
+    case "console":
+      return { command: "console", request: consoleRequest(parsed.request) };
     case "usage": {
       const { netns, peer = null, ...rest } = parsed.request;
       const place = netns === undefined ? {} : { netns };
@@ -150,6 +159,33 @@ function refuseLikeEnds({ listen, connect }: RelayOptions): void {
   throw new UsageError(
     `--listen and --connect are both ${listen.scheme}: one must be udp://, the other faketcp://`,
   );
+}
+
+/** What `vpn console` is to serve. */
+function consoleRequest(
+  { configPath, interfaceName, origin, certPath, keyPath, statePath, ...rest }:
+    & Omit<ConsoleRequest, "interfaceName" | "origin" | "tls" | "statePath">
+    & {
+      readonly configPath: string | undefined;
+      readonly interfaceName: string | undefined;
+      readonly origin: string | undefined;
+      readonly certPath: string | undefined;
+      readonly keyPath: string | undefined;
+      readonly statePath: string | undefined;
+    },
+): ConsoleRequest {
+  if ((certPath === undefined) !== (keyPath === undefined)) {
+    throw new UsageError("--cert and --key belong together: give both, or neither");
+  }
+  // What `vpn up` and the units call the device of such a file; `vpn server` calls it vpn0.
+  const [, named] = /^\/etc\/vpn\/([^/]+)\.conf$/.exec(configPath ?? "") ?? [];
+  return {
+    ...rest,
+    interfaceName: interfaceName ?? named ?? "vpn0",
+    origin: origin ?? null,
+    tls: certPath === undefined || keyPath === undefined ? null : { certPath, keyPath },
+    statePath: statePath ?? null,
+  };
 }
 
 /** What `vpn peer add` is asked for, without what was left out. */

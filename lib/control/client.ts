@@ -17,7 +17,7 @@ export interface RequestOptions {
 }
 
 /** What an instance says of a request that it refuses. */
-class ControlRefusal extends AppError {
+export class ControlRefusal extends AppError {
   /** What it means to a program; null for what nobody has thought of. */
   readonly code: RefusalCode | null;
 

@@ -203,6 +203,14 @@ export function dropPrivileges(
   ]);
 }
 
+/**
+ * Gives up all capabilities, but for that to listen on a port below 1024 where that is still to be done, for this
+ * thread and all that it starts from now on.
+ */
+export function dropAllPrivileges({ isToListen }: { readonly isToListen: boolean }): void {
+  keepOnly(isToListen ? [Capability.netBindService] : []);
+}
+
 /** Whether a file is another user's, or lies in such a folder: root without capabilities may not be able to read it. */
 function isForeign(path: string): boolean {
   try {

@@ -1,12 +1,19 @@
 /** State directory: where is kept what outlives a reboot: `/var/lib/vpn`, or what systemd's `StateDirectory` names. */
 
-/** Users other than root have their own (XDG Base Directory Specification). */
-function stateDirectory(): string {
-  const named = Deno.env.get("STATE_DIRECTORY");
-  if (named) return named.split(":")[0]!;
-  if (Deno.uid() === 0) return "/var/lib/vpn";
+/**
+ * Users other than root have their own (XDG Base Directory Specification).
+ *
+ * @param name of a folder of ours
+ */
+function stateDirectory(name: string): string {
+  if (Deno.uid() === 0) return `/var/lib/${name}`;
   const home = Deno.env.get("XDG_STATE_HOME") || `${Deno.env.get("HOME") ?? ""}/.local/state`;
-  return `${home}/vpn`;
+  return `${home}/${name}`;
+}
+
+/** What systemd gives a unit of its own. */
+function givenDirectory(): string | undefined {
+  return Deno.env.get("STATE_DIRECTORY")?.split(":")[0] || undefined;
 }
 
 /** The file of a tunnel's accounts: by its device, and by the name of its network namespace where it has one. */
@@ -14,5 +21,12 @@ export function accountsPath(
   interfaceName: string,
   netns: string | null | undefined = null,
 ): string {
-  return `${stateDirectory()}/${!netns ? "" : `${netns}.`}${interfaceName}.sqlite`;
+  return `${givenDirectory() ?? stateDirectory("vpn")}/${
+    !netns ? "" : `${netns}.`
+  }${interfaceName}.sqlite`;
+}
+
+/** The folder of a console's accounts and sessions, by the gateway's device: its unit's own is for that device. */
+export function consoleStatePath(interfaceName: string): string {
+  return givenDirectory() ?? `${stateDirectory("vpn-console")}/${interfaceName}`;
 }

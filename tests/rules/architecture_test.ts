@@ -27,7 +27,6 @@ const ACT_ON_IMPORT: Readonly<Record<string, string>> = {
 const UNUSED: Exceptions = {
   "lib/cli/man_page.ts: manPage": "compile.sh calls it",
   "lib/console/page_files.ts: bundlePage": "compile.sh calls it",
-  "lib/console/page_files.ts: pageFiles": "the console serves them",
   "lib/process/pace.ts: atOnce": "tests run what the program runs in steps",
   "lib/core/config/uapi.ts: parseUapiRequest": "tests read whole requests by it",
   "lib/core/config/uapi.ts: formatUapiDevice": "tests read whole answers by it",

@@ -97,10 +97,11 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "host",
     "process",
   ],
-  console: [],
   "console/page": ["control", "core/peers"],
+  console: ["control", "core/limits", "core/wire", "host", "process"],
   commands: [
     "cli",
+    "console",
     "control",
     "core/access",
     "core/capture",
@@ -153,7 +154,6 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
   host: ["age-encryption", "modern-tar", "node:"],
   control: ["node:"],
   services: ["node:"],
-  console: ["node:"],
   "console/page": [
     "@noble/curves/",
     "@preact/signals",
@@ -164,6 +164,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
     "uplot/",
     "uqr",
   ],
+  console: ["@simplewebauthn/server", "hono", "node:", "otpauth"],
   commands: ["@optique/run", "@std/", "node:"],
 };
 

@@ -29,6 +29,7 @@ const COMMANDS = [
   "block",
   "cleanup",
   "access",
+  "console",
   "up",
   "down",
   "export",
@@ -221,7 +222,7 @@ Deno.test("parseArguments() throws one line that says what to do when the argume
     [["log", "dns"], 'cannot use "dns": the form is CATEGORY=LEVEL, for example dataplane=debug'],
     [
       ["log", "nat=debug"],
-      'cannot use "nat": allowed are server, client, relay, dataplane, control, dns, hooks, journal, cleanup, upkeep and all',
+      'cannot use "nat": allowed are server, client, relay, dataplane, control, dns, hooks, journal, cleanup, upkeep, console and all',
     ],
     [
       ["log", "dns=loud"],

@@ -1,0 +1,88 @@
+/**
+ * Passwords: hashed by scrypt (RFC 7914) with a salt each, a few at a time: each takes 32 MiB and a part of a second,
+ * so that who tries many can neither fill the memory nor keep the processor.
+ */
+import { randomBytes, scrypt, timingSafeEqual } from "node:crypto";
+import { Buffer } from "node:buffer";
+
+/** Characters. */
+export const LEAST_PASSWORD = 10;
+export const LONGEST_PASSWORD = 1024;
+
+export interface ScryptCost {
+  readonly N: number;
+  readonly r: number;
+  readonly p: number;
+}
+
+/** Of those that OWASP's cheat sheet on password storage has as equally good, one that takes 32 MiB. */
+const COST: ScryptCost = { N: 1 << 15, r: 8, p: 3 };
+const MAX_MEMORY = 64 << 20;
+const SALT_BYTES = 16;
+const HASH_BYTES = 32;
+/** At once, and waiting for their turn. */
+const AT_ONCE = 2;
+const WAITING = 16;
+
+/** Too many passwords wait to be hashed. */
+export class BusyError extends Error {
+  override readonly name = "BusyError";
+}
+
+export class Passwords {
+  readonly #cost: ScryptCost;
+  readonly #waiting: (() => void)[] = [];
+  #running = 0;
+
+  /** @param cost of those that are hashed from now on */
+  constructor(cost: ScryptCost = COST) {
+    this.#cost = cost;
+  }
+
+  /** What is stored of a password. @throws {BusyError} */
+  async hash(password: string): Promise<string> {
+    const salt = randomBytes(SALT_BYTES);
+    const hash = await this.#derive(password, salt, this.#cost);
+    const { N, r, p } = this.#cost;
+    return ["scrypt", N, r, p, salt.toString("base64url"), hash.toString("base64url")].join("$");
+  }
+
+  /**
+   * Whether it is the password. Where there is no account, it takes as long.
+   *
+   * @throws {BusyError}
+   */
+  async verify(password: string, stored: string | null): Promise<boolean> {
+    const [, N, r, p, salt = "", hash = ""] = stored?.split("$") ?? [];
+    const cost = stored === null ? this.#cost : { N: Number(N), r: Number(r), p: Number(p) };
+    const found = await this.#derive(password, Buffer.from(salt, "base64url"), cost);
+    const wanted = Buffer.from(hash, "base64url");
+    return wanted.length === found.length && timingSafeEqual(wanted, found);
+  }
+
+  async #derive(
+    password: string,
+    salt: Uint8Array,
+    cost: ScryptCost,
+  ): Promise<Uint8Array & Buffer> {
+    if (this.#running < AT_ONCE) this.#running++;
+    else if (this.#waiting.length >= WAITING) {
+      throw new BusyError("too many passwords wait to be checked");
+    } else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    try {
+      return await new Promise((resolve, reject) => {
+        // The same password may be typed as different code points.
+        const text = password.normalize("NFKC");
+        scrypt(text, salt, HASH_BYTES, { ...cost, maxmem: MAX_MEMORY }, (error, key) => {
+          if (error === null) resolve(key);
+          else reject(error);
+        });
+      });
+    } finally {
+      const next = this.#waiting.shift();
+      // Whose turn comes takes the place over.
+      if (next === undefined) this.#running--;
+      else next();
+    }
+  }
+}

@@ -1,0 +1,67 @@
+/** Console services: what the routes of the API work with. */
+import { AccountTable } from "./accounts/account_table.ts";
+import { AuditTable } from "./accounts/audit_table.ts";
+import type { Database } from "./accounts/database.ts";
+import { LinkTable } from "./accounts/link_table.ts";
+import { Login } from "./accounts/login.ts";
+import { LoginLimits } from "./accounts/login_limits.ts";
+import { PasskeyTable } from "./accounts/passkeys.ts";
+import { Passwords, type ScryptCost } from "./accounts/passwords.ts";
+import { LoginSessions } from "./accounts/session_table.ts";
+import { Setup } from "./accounts/setup.ts";
+import { TokenTable } from "./accounts/token_table.ts";
+import type { ConsoleGateway } from "./gateway/gateway.ts";
+import { LiveFeed } from "./gateway/live_feed.ts";
+
+export interface ConsoleServices {
+  readonly gateway: ConsoleGateway;
+  readonly feed: LiveFeed;
+  readonly accounts: AccountTable;
+  readonly sessions: LoginSessions;
+  readonly tokens: TokenTable;
+  readonly links: LinkTable;
+  readonly passkeys: PasskeyTable;
+  readonly audit: AuditTable;
+  readonly passwords: Passwords;
+  readonly limits: LoginLimits;
+  readonly login: Login;
+  readonly setup: Setup;
+  /** As `--version` says it. */
+  readonly version: string;
+  /** The wall clock, Unix ms. */
+  readonly now: () => number;
+}
+
+export function consoleServices(
+  { database, gateway, version, now, monotonic, passwordCost }: {
+    readonly database: Database;
+    readonly gateway: ConsoleGateway;
+    readonly version: string;
+    readonly now: () => number;
+    /** ms */
+    readonly monotonic: () => number;
+    readonly passwordCost?: ScryptCost | undefined;
+  },
+): ConsoleServices {
+  const accounts = new AccountTable(database);
+  const sessions = new LoginSessions(database, now);
+  const audit = new AuditTable(database, now);
+  const passwords = new Passwords(passwordCost);
+  const limits = new LoginLimits(monotonic);
+  return {
+    gateway,
+    feed: new LiveFeed(gateway),
+    accounts,
+    sessions,
+    tokens: new TokenTable(database, now),
+    links: new LinkTable(database, now),
+    passkeys: new PasskeyTable(database, now),
+    audit,
+    passwords,
+    limits,
+    login: new Login({ accounts, sessions, audit, passwords, limits, now }),
+    setup: new Setup(database),
+    version,
+    now,
+  };
+}

@@ -1,0 +1,222 @@
+/** Tests what strangers cannot do to the console's listener: hold it, fill it, or speak with two tongues. */
+import { Listener, type ListenerOptions, MAX_BODY } from "../../../../lib/console/http/listener.ts";
+import { AppError, ExitCode } from "../../../../lib/process/errors.ts";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStringIncludes,
+} from "../../../support/assert.ts";
+import { hostTest } from "../../../support/permissions.ts";
+import { eventually } from "../../../support/time/patience.ts";
+
+/** ms; as short as a busy machine allows who is in time. */
+const TIMES = { handshake: 1_000, headers: 1_000, request: 1_500, idle: 1_500 };
+const ADDRESS = "127.0.0.1";
+
+function open(
+  answer: ListenerOptions["answer"] = (request) =>
+    Promise.resolve(new Response(`${request.method} ${request.url}`)),
+): Promise<Listener> {
+  return Listener.open({ address: ADDRESS, port: 0, tls: null, times: TIMES, answer });
+}
+
+async function readAll(connection: Deno.Conn): Promise<string> {
+  // One that is closed by force has nothing more to say.
+  return await new Response(connection.readable).text().catch(() => "");
+}
+
+/** Sends bytes, and gives back what is answered until the other end closes. */
+async function exchange({ port }: Listener, text: string): Promise<string> {
+  using connection = await Deno.connect({ hostname: ADDRESS, port });
+  await connection.write(new TextEncoder().encode(text));
+  return await readAll(connection);
+}
+
+function get(path: string, headers = ""): string {
+  return `GET ${path} HTTP/1.1\r\nHost: ${ADDRESS}\r\n${headers}Connection: close\r\n\r\n`;
+}
+
+hostTest(
+  "a request is answered with its method and address, and a body of it is handed on",
+  async () => {
+    await using listener = await open(async (request, source) => {
+      return new Response(`${request.url} ${await request.text()} ${source}`, {
+        status: 201,
+        headers: [["Set-Cookie", "a=1"], ["Set-Cookie", "b=2"], ["X-Test", "yes"]],
+      });
+    });
+    const response = await fetch(`http://${ADDRESS}:${listener.port}/x?y=1`, {
+      method: "POST",
+      body: "hello",
+    });
+    assertEquals(
+      await response.text(),
+      `http://${ADDRESS}:${listener.port}/x?y=1 hello ${ADDRESS}`,
+    );
+    assertEquals([response.status, response.headers.get("x-test")], [201, "yes"]);
+    assertEquals(response.headers.getSetCookie(), ["a=1", "b=2"]);
+  },
+);
+
+hostTest("who sends nothing, or headers or a body too slowly, is closed", async () => {
+  await using listener = await open();
+  const head = `POST / HTTP/1.1\r\nHost: ${ADDRESS}\r\n`;
+  const slow = [
+    "",
+    "G",
+    head,
+    `${head}Content-Length: 10\r\n\r\nhalf`,
+    `${head}Transfer-Encoding: chunked\r\n\r\n5\r\nha`,
+  ];
+  const answers = await Promise.all(slow.map((text) => exchange(listener, text)));
+  for (const answer of answers) assert(!answer.includes(" 200 "), answer);
+});
+
+hostTest("who trickles a header, a byte at a time, gains no time by it", async () => {
+  await using listener = await open();
+  using connection = await Deno.connect({ hostname: ADDRESS, port: listener.port });
+  const closed = readAll(connection);
+  let isClosed = false;
+  closed.finally(() => isClosed = true);
+  await connection.write(new TextEncoder().encode(`GET / HTTP/1.1\r\nHost: ${ADDRESS}\r\nX: `));
+  await eventually(async () => {
+    await connection.write(new Uint8Array([0x61])).catch(() => {});
+    return isClosed || null;
+  }, { interval: 50 });
+});
+
+hostTest("who does not read the answer is closed, and the answer's source is told", async () => {
+  const { promise: cancelled, resolve } = Promise.withResolvers<void>();
+  const chunk = new Uint8Array(1 << 20);
+  await using listener = await open(() =>
+    Promise.resolve(
+      new Response(
+        new ReadableStream({
+          pull: (controller) => controller.enqueue(chunk),
+          cancel: () => resolve(),
+        }),
+      ),
+    )
+  );
+  using connection = await Deno.connect({ hostname: ADDRESS, port: listener.port });
+  await connection.write(new TextEncoder().encode(get("/")));
+  await cancelled;
+});
+
+hostTest("a body that is too long is refused, whether or not it says so before", async () => {
+  let calls = 0;
+  await using listener = await open(() => Promise.resolve(new Response(`${++calls}`)));
+  const head = `POST / HTTP/1.1\r\nHost: ${ADDRESS}\r\n`;
+  const long = "x".repeat(MAX_BODY + 1);
+  assertStringIncludes(
+    await exchange(listener, `${head}Content-Length: ${MAX_BODY + 1}\r\n\r\n`),
+    " 413 ",
+  );
+  const chunked = `${head}Transfer-Encoding: chunked\r\n\r\n${
+    long.length.toString(16)
+  }\r\n${long}\r\n`;
+  assertStringIncludes(await exchange(listener, chunked), " 413 ");
+  assertEquals(calls, 0);
+});
+
+hostTest(
+  "what a proxy may read otherwise than this end, or is none of HTTP's, is refused",
+  async () => {
+    const asked: string[] = [];
+    await using listener = await open((request) => {
+      asked.push(request.url);
+      return Promise.resolve(new Response("answered"));
+    });
+    const host = `Host: ${ADDRESS}\r\n`;
+    const refused = [
+      "GET / HTTP/1.1\r\n\r\n",
+      `GET / HTTP/1.1\r\n${host}${host}Connection: close\r\n\r\n`,
+      `GET / HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n`,
+      `GET / HTTP/1.1\r\nHost: evil.example/x?\r\nConnection: close\r\n\r\n`,
+      `GET / HTTP/1.1\r\nHost: ${ADDRESS}:99999\r\nConnection: close\r\n\r\n`,
+      `GET http://evil.example/ HTTP/1.1\r\n${host}Connection: close\r\n\r\n`,
+      `POST / HTTP/1.1\r\n${host}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /smuggled HTTP/1.1\r\n${host}\r\n`,
+      `POST / HTTP/1.1\r\n${host}Content-Length: 1\r\nContent-Length: 2\r\n\r\nab`,
+      `GET / HTTP/1.1\r\n${host}X: a\nY: b\r\n\r\n`,
+      `GET / HTTP/1.1\r\n${host}X : a\r\n\r\n`,
+      `GET / HTTP/1.1\r\n${host}X: ${"x".repeat(20_000)}\r\n\r\n`,
+      `TRACE / HTTP/1.1\r\n${host}Connection: close\r\n\r\n`,
+      `OPTIONS / HTTP/1.1\r\n${host}Connection: close\r\n\r\n`,
+      `CONNECT evil.example:443 HTTP/1.1\r\n${host}Connection: close\r\n\r\n`,
+      "\x16\x03\x01\r\n\r\n",
+    ];
+    for (const text of refused) {
+      const answer = await exchange(listener, text);
+      assert(!answer.includes("answered"), `${JSON.stringify(text)}: ${answer}`);
+    }
+    assertEquals(asked, []);
+  },
+);
+
+hostTest("a path stands for itself: it cannot name another host", async () => {
+  await using listener = await open();
+  assertStringIncludes(
+    await exchange(listener, get("//evil.example/x")),
+    `http://${ADDRESS}//evil.example/x`,
+  );
+});
+
+hostTest("ten thousand connections from one address keep nobody else out", async () => {
+  await using listener = await open();
+  const { port } = listener;
+  const held: Deno.Conn[] = [];
+  let refused = 0;
+  const connect = async () => {
+    try {
+      held.push(await Deno.connect({ hostname: ADDRESS, port }));
+    } catch {
+      refused++;
+    }
+  };
+  for (let count = 0; count < 10_000; count += 100) {
+    await Promise.all(Array.from({ length: 100 }, connect));
+    if (count % 2_000 !== 0) continue;
+    // From another address of loopback's network.
+    const answer = await fetchFrom("127.0.0.77", port);
+    assertStringIncludes(answer, "GET http://");
+    // Those that have lost their place; the others are the newest.
+    for (const connection of held.splice(0, Math.max(0, held.length - 1_200))) connection.close();
+  }
+  for (const connection of held) connection.close();
+  assert(refused < 10_000, "none was accepted");
+});
+
+/** As another host would ask. */
+async function fetchFrom(source: string, port: number): Promise<string> {
+  const { connect } = await import("node:net");
+  const socket = connect({ host: ADDRESS, port, localAddress: source });
+  const { promise, resolve, reject } = Promise.withResolvers<string>();
+  let text = "";
+  socket.setEncoding("utf8");
+  socket.on("data", (part) => text += part);
+  socket.on("end", () => resolve(text));
+  socket.on("error", reject);
+  socket.write(get("/"));
+  try {
+    return await promise;
+  } finally {
+    socket.destroy();
+  }
+}
+
+hostTest("who has the port, and which address there is not, is said", async () => {
+  await using listener = await open();
+  const options = { tls: null, answer: () => Promise.resolve(new Response()) };
+  const taken = await assertRejects(
+    () => Listener.open({ address: ADDRESS, port: listener.port, ...options }),
+    AppError,
+    "choose another with --listen",
+  );
+  assertEquals(taken.exitCode, ExitCode.usage);
+  await assertRejects(
+    () => Listener.open({ address: "192.0.2.1", port: 0, ...options }),
+    AppError,
+    "no interface has that address",
+  );
+});
