@@ -13,6 +13,7 @@ import type { LivePeers } from "./live_peers.ts";
 import { changeLevels } from "./log_levels.ts";
 import { livePeer, publicKeyOf } from "./peer_params.ts";
 import { type Caller, type Handler, JsonChunks } from "./protocol.ts";
+import { openConsoleSocket } from "./console_socket.ts";
 import { ControlServer } from "./server.ts";
 import { statusOf, statusTexts } from "./status.ts";
 import { openUapi } from "./uapi/uapi_server.ts";
@@ -56,6 +57,14 @@ export async function openControl(tunnel: RunningTunnel): Promise<AsyncDisposabl
   await using sockets = new AsyncDisposableStack();
   const handlers = controlHandlers(tunnel);
   sockets.use(await ControlServer.open({ interfaceName, journal, handlers }));
+  const { controlGroup } = tunnel.config.interface;
+  if (tunnel.role === "server" && controlGroup !== null) {
+    const { status } = handlers;
+    const offered = { status: status!, ...tunnel.application };
+    sockets.use(
+      await openConsoleSocket(controlGroup, { interfaceName, journal, handlers: offered }),
+    );
+  }
   if (Deno.uid() === 0) sockets.use(await tryUapi(tunnel));
   return sockets.move();
 }

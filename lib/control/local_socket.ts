@@ -1,11 +1,12 @@
 /**
  * Local socket: listens on a local stream socket; its file is in the journal, and the next process replaces it when
- * this one is killed; only root and the user that this process runs as may connect.
+ * this one is killed; only root and the user that this process runs as may connect, and a group of users if one is
+ * given.
  */
 import { createServer, type Server, type Socket } from "node:net";
 import { dirname } from "node:path";
 import { openLibc } from "../../ffi/libc.ts";
-import { peerUser } from "../../ffi/sockets/unix_socket.ts";
+import { peerGroups, peerUser } from "../../ffi/sockets/unix_socket.ts";
 import { FairShares } from "../core/limits/fair_shares.ts";
 import type { Journal } from "../host/journal/journal.ts";
 import { allJournals } from "../host/journal/journal_files.ts";
@@ -17,9 +18,12 @@ import { isFreeForSocket, isThere, removeDeadSocket } from "../host/journal/sock
 /** At once. In a full table, the user with the most loses its oldest that waits for nothing. */
 const MAX_CONNECTIONS = 32;
 const OWNER_ONLY = 0o600;
+const OWNER_AND_GROUP = 0o660;
 
 export interface LocalSocketOptions {
   readonly journal: Journal;
+  /** The group that may connect as well; left out: none. Not everybody may give a file to a group: CAP_CHOWN. */
+  readonly group?: number;
   /** Called with each connection whose other end may come in. */
   readonly onConnection: (connection: LocalConnection) => void;
 }
@@ -27,6 +31,7 @@ export interface LocalSocketOptions {
 export class LocalSocket implements AsyncDisposable {
   readonly path: string;
   readonly #onConnection: LocalSocketOptions["onConnection"];
+  readonly #group: number | null;
   readonly #connections = new Set<LocalConnection>();
   readonly #shares = new FairShares<number, LocalConnection>({
     capacity: MAX_CONNECTIONS,
@@ -35,9 +40,10 @@ export class LocalSocket implements AsyncDisposable {
   readonly #resources = new DisposableStack();
   #server: Server;
 
-  private constructor(path: string, { onConnection }: LocalSocketOptions) {
+  private constructor(path: string, { onConnection, group }: LocalSocketOptions) {
     this.path = path;
     this.#onConnection = onConnection;
+    this.#group = group ?? null;
     this.#server = this.#create();
   }
 
@@ -84,7 +90,8 @@ export class LocalSocket implements AsyncDisposable {
         throw error;
       }),
     );
-    Deno.chmodSync(this.path, OWNER_ONLY);
+    if (this.#group !== null) Deno.chownSync(this.path, null, this.#group);
+    Deno.chmodSync(this.path, this.#group === null ? OWNER_ONLY : OWNER_AND_GROUP);
   }
 
   /**
@@ -105,7 +112,7 @@ export class LocalSocket implements AsyncDisposable {
   #take(socket: Socket): void {
     // A connection that breaks is closed, which is all that there is to do about it.
     socket.on("error", guarded("control", "closing a connection", () => {}));
-    const user = userOf(socket);
+    const user = userOf(socket, this.#group);
     if (user === null) {
       socket.destroy();
       return;
@@ -159,14 +166,16 @@ function takePath(paths: readonly string[], journal: Journal): string | undefine
 }
 
 /**
- * Whose the other end is: root's or our own user's; null for anybody else's. The file's mode says so too, but a
- * folder's rights can be another's doing, and who cannot be told stays out.
+ * Whose the other end is: root's, our own user's or one's of the group; null for anybody else's. The file's mode says
+ * so too, but a folder's rights can be another's doing, and who cannot be told stays out.
  */
-function userOf(socket: Socket): number | null {
+function userOf(socket: Socket, group: number | null): number | null {
   // Node's sockets have their descriptor there, and nowhere in public.
   const { _handle: handle } = socket as Socket & { readonly _handle?: { readonly fd?: number } };
   const fd = handle?.fd ?? -1;
   if (fd < 0) return null;
-  const user = peerUser(openLibc(), fd);
-  return user === 0 || user === Deno.uid() ? user : null;
+  const libc = openLibc();
+  const user = peerUser(libc, fd);
+  if (user === 0 || user === Deno.uid()) return user;
+  return group !== null && peerGroups(libc, fd).includes(group) ? user : null;
 }

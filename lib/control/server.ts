@@ -6,7 +6,7 @@ import { getLogger } from "../process/logging.ts";
 import { RefusalError } from "../core/config/refusal_error.ts";
 import { LineSplitter } from "./lines.ts";
 import type { LocalConnection } from "./local_connection.ts";
-import { LocalSocket } from "./local_socket.ts";
+import { LocalSocket, type LocalSocketOptions } from "./local_socket.ts";
 import {
   type ControlAnswer,
   type Handler,
@@ -29,6 +29,12 @@ export interface ControlServerOptions {
   readonly handlers: Readonly<Record<string, Handler>>;
 }
 
+/** The console's socket: where it is, and the group of users that may connect. */
+export interface ConsoleServerOptions extends Omit<ControlServerOptions, "interfaceName"> {
+  readonly folder: string;
+  readonly group: number;
+}
+
 export class ControlServer implements AsyncDisposable {
   readonly #socket: LocalSocket;
 
@@ -45,12 +51,26 @@ export class ControlServer implements AsyncDisposable {
   static async open(
     { interfaceName, journal, handlers }: ControlServerOptions,
   ): Promise<ControlServer> {
-    const stem = `${journalDirectory()}/${interfaceName}`;
-    const paths = [`${stem}.sock`, `${stem}-${Deno.pid}.sock`];
-    const socket = await LocalSocket.listen(paths, {
+    return await ControlServer.#listen(`${journalDirectory()}/${interfaceName}`, {
       journal,
       onConnection: (connection) => new Conversation(connection, { handlers, isConsole: false }),
     });
+  }
+
+  /** The same on `FOLDER/control.sock`, for a group of users. @throws {Error} the same */
+  static async openConsole(
+    { folder, group, journal, handlers }: ConsoleServerOptions,
+  ): Promise<ControlServer> {
+    return await ControlServer.#listen(`${folder}/control`, {
+      journal,
+      group,
+      onConnection: (connection) => new Conversation(connection, { handlers, isConsole: true }),
+    });
+  }
+
+  static async #listen(stem: string, options: LocalSocketOptions): Promise<ControlServer> {
+    const paths = [`${stem}.sock`, `${stem}-${Deno.pid}.sock`];
+    const socket = await LocalSocket.listen(paths, options);
     if (socket === null) throw new Error(`Cannot listen on ${paths.at(-1)}: it exists already`);
     return new ControlServer(socket);
   }

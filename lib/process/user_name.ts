@@ -1,15 +1,24 @@
-/** User name: what the user with a number is called on this host. */
+/** User names: what users and groups of users are called on this host. */
 
-/** By /etc/passwd; `user 1000` for one that it does not have. */
+/** What the user with a number is called, by /etc/passwd; `user 1000` for one that it does not have. */
 export function userName(user: number): string {
   if (user === 0) return "root";
+  const entry = entriesOf("/etc/passwd").find(([, , id]) => id === `${user}`);
+  return entry?.[0] ?? `user ${user}`;
+}
+
+/** The number of a group of users, by /etc/group; null where there is none of this name. */
+export function groupId(name: string): number | null {
+  const entry = entriesOf("/etc/group").find(([known]) => known === name);
+  const id = Number(entry?.[2] ?? NaN);
+  return Number.isSafeInteger(id) ? id : null;
+}
+
+/** Lines of fields with colons between; none where the file cannot be read. */
+function entriesOf(path: string): string[][] {
   try {
-    for (const line of Deno.readTextFileSync("/etc/passwd").split("\n")) {
-      const [name, , id] = line.split(":");
-      if (name && id === `${user}`) return name;
-    }
+    return Deno.readTextFileSync(path).split("\n").map((line) => line.split(":"));
   } catch {
-    // Its number says it as well.
+    return [];
   }
-  return `user ${user}`;
 }

@@ -116,6 +116,8 @@ export interface InterfaceConfig {
   readonly webhooks: readonly string[];
   /** Key of the signature of what they are told; null: none is configured. */
   readonly webhookSecret: Uint8Array | null;
+  /** The group of users of this host that may ask and change the gateway; null: root alone. */
+  readonly controlGroup: string | null;
   /** Where metrics are served; `null`: nowhere. */
   readonly metrics: Ipv4SocketAddress | null;
   /** The line that gave each key (its first line, where it is repeated), by the key's documented spelling. */

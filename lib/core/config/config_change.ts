@@ -53,6 +53,7 @@ export const SETTING_KEYS: Readonly<Record<keyof Settings, string>> = {
   dataPlaneThreads: "DataPlaneThreads",
   webhooks: "Webhook",
   webhookSecret: "WebhookSecret",
+  controlGroup: "ControlGroup",
   metrics: "Metrics",
 };
 

@@ -27,6 +27,7 @@ export const SERVER_ONLY_KEYS: readonly string[] = [
   "ReleaseAfter",
   "Webhook",
   "WebhookSecret",
+  "ControlGroup",
 ];
 export const CLIENT_ONLY_KEYS: readonly string[] = [
   "DNS",

@@ -65,6 +65,7 @@ DnsRoute = corp.example -> 10.20.0.53
 DnsBlock = /etc/vpn/ads.txt
 Webhook = https://hooks.example.org/vpn
 WebhookSecret = whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw
+ControlGroup = vpn-console
 Forward = tcp:8080 -> 10.66.77.2:80
 Transport = auto
 ConnectTimeout = 2.5

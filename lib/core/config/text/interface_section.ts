@@ -100,6 +100,7 @@ export function readInterface(section: Section, notes: Notes): InterfaceDraft {
     dataPlaneThreads: values.DataPlaneThreads ?? "auto",
     webhooks: [...new Set(values.Webhook)],
     webhookSecret: values.WebhookSecret ?? null,
+    controlGroup: values.ControlGroup ?? null,
     metrics: values.Metrics ?? null,
     lines: new Map(Array.from(entries, ([key, { line }]) => [key, line])),
   });

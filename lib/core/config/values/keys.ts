@@ -35,6 +35,7 @@ import {
   parseSwitch,
   parseTable,
   parseThreads,
+  parseUserGroup,
   parseYesNo,
   secondsBetween,
   withoutBlanks,
@@ -87,6 +88,7 @@ export const INTERFACE_KEYS = {
   Metrics: single(parseSocketAddress),
   Webhook: list(parseWebhook),
   WebhookSecret: single(parseWebhookSecret),
+  ControlGroup: single(parseUserGroup),
 };
 
 export const PEER_KEYS = {

@@ -133,6 +133,12 @@ export function parseInterfaceName(entry: Entry): string {
   return isInterfaceName(entry.value) ? entry.value : rejectValue(entry, INTERFACE_NAME_RULE);
 }
 
+/** The name of a group of users of this host, as `groupadd` takes it. */
+export function parseUserGroup(entry: Entry): string {
+  if (/^[a-z_][a-z0-9_-]{0,31}$/i.test(entry.value)) return entry.value;
+  return rejectValue(entry, "a group has 1 to 32 letters, digits and characters of _ -");
+}
+
 /** A shell command: the rest of the line as it stands. None, where nothing stands there, as wg-easy writes it. */
 export function parseCommand(entry: Entry): readonly HookCommand[] {
   return entry.value === "" ? [] : [{ command: entry.value, line: entry.line }];

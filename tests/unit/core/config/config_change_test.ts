@@ -54,6 +54,7 @@ const VALUES: Readonly<Record<string, readonly (string | null)[]>> = {
   Metrics: [null, "127.0.0.1:9586"],
   Webhook: [null, "https://a.example/", "https://b.example/"],
   WebhookSecret: [null, `${"A".repeat(43)}=`],
+  ControlGroup: [null, "vpn-console"],
 };
 
 const section = fc.record(

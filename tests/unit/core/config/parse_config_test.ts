@@ -4,7 +4,7 @@ import { decodeKey, encodeKey } from "../../../../lib/core/config/values/key_tex
 import { INTERFACE_KEYS, PEER_KEYS } from "../../../../lib/core/config/values/keys.ts";
 import { parseConfig } from "../../../../lib/core/config/parse_config.ts";
 import { MAX_PEERS } from "../../../../lib/core/limits/max_peers.ts";
-import { parseIpv4 } from "../../../../lib/core/wire/ipv4_text.ts";
+import { type Ipv4Prefix, parseIpv4 } from "../../../../lib/core/wire/ipv4_text.ts";
 import { assertEquals, assertThrows } from "../../../support/assert.ts";
 import { ConfigError } from "../../../../lib/core/config/config_error.ts";
 import { sampleKeys } from "../../../support/config/sample_keys.ts";
@@ -20,6 +20,10 @@ function resolver(address: string, tlsName: string | null = null): DnsResolver {
 
 function ipv4(text: string): number {
   return parseIpv4(text)!;
+}
+
+function prefix(address: number, prefixLength: number): Ipv4Prefix {
+  return { address, prefixLength };
 }
 
 /** Parses the lines as an `[Interface]` section with a private key. */
@@ -70,6 +74,7 @@ Deno.test("parseConfig() fills in the defaults when a file says the least it can
       dnsBlock: [],
       webhooks: [],
       webhookSecret: null,
+      controlGroup: null,
       forwards: [],
       transport: "udp",
       connectTimeout: 2500,
@@ -123,8 +128,8 @@ Deno.test("parseConfig() reads every key of [Interface]", () => {
     ["ListenPort = 51820", { listenPort: 51820 }],
     ["ListenPort = 0", { listenPort: 0 }],
     ["ListenPort = 65535", { listenPort: 65535 }],
-    ["Address = 10.66.77.1/24", { addresses: [{ address: ipv4("10.66.77.1"), prefixLength: 24 }] }],
-    ["Address = 10.66.77.1", { addresses: [{ address: ipv4("10.66.77.1"), prefixLength: 32 }] }],
+    ["Address = 10.66.77.1/24", { addresses: [prefix(ipv4("10.66.77.1"), 24)] }],
+    ["Address = 10.66.77.1", { addresses: [prefix(ipv4("10.66.77.1"), 32)] }],
     ["Address = FD00:0::1/64", { addresses6: ["fd00::1/64"] }],
     ["Address = fd00::1", { addresses6: ["fd00::1/128"] }],
     ["DNS = 9.9.9.9", { dns: [ipv4("9.9.9.9")] }],
@@ -152,12 +157,8 @@ Deno.test("parseConfig() reads every key of [Interface]", () => {
     ["Egress6 = routed", { egress6: "routed" }],
     ["EgressInterface = eth0", { egressInterface: "eth0" }],
     ["EgressAllow = lan", { egressAllow: ["lan"] }],
-    ["EgressAllow = LAN, 10.20.30.40/16", {
-      egressAllow: ["lan", { address: ipv4("10.20.0.0"), prefixLength: 16 }],
-    }],
-    ["EgressDeny = 198.51.100.7", {
-      egressDeny: [{ address: ipv4("198.51.100.7"), prefixLength: 32 }],
-    }],
+    ["EgressAllow = LAN, 10.20.30.40/16", { egressAllow: ["lan", prefix(ipv4("10.20.0.0"), 16)] }],
+    ["EgressDeny = 198.51.100.7", { egressDeny: [prefix(ipv4("198.51.100.7"), 32)] }],
     ["EgressDeny = 0.0.0.0/0", { egressDeny: [{ address: 0, prefixLength: 0 }] }],
     ["NatPorts = 1024-65535", { natPorts: { first: 1024, last: 65535 } }],
     ["NatPorts = 5 - 5", { natPorts: { first: 5, last: 5 } }],
@@ -182,6 +183,7 @@ Deno.test("parseConfig() reads every key of [Interface]", () => {
     }],
     ["Webhook = https://A.example/x?y", { webhooks: ["https://a.example/x?y"] }],
     [`WebhookSecret = ${"A".repeat(43)}=`, { webhookSecret: new Uint8Array(32) }],
+    ["ControlGroup = vpn-console", { controlGroup: "vpn-console" }],
     ["Transport = udp", { transport: "udp" }],
     ["Transport = faketcp", { transport: "faketcp" }],
     ["Transport = auto", { transport: "auto" }],
@@ -238,12 +240,8 @@ Deno.test("parseConfig() reads every key of [Peer]", () => {
     [`PresharedKey = ${OTHER.privateKey}`, { presharedKey: decodeKey(OTHER.privateKey)! }],
     ["AllowedIPs = 0.0.0.0/0", { allowedIps: [{ address: 0, prefixLength: 0 }] }],
     // Host bits are cleared.
-    ["AllowedIPs = 10.66.77.9/24", {
-      allowedIps: [{ address: ipv4("10.66.77.0"), prefixLength: 24 }],
-    }],
-    ["AllowedIPs = 192.168.1.1", {
-      allowedIps: [{ address: ipv4("192.168.1.1"), prefixLength: 32 }],
-    }],
+    ["AllowedIPs = 10.66.77.9/24", { allowedIps: [prefix(ipv4("10.66.77.0"), 24)] }],
+    ["AllowedIPs = 192.168.1.1", { allowedIps: [prefix(ipv4("192.168.1.1"), 32)] }],
     ["AllowedIPs = ::/0", { allowedIps6: ["::/0"] }],
     ["AllowedIPs =", {}],
     ["Endpoint = 192.0.2.1:51820", endpoint("192.0.2.1", "192.0.2.1", 51820)],
@@ -299,7 +297,7 @@ Deno.test("parseConfig() takes names in any capitals, comments anywhere, CRLF an
   assertEquals(config.interface.listenPort, 1234);
   assertEquals(config.interface.postUp, [{ command: "echo 'one'", line: 6 }]);
   assertEquals(config.peers.map(({ line }) => line), [7, 10]);
-  assertEquals(config.peers[0]!.allowedIps, [{ address: ipv4("10.0.0.2"), prefixLength: 32 }]);
+  assertEquals(config.peers[0]!.allowedIps, [prefix(ipv4("10.0.0.2"), 32)]);
 });
 
 Deno.test("parseConfig() reads peers when they stand before [Interface]", () => {

@@ -2,7 +2,7 @@
 import { createConnection, createServer, type Socket } from "node:net";
 import { SystemCallError } from "../../../../ffi/errno.ts";
 import { openLibc } from "../../../../ffi/libc.ts";
-import { listenerOf, peerUser } from "../../../../ffi/sockets/unix_socket.ts";
+import { listenerOf, peerGroups, peerUser } from "../../../../ffi/sockets/unix_socket.ts";
 import { assertEquals, assertThrows } from "../../../support/assert.ts";
 import { hostTest, whereAllowed } from "../../../support/permissions.ts";
 
@@ -30,7 +30,7 @@ hostTest("listenerOf() throws for a path that is too long for a socket", () => {
   assertThrows(() => listenerOf(libc, `/tmp/${"x".repeat(103)}`), RangeError, "107 bytes");
 });
 
-hostTest("peerUser() is the user of the other end", async () => {
+hostTest("peerUser() and peerGroups() are the user and the groups of the other end", async () => {
   const path = Deno.makeTempFileSync({ prefix: "vpn-test-" });
   Deno.removeSync(path);
   const accepted = Promise.withResolvers<Socket>();
@@ -40,6 +40,9 @@ hostTest("peerUser() is the user of the other end", async () => {
   const socket = await accepted.promise;
   const { _handle: handle } = socket as unknown as { _handle: { fd: number } };
   assertEquals(peerUser(libc, handle.fd), Deno.uid());
+  const others = /^Groups:[ \t]*(.*)$/m.exec(Deno.readTextFileSync("/proc/self/status"))![1]!;
+  const groups = others.trim() === "" ? [] : others.trim().split(/\s+/).map(Number);
+  assertEquals(peerGroups(libc, handle.fd), [Deno.gid()!, ...groups]);
   client.destroy();
   socket.destroy();
   await new Promise((resolve) => server.close(resolve));
