@@ -23,12 +23,18 @@ export const INNER_ADDRESSES: Readonly<Record<MemberName, string>> = {
   "client-2": "10.66.77.3",
 };
 
+/** Those of IPv6, which the first client and the gateway have, where the kernel has it. */
+export const INNER_ADDRESSES6 = {
+  "gateway": "fd00:66:77::1",
+  "client-1": "fd00:66:77::2",
+} as const;
+
 /**
  * Makes all keys, and from them the text of each host's configuration. Each client shares a key with the gateway.
  *
- * @param overIpv6 whether the first client's network has IPv6 alone
+ * @param hasIpv6 whether there is IPv6: the first client's network then has nothing else
  */
-export function createConfigurations(overIpv6: boolean): Record<MemberName, string> {
+export function createConfigurations(hasIpv6: boolean): Record<MemberName, string> {
   const gateway = createKeyPair();
   const sections: string[] = [];
   const configurations: Partial<Record<MemberName, string>> = {};
@@ -36,8 +42,10 @@ export function createConfigurations(overIpv6: boolean): Record<MemberName, stri
     if (name === "gateway") continue;
     const client = createKeyPair();
     const presharedKey = encodeKey(randomKey());
-    const address = `${INNER_ADDRESSES[name]}/32`;
-    const host = overIpv6 && name === "client-1" ? `[${GATEWAY_ADDRESS6}]` : GATEWAY_ADDRESS;
+    const byIpv6 = hasIpv6 && name === "client-1";
+    const own6 = byIpv6 ? `, ${INNER_ADDRESSES6[name]}/128` : "";
+    const address = `${INNER_ADDRESSES[name]}/32${own6}`;
+    const host = byIpv6 ? `[${GATEWAY_ADDRESS6}]` : GATEWAY_ADDRESS;
     sections.push(section("Peer", {
       Name: name,
       PublicKey: client.publicKey,
@@ -54,13 +62,14 @@ export function createConfigurations(overIpv6: boolean): Record<MemberName, stri
       PresharedKey: presharedKey,
       Endpoint: `${host}:${SERVER_PORT}`,
       // All of the client's traffic.
-      AllowedIPs: "0.0.0.0/0",
+      AllowedIPs: byIpv6 ? "0.0.0.0/0, ::/0" : "0.0.0.0/0",
     });
   }
   configurations.gateway = section("Interface", {
     PrivateKey: gateway.privateKey,
     ListenPort: String(SERVER_PORT),
-    Address: `${INNER_ADDRESSES.gateway}/${INNER_NETWORK.split("/")[1]}`,
+    Address: `${INNER_ADDRESSES.gateway}/${INNER_NETWORK.split("/")[1]}` +
+      (hasIpv6 ? `, ${INNER_ADDRESSES6.gateway}/64` : ""),
     DnsProxy: INTERNET_ADDRESS,
     Transport: "auto",
   }) + sections.join("");

@@ -7,6 +7,7 @@ import { RouteProtocol, RouteScope } from "../../../ffi/netlink/routes.ts";
 import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 
 const IPV4_SYSCTLS = "/proc/sys/net/ipv4";
+const IPV6_INTERFACES = "/proc/sys/net/ipv6/conf";
 
 /** The network of the namespace that the thread is in, a line for each thing. */
 export function networkState(): Set<string> {
@@ -17,6 +18,7 @@ export function networkState(): Set<string> {
     ...nftables.listTables().map(({ family, name }) => `nftables table ${family} ${name}`),
     ...sysctlLines(IPV4_SYSCTLS, (name) => name.startsWith("ip_")),
     ...sysctlLines(`${IPV4_SYSCTLS}/conf/all`, () => true),
+    ...ipv6Lines(),
   ]);
 }
 
@@ -42,6 +44,22 @@ function linkLines({ links, addresses, routes, rules }: Rtnetlink): string[] {
       ),
     ...rules.list().map((rule) => `rule ${rule.priority} of family ${rule.family}`),
   ];
+}
+
+/** Whether it forwards IPv6, and which interfaces listen to routers; the TUN's are its own. */
+function ipv6Lines(): string[] {
+  try {
+    return ["all", "default", "wan"].flatMap((name) =>
+      sysctlLines(
+        `${IPV6_INTERFACES}/${name}`,
+        (setting) => setting === "forwarding" || setting === "accept_ra",
+      )
+    );
+  } catch (error) {
+    // A kernel without IPv6, or another namespace than those of a demo.
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
 }
 
 /** The sysctls of a folder, those in folders below it left out. */

@@ -10,6 +10,8 @@ import { serveNames } from "./resolver.ts";
 export const GREETING = "hello ";
 
 export interface Site {
+  /** All of a family's. */
+  readonly address: "0.0.0.0" | "::";
   readonly port: number;
   /** Of `/file`, in bytes. */
   readonly fileSize: number;
@@ -42,13 +44,13 @@ export interface Question {
 
 export const services = {
   /**
-   * Opens a web site on all addresses of the namespace, until the thread ends: `/` greets the visitor by the address
-   * that it comes from, `/file` is random bytes.
+   * Opens a web site on all addresses of the namespace that are of a family, until the thread ends: `/` greets the
+   * visitor by the address that it comes from, `/file` is random bytes.
    */
-  serve({ port, fileSize }: Site): { readonly sha256: string } {
+  serve({ address, port, fileSize }: Site): { readonly sha256: string } {
     const file = new Uint8Array(fileSize);
     randomFillSync(file);
-    Deno.serve({ hostname: "0.0.0.0", port, onListen: () => {} }, (request, { remoteAddr }) => {
+    Deno.serve({ hostname: address, port, onListen: () => {} }, (request, { remoteAddr }) => {
       const { pathname } = new URL(request.url);
       if (pathname === "/") return new Response(`${GREETING}${remoteAddr.hostname}`);
       if (pathname === "/file") return new Response(file);

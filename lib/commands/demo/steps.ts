@@ -3,19 +3,21 @@ import { ipv4ToNumber, parseIp } from "../../../ffi/netlink/ip_address.ts";
 import { NetlinkError } from "../../../ffi/netlink/socket.ts";
 import { namespaceExists } from "../../../ffi/netns.ts";
 import { cleanUp } from "../cleanup.ts";
-import { INNER_ADDRESSES, SERVER_PORT } from "./identities.ts";
+import { INNER_ADDRESSES, INNER_ADDRESSES6, SERVER_PORT } from "./identities.ts";
 import type { DemoProcess } from "./processes.ts";
 import { patient } from "./patience.ts";
 import { formatTime, type Outcome } from "./report.ts";
 import { WHO_AM_I } from "./resolver.ts";
-import { GREETING, type Visited } from "./services.ts";
+import { GREETING, type Visit, type Visited } from "./services.ts";
 import { type Stage, TUN_NAME } from "./stage.ts";
 import {
   GATEWAY_ADDRESS,
   type Host,
   type HostName,
   INTERNET_ADDRESS,
+  INTERNET_ADDRESS6,
   type MemberName,
+  UPLINK_ADDRESS6,
 } from "./topology.ts";
 
 /**
@@ -33,6 +35,7 @@ const DOWNLOAD_SIZE = 64 * 1024 * 1024;
 const SHOWN_OFFENCES = 3;
 /** Nobody else listens in the namespaces. */
 const PAGE_PORT = 80;
+const PAGE_PORT6 = 8081;
 const DOWNLOAD_PORT = 8080;
 /** The DNS proxy's in `/proc/net/udp`: the local port in hexadecimal, and no remote one. */
 const DNS_SOCKET = /:0035 00000000:0000 /;
@@ -66,6 +69,7 @@ export const STEPS: readonly Step[] = [
   { name: "ping gateway to client-1", run: (stage) => ping(stage, "gateway", "client-1") },
   { name: "ping client-1 to internet", run: (stage) => ping(stage, "client-1", "internet") },
   { name: "page from internet", run: (stage) => page(stage, "client-1", "internet") },
+  { name: "page by IPv6", run: pageByIpv6 },
   { name: "DNS question to gateway", run: (stage) => resolve(stage, "client-1", "gateway") },
   { name: "DNS question to internet", run: (stage) => resolve(stage, "client-1", "internet") },
   { name: "download of 64 MiB", run: (stage) => download(stage, "client-1", "internet") },
@@ -125,12 +129,35 @@ async function ping(stage: Stage, from: MemberName, to: ServedHost): Promise<Out
 }
 
 async function page(stage: Stage, from: MemberName, to: ServedHost): Promise<Outcome> {
-  const site = { port: PAGE_PORT, fileSize: 0 };
+  const site = { address: "0.0.0.0", port: PAGE_PORT, fileSize: 0 } as const;
   await stage.agent(to).call("serve", site, { timeout: PATIENCE });
   const visit = { host: ADDRESSES[to], port: PAGE_PORT, path: "/" };
+  return await greeting(stage, from, visit, sourceSeenBy(to, from));
+}
+
+/** From the internet, or, where that has no IPv6, from the gateway. */
+async function pageByIpv6(stage: Stage): Promise<Outcome> {
+  const { hasIpv6, hasInternet6 } = stage.topology;
+  if (!hasIpv6) return { text: "this kernel has no IPv6" };
+  const site = { address: "::", port: PAGE_PORT6, fileSize: 0 } as const;
+  const to = hasInternet6 ? "internet" : "gateway";
+  await stage.agent(to).call("serve", site, { timeout: PATIENCE });
+  const host = hasInternet6 ? INTERNET_ADDRESS6 : INNER_ADDRESSES6.gateway;
+  const visit = { host, port: PAGE_PORT6, path: "/" };
+  const source = hasInternet6 ? UPLINK_ADDRESS6 : INNER_ADDRESSES6["client-1"];
+  return await greeting(stage, "client-1", visit, source);
+}
+
+/** A page that says that its visitor comes from `source`. */
+async function greeting(
+  stage: Stage,
+  from: MemberName,
+  visit: Visit,
+  source: string,
+): Promise<Outcome> {
   const visited = await stage.agent(from).call("visit", visit, { timeout: PATIENCE });
   requireOk(visited);
-  const expected = GREETING + sourceSeenBy(to, from);
+  const expected = GREETING + source;
   if (visited.text !== expected) {
     throw new Error(`the page contains "${visited.text}" instead of "${expected}"`);
   }
@@ -154,7 +181,7 @@ async function resolve(
 }
 
 async function download(stage: Stage, from: MemberName, to: ServedHost): Promise<Outcome> {
-  const site = { port: DOWNLOAD_PORT, fileSize: DOWNLOAD_SIZE };
+  const site = { address: "0.0.0.0", port: DOWNLOAD_PORT, fileSize: DOWNLOAD_SIZE } as const;
   const file = await stage.agent(to).call("serve", site, { timeout: PATIENCE });
   const visit = { host: ADDRESSES[to], port: DOWNLOAD_PORT, path: "/file" };
   const visited = await stage.agent(from).call("visit", visit, { timeout: PATIENCE });

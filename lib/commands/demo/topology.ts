@@ -5,16 +5,18 @@
  *  client-1  2001:db8:1::2 ------------------------------- 2001:db8:1::1
  *                                                                       gateway  203.0.113.1 -- 203.0.113.2  internet,
  *  client-2  198.51.100.66 -- .65  hotel  198.51.100.130 -- 198.51.100.129                      at 192.0.2.1
+ *                                                                        2001:db8:2::1 -- ::2   and 2001:db8:3::1
  * ```
  *
  * One client is in a hotel whose router drops UDP, and forwards what else there is; it calls the gateway by its address
  * on the other side, as it would from behind routers. The other's network has IPv6 alone, as mobile ones do; where the
- * kernel has none, it has IPv4. The gateway's kernel has nothing to forward, so no
- * sysctl is needed for that: what gets from a client to the internet and back, our own gateway has carried.
+ * kernel has none, it has IPv4. Of IPv4, the gateway's kernel has nothing to forward, so no sysctl is needed for that:
+ * what gets from a client to the internet and back, our own gateway has carried. IPv6 is the kernel's to forward; where
+ * that may not be switched on, as in a container, the internet has none.
  */
 import { openLibc } from "../../../ffi/libc.ts";
 import { defaultPrefix, familyOf, parseIp, parsePrefix } from "../../../ffi/netlink/ip_address.ts";
-import { IPPROTO_UDP } from "../../../ffi/socket_constants.ts";
+import { AF_INET6, IPPROTO_UDP } from "../../../ffi/socket_constants.ts";
 import { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
 import { NF_INET_FORWARD, PRIORITY_FILTER } from "../../../ffi/netlink/nftables/hooks.ts";
 import { drop, transportIs } from "../../../ffi/netlink/nftables/nftables_expressions.ts";
@@ -43,6 +45,10 @@ export const GATEWAY_ADDRESS = "203.0.113.1";
 export const GATEWAY_ADDRESS6 = "2001:db8:1::1";
 /** Where the internet's services are: not on the gateway's cable, so only its default route leads there. */
 export const INTERNET_ADDRESS = "192.0.2.1";
+export const INTERNET_ADDRESS6 = "2001:db8:3::1";
+/** By which the internet sees those who come by IPv6. */
+export const UPLINK_ADDRESS6 = "2001:db8:2::1";
+const ROUTER_ADDRESS6 = "2001:db8:2::2";
 
 /** Prefixes are those kept for documentation (RFC 5737, 3849), which no real network has. */
 interface Cable {
@@ -79,6 +85,7 @@ const CABLE4: Cable = {
 /** What a host calls its end of the cable that its default route goes by; the other end has that host's name. */
 const UPLINK = "wan";
 const IPV6_DISABLED = "/proc/sys/net/ipv6/conf/default/disable_ipv6";
+const IPV6_FORWARDING = "/proc/sys/net/ipv6/conf/all/forwarding";
 
 /** A namespace with its loopback on, and a connection to its network settings. */
 export class Host implements Disposable {
@@ -127,6 +134,18 @@ export class Host implements Disposable {
     });
   }
 
+  /** Whether its kernel may be told to forward IPv6. */
+  get mayForwardIpv6(): boolean {
+    return this.inside(() => {
+      try {
+        Deno.openSync(IPV6_FORWARDING, { write: true }).close();
+        return true;
+      } catch {
+        return false;
+      }
+    });
+  }
+
   /** Takes the network as it is now for the one that must be there in the end. */
   remember(): void {
     this.#stateBefore = this.inside(networkState);
@@ -147,6 +166,8 @@ export class Host implements Disposable {
 export class Topology implements Disposable {
   /** Whether the first client's network has IPv6, and nothing else. */
   readonly hasIpv6: boolean;
+  /** Whether the internet has IPv6, too. */
+  readonly hasInternet6: boolean;
   readonly #resources: DisposableStack;
   readonly #hosts = new Map<HostName, Host>();
 
@@ -158,6 +179,8 @@ export class Topology implements Disposable {
     this.hasIpv6 = this.host("client-1").hasIpv6;
     for (const cable of [...CABLES, this.hasIpv6 ? CABLE6 : CABLE4]) this.#lay(cable);
     this.#openHotel();
+    this.hasInternet6 = this.hasIpv6 && this.host("gateway").mayForwardIpv6;
+    if (this.hasInternet6) this.#openInternet6();
     for (const host of this.#hosts.values()) host.remember();
     this.#resources = resources.move();
   }
@@ -194,6 +217,15 @@ export class Topology implements Disposable {
       destination: { address, length },
       gateway: parseIp("198.51.100.130"),
     });
+  }
+
+  #openInternet6(): void {
+    const [gateway, internet] = [this.host("gateway"), this.host("internet")];
+    gateway.configure(UPLINK, `${UPLINK_ADDRESS6}/64`);
+    internet.configure("gateway", `${ROUTER_ADDRESS6}/64`);
+    internet.configure("lo", `${INTERNET_ADDRESS6}/128`);
+    const router = parseIp(ROUTER_ADDRESS6);
+    gateway.netlink.routes.add({ destination: defaultPrefix(AF_INET6), gateway: router });
   }
 
   #lay({ near, far }: Cable): void {

@@ -73,6 +73,7 @@ netTest("demo passes every step, ends with the count and leaves nothing", async 
       /✓ ping gateway to client-1 +5 of 5 answered, best [\d.]+ ms +[\d.]+ m?s\n/,
       /✓ ping client-1 to internet +5 of 5 answered, best [\d.]+ ms +[\d.]+ m?s\n/,
       /✓ page from internet +says "hello 203\.0\.113\.1" +[\d.]+ m?s\n/,
+      /✓ page by IPv6 +says "hello 2001:db8:2::1" +[\d.]+ m?s\n/,
       /✓ DNS question to gateway +whoami\.example is 203\.0\.113\.1 +[\d.]+ m?s\n/,
       /✓ DNS question to internet +whoami\.example is 203\.0\.113\.1 +[\d.]+ m?s\n/,
       /✓ page from gateway +says "hello 10\.66\.77\.2" +[\d.]+ m?s\n/,
@@ -116,7 +117,7 @@ netTest("demo fails when the gateway's kernel answers the internet", async () =>
     demo.stdout,
     /✗ no RST and no unreachable +RST from 203\.0\.113\.1:81 to 203\.0\.113\.2:\d+\n/,
   );
-  assertMatch(demo.stdout, /\n17 passed, 1 failed\n$/);
+  assertMatch(demo.stdout, /\n18 passed, 1 failed\n$/);
   assertEquals(traces(demo.pid), []);
 });
 
@@ -158,7 +159,8 @@ netTest(
     );
     assertMatch(demo.stdout, /left behind: \/proc\/sys\/net\/ipv4\/conf\/all\/src_valid_mark = 1;/);
     assertEquals(journals([client!.pid]), []);
-    assertMatch(demo.stdout, /\n\d+ passed, 2 failed\n$/);
+    // The step that was under way may have failed by itself, before the death was noticed.
+    assertMatch(demo.stdout, /\n\d+ passed, [23] failed\n$/);
     assertMatch(demo.stderr, /^ +gateway: .* vpn\.server: listening on UDP port 51820/m);
     assertMatch(demo.stderr, /^ +client-1: .* vpn\.client: connected to \[2001:db8:1::1\]:51820/m);
     assertEquals(traces(demo.pid), []);

@@ -1,5 +1,6 @@
 /** Shows that the configurations made for the demo fit each other and pass their own checks. */
 import { createConfigurations } from "../../../../lib/commands/demo/identities.ts";
+import { egress6Of } from "../../../../lib/core/config/egress6.ts";
 import { parseConfig } from "../../../../lib/core/config/parse_config.ts";
 import { validateClient, validateServer } from "../../../../lib/core/config/roles.ts";
 import { formatCidr, formatIpv4 } from "../../../../lib/core/wire/ipv4_text.ts";
@@ -22,6 +23,12 @@ Deno.test("createConfigurations() makes files that server and clients run from",
     assertEquals(client.server.endpoint.port, server.listenPort);
     assertEquals(client.server.allowedIps.map(formatCidr), ["0.0.0.0/0"]);
   }
+  const [first, second] = clients;
+  assertEquals(first!.interface.addresses6, server.peers[0]!.allowedIps6);
+  assertEquals(first!.allowedIps6, ["::/0"]);
+  assertEquals(egress6Of(server.interface), "nat");
+  assertEquals([second!.interface.addresses6, second!.allowedIps6], [[], []]);
+  assertEquals(createConfigurations(false).gateway.includes("fd00:"), false);
   // One of them calls by IPv6, where there is any.
   const hosts = (overIpv6: boolean) =>
     clients.map((_, i) =>
