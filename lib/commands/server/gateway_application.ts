@@ -7,15 +7,20 @@ import {
   methodsOfGateway,
 } from "../../control/application/methods_of_gateway.ts";
 import { methodsOfPeers } from "../../control/application/methods_of_peers.ts";
+import { methodsOfSettings } from "../../control/application/methods_of_settings.ts";
 import { PeerApplication } from "../../control/application/peer_application.ts";
 import type { LivePeers } from "../../control/live_peers.ts";
 import type { Handler } from "../../control/protocol.ts";
+import type { Reloader } from "../../control/reload.ts";
+import type { ServerConfig } from "../../core/config/config.ts";
 import { encodeKey } from "../../core/config/values/key_text.ts";
 import { FilePeerStore } from "../../host/files/file_peer_store.ts";
+import { SettingsFile } from "../../host/files/settings_file.ts";
 import { getLogger } from "../../process/logging.ts";
 import { newPresharedKey } from "../keys.ts";
 
 export interface GatewayParts extends GatewayQuestions {
+  readonly reloader: Pick<Reloader<ServerConfig>, "config" | "pending" | "preview" | "reload">;
   /** Of the configuration, where changes of peers are written. */
   readonly configPath: string;
   readonly peers: LivePeers;
@@ -38,6 +43,7 @@ export function gatewayApplication(parts: GatewayParts): Readonly<Record<string,
   });
   return {
     ...methodsOfPeers(application),
+    ...methodsOfSettings({ file: new SettingsFile(configPath), reloader }),
     ...methodsOfAccounts(accounts),
     ...methodsOfGateway(parts),
   };

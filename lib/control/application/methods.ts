@@ -8,6 +8,7 @@
  * with a `RefusalCode` (lib/core/config/refusal_error.ts) beside the message, changes nothing.
  */
 import type { TrialResult } from "../../core/peers/access_trial.ts";
+import type { DiffLine } from "../../core/config/text/line_diff.ts";
 import type { AdmissionState } from "../../core/peers/admission.ts";
 import type { PeerSettingKey, PeerSettings } from "../../core/peers/peer_settings.ts";
 
@@ -118,7 +119,7 @@ export interface SettingsText {
 
 export interface SettingsPreview {
   /** By line; `same` lines are those of both. */
-  readonly lines: readonly { readonly kind: "same" | "added" | "removed"; readonly text: string }[];
+  readonly lines: readonly DiffLine[];
   /** Keys whose change is in effect at once, and those whose change counts from the next start. */
   readonly live: readonly string[];
   readonly restart: readonly string[];

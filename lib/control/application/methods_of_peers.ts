@@ -66,7 +66,7 @@ export function methodsOfPeers(
 }
 
 /** Who asks, and what must not have changed. */
-function terms(params: Params, caller: Caller): ChangeTerms {
+export function terms(params: Params, caller: Caller): ChangeTerms {
   return { by: actorOf(caller, params), revision: optionalText(params, "revision") };
 }
 

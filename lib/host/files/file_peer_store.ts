@@ -149,7 +149,7 @@ function requireAlone(before: Config, after: Config, isAsWanted: boolean): void 
 }
 
 /** What goes wrong with the file, as a store says it. */
-async function refusing<T>(call: () => Promise<T>): Promise<T> {
+export async function refusing<T>(call: () => Promise<T>): Promise<T> {
   try {
     return await call();
   } catch (error) {

@@ -3,6 +3,9 @@ import type {
   ClientNeeds,
   EventEntry,
   PeerEntry,
+  SettingsPreview,
+  SettingsResult,
+  SettingsText,
 } from "../../../lib/control/application/methods.ts";
 import { ControlClient } from "../../../lib/control/client.ts";
 import type { Params } from "../../../lib/control/protocol.ts";
@@ -104,6 +107,44 @@ netTest(
     assertEquals(text(), `${atStart}\n[Group]\nName = staff\n`);
     assertEquals((await statusOf(server)).peers, []);
 
+    const settings: SettingsText = await say("settings");
+    assert(!settings.text.includes(/PrivateKey = (\S+)/.exec(text())![1]!), settings.text);
+    const edited = `${settings.text}DnsDomain = vpn # new\n`;
+    const preview: SettingsPreview = await say("preview-settings", {
+      text: `${edited}NatPorts = 20000-20999\n`,
+    });
+    assertEquals([preview.live, preview.restart], [["DnsDomain"], ["NatPorts"]]);
+    assertEquals(preview.lines.filter(({ kind }) => kind !== "same").map((line) => line.text), [
+      "DnsDomain = vpn # new",
+      "NatPorts = 20000-20999",
+    ]);
+    const changed: SettingsResult = await say("change-settings", {
+      text: edited,
+      revision: settings.revision,
+    });
+    assertEquals([changed.changes, changed.restart, changed.problems], [
+      ["DnsDomain", "groups"],
+      [],
+      [],
+    ]);
+    assertEquals(
+      text().replace("DnsDomain = vpn # new\n", ""),
+      `${atStart}\n[Group]\nName = staff\n`,
+    );
+    for (
+      const [more, code] of [
+        ["", "revision"],
+        ["PostUp = touch /tmp/x\n", "refused"],
+        ["ListenPort = 70000\n", "invalid"],
+        ["Webhook = https://a.example/\n", "invalid"],
+      ] as const
+    ) {
+      const old = code === "revision" ? settings.revision : changed.revision;
+      const wrong = { text: `${edited}${more}`, revision: old };
+      const error = await assertRejects(() => say("change-settings", wrong));
+      assertEquals((error as { code?: unknown }).code, code, `${error}`);
+    }
+
     const changes = await eventually(() => {
       const told = followed.filter(({ event }) => event === "configuration-changed");
       return told.length === 5 ? told.map(({ name, detail }) => `${name} ${detail}`) : null;
@@ -116,7 +157,12 @@ netTest(
       "phone removed by alice (console)",
     ]);
     const kept = await say("events", { peer: "phone", after: followed[0]!.id - 1 });
-    assertEquals((kept as { events: EventEntry[] }).events, followed);
+    const ofPhone = followed.filter(({ name }) => name === "phone");
+    assertEquals((kept as { events: EventEntry[] }).events, ofPhone);
+    const reloads = followed.filter(({ event }) => event === "reloaded");
+    assertEquals(reloads.map(({ detail }) => detail), [
+      "DnsDomain, groups, by alice (console)",
+    ]);
     follower.end();
     assertEquals(await following, null);
   },

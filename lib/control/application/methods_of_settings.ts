@@ -1,0 +1,83 @@
+/** The application's methods about the gateway's own settings, as a control socket offers them. */
+import type { ServerConfig } from "../../core/config/config.ts";
+import { ConfigError } from "../../core/config/config_error.ts";
+import { RefusalError } from "../../core/config/refusal_error.ts";
+import { lineDiff } from "../../core/config/text/line_diff.ts";
+import { exitCodeOf } from "../../process/errors.ts";
+import { changedOf, settingsIn, withoutSecrets } from "../../core/config/text/settings_text.ts";
+import type { EditedFile, SettingsFile } from "../../host/files/settings_file.ts";
+import type { Handler } from "../protocol.ts";
+import type { Reloader, ReloadPreview } from "../reload.ts";
+import type { ApplicationMethods } from "./methods.ts";
+import { terms } from "./methods_of_peers.ts";
+import { textParam } from "./params.ts";
+
+/**
+ * Keys that a person has to edit in the file itself: commands that run as root, the identity of the gateway, and who
+ * may come in here.
+ */
+const FIXED: readonly string[] = [
+  "PrivateKey",
+  "PreUp",
+  "PostUp",
+  "PreDown",
+  "PostDown",
+  "ControlGroup",
+];
+
+type Result<Method extends keyof ApplicationMethods> = ApplicationMethods[Method]["result"];
+
+export interface SettingsParts {
+  readonly file: SettingsFile;
+  readonly reloader: Pick<Reloader<ServerConfig>, "preview" | "reload">;
+}
+
+export function methodsOfSettings(
+  { file, reloader }: SettingsParts,
+): Readonly<Record<"settings" | "preview-settings" | "change-settings", Handler>> {
+  return {
+    "settings": (): Promise<Result<"settings">> => file.read(),
+    "preview-settings": async (params): Promise<Result<"preview-settings">> => {
+      const text = textParam(params, "text");
+      const edited = await file.edited(text);
+      const { keys, restart, warnings } = await previewed(reloader, edited);
+      const lines = lineDiff(withoutSecrets(settingsIn(edited.before)), text);
+      return { lines, live: keys, restart, warnings };
+    },
+    "change-settings": async (
+      params,
+      _emit,
+      _signal,
+      caller,
+    ): Promise<Result<"change-settings">> => {
+      const text = textParam(params, "text");
+      const { by, revision } = terms(params, caller);
+      const written = await file.replace(text, revision, async (edited) => {
+        await previewed(reloader, edited);
+      });
+      const { changes, restart, problems } = await reloader.reload(by);
+      return { revision: written.revision, changes, restart, problems };
+    },
+  };
+}
+
+/** What a reload would do; a text that cannot be run from, or touches what it may not, is refused. */
+async function previewed(
+  reloader: SettingsParts["reloader"],
+  { before, after }: EditedFile,
+): Promise<ReloadPreview> {
+  const [fixed] = changedOf(FIXED, before, after);
+  if (fixed !== undefined) {
+    throw new RefusalError(
+      "refused",
+      `${fixed}: cannot be changed this way: edit the file itself, and restart the gateway`,
+    );
+  }
+  try {
+    return await reloader.preview(after);
+  } catch (error) {
+    if (!(error instanceof ConfigError) && exitCodeOf(error) === 1) throw error;
+    const message = error instanceof Error ? error.message : String(error);
+    throw new RefusalError("invalid", message, { cause: error });
+  }
+}

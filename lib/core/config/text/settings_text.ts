@@ -1,0 +1,116 @@
+/**
+ * Settings text: the `[Interface]` section of a file as it may be shown and given back, without its secrets, and the
+ * file with it put back in its place.
+ */
+import { parseDocument } from "./config_document.ts";
+import { RefusalError } from "../refusal_error.ts";
+
+/** In place of a secret. */
+const SECRET = "(secret)";
+const SECRET_KEYS: readonly string[] = ["privatekey", "webhooksecret"];
+/** What may be a key in a comment: base64 of 32 bytes, or most of it. */
+const MAYBE_KEY = /[A-Za-z0-9+/]{40,}={0,2}/g;
+
+/** Where the section stands: line numbers from 0, the end not included. */
+interface Place {
+  readonly first: number;
+  readonly end: number;
+}
+
+/** The section's text, with its secrets. @throws {ConfigError | RefusalError} for a file with none, or several */
+export function settingsIn(text: string): string {
+  const lines = linesOf(text);
+  const { first, end } = placeIn(text, lines);
+  return lines.slice(first, end).join("");
+}
+
+/** The same without them. */
+export function withoutSecrets(settings: string): string {
+  return linesOf(settings).map(hidden).join("");
+}
+
+/**
+ * The file with another section in the place of its own. What stands for a secret is the secret that it was.
+ *
+ * @throws {ConfigError | RefusalError} for what is not one `[Interface]` section, or stands for no secret
+ */
+export function withSettings(text: string, settings: string): string {
+  const lines = linesOf(text);
+  const { first, end } = placeIn(text, lines);
+  const sections = parseDocument(settings, "settings");
+  if (sections.length !== 1 || sections[0]!.name !== "Interface") {
+    throw new RefusalError("invalid", "The settings are one section [Interface]");
+  }
+  const own = lines.slice(first, end);
+  const newline = text.includes("\r\n") ? "\r\n" : "\n";
+  const given = settings.replace(/\r?\n/g, newline).trimEnd() + newline;
+  const restored = linesOf(given).map((line, index) => revealed(line, own, index + 1));
+  const isLast = end === lines.length && !text.endsWith("\n");
+  const section = isLast ? restored.join("").trimEnd() : restored.join("");
+  return [...lines.slice(0, first), section, ...lines.slice(end)].join("");
+}
+
+/** Which of these keys have other values in one file than in the other. @throws {ConfigError} */
+export function changedOf(keys: readonly string[], before: string, after: string): string[] {
+  const valuesOf = (text: string, key: string) =>
+    parseDocument(text, "").filter(({ name }) => name === "Interface")
+      .flatMap(({ entries }) => entries)
+      .filter((entry) => entry.key.toLowerCase() === key.toLowerCase())
+      .map(({ value }) => value).join("\n");
+  return keys.filter((key) => valuesOf(before, key) !== valuesOf(after, key));
+}
+
+/** The lines with their ends. */
+function linesOf(text: string): string[] {
+  return text === "" ? [] : text.split(/(?<=\n)/);
+}
+
+/** From its header to its last line or comment; comments right above the next header are that section's. */
+function placeIn(text: string, lines: readonly string[]): Place {
+  const sections = parseDocument(text, "");
+  const own = sections.filter(({ name }) => name === "Interface");
+  if (own.length !== 1) {
+    throw new RefusalError(
+      "refused",
+      `The file has ${own.length} sections [Interface]: edit the file itself, and run \`vpn reload\``,
+    );
+  }
+  const next = sections[sections.indexOf(own[0]!) + 1];
+  const least = own[0]!.entries.at(-1)?.line ?? own[0]!.line;
+  let end = next === undefined ? lines.length : next.line - 1;
+  while (end > least && next !== undefined && /^\s*#/.test(lines[end - 1]!)) end--;
+  while (end > least && lines[end - 1]!.trim() === "") end--;
+  return { first: own[0]!.line - 1, end };
+}
+
+/** A line as it may be shown. */
+function hidden(line: string): string {
+  const [, before = "", value = ""] = /^(\s*[^#=]*=\s*)([^#]*?)\s*(?:#.*)?$/s.exec(line) ?? [];
+  const key = before.replace(/[\s=]/g, "").toLowerCase();
+  const shown = SECRET_KEYS.includes(key) && value !== ""
+    ? before + SECRET + line.slice(before.length + value.length)
+    : line;
+  const hash = shown.indexOf("#");
+  return hash < 0 ? shown : shown.slice(0, hash) + shown.slice(hash).replace(MAYBE_KEY, SECRET);
+}
+
+/** A line with the secret that it was, as the same line had it, or the same key. */
+function revealed(line: string, own: readonly string[], number: number): string {
+  if (!line.includes(SECRET)) return line;
+  const same = own.find((each) => hidden(each).trimEnd() === line.trimEnd());
+  if (same !== undefined) return same.trimEnd() + line.slice(line.trimEnd().length);
+  const [, before = "", rest = ""] = /^([^#=]*)=\s*\(secret\)(.*)$/s.exec(line) ?? [];
+  const nameOf = (text: string) => text.replace(/[#=].*$/s, "").replace(/\s/g, "").toLowerCase();
+  const name = nameOf(before);
+  const kept = SECRET_KEYS.includes(name)
+    ? own.findLast((each) => nameOf(each) === name)
+    : undefined;
+  if (kept === undefined || rest.includes(SECRET)) {
+    throw new RefusalError(
+      "invalid",
+      `Line ${number}: ${SECRET} stands for what is there already: give the value, or leave the line as it was`,
+    );
+  }
+  const value = kept.replace(/#.*$/s, "").replace(/^[^=]*=/, "").trim();
+  return line.replace(SECRET, () => value);
+}

@@ -1,0 +1,78 @@
+/** Settings file: the `[Interface]` section of a gateway's configuration, read and replaced by itself. */
+import { createHash } from "node:crypto";
+import { RefusalError } from "../../core/config/refusal_error.ts";
+import { settingsIn, withoutSecrets, withSettings } from "../../core/config/text/settings_text.ts";
+import { refusing } from "./file_peer_store.ts";
+import { LockedConfig } from "./config_store.ts";
+
+/** What may be shown. */
+export interface ShownSettings {
+  readonly text: string;
+  /** Another one after each change. */
+  readonly revision: string;
+}
+
+/** The whole file, with its secrets. */
+export interface EditedFile {
+  readonly before: string;
+  readonly after: string;
+}
+
+export class SettingsFile {
+  readonly #path: string;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  /** @throws {RefusalError} */
+  read(): Promise<ShownSettings> {
+    return refusing(async () => {
+      using file = await LockedConfig.open(this.#path);
+      return shown(file.read().text);
+    });
+  }
+
+  /** The file as it is, and as it would be. @throws {RefusalError} */
+  edited(settings: string): Promise<EditedFile> {
+    return refusing(async () => {
+      using file = await LockedConfig.open(this.#path);
+      const { text } = file.read();
+      return { before: text, after: withSettings(text, settings) };
+    });
+  }
+
+  /**
+   * Replaces the section.
+   *
+   * @param revision that it must have; any, if left out
+   * @param accept is asked before about the whole file; what it throws keeps it from being written
+   * @throws {RefusalError} with nothing changed
+   */
+  replace(
+    settings: string,
+    revision: string | undefined,
+    accept: (edited: EditedFile) => Promise<void>,
+  ): Promise<ShownSettings> {
+    return refusing(async () => {
+      using file = await LockedConfig.open(this.#path);
+      const { text } = file.read();
+      if (revision !== undefined && revision !== shown(text).revision) {
+        throw new RefusalError(
+          "revision",
+          "Cannot change the settings: they have been changed meanwhile: read them again",
+        );
+      }
+      const after = withSettings(text, settings);
+      await accept({ before: text, after });
+      if (after !== text) file.replace(after);
+      return shown(after);
+    });
+  }
+}
+
+function shown(text: string): ShownSettings {
+  const settings = settingsIn(text);
+  const revision = createHash("sha256").update(settings).digest("base64url").slice(0, 22);
+  return { text: withoutSecrets(settings), revision };
+}

@@ -1,0 +1,85 @@
+/** Shows what of a file's `[Interface]` is shown, and how it comes back. */
+import {
+  changedOf,
+  settingsIn,
+  withoutSecrets,
+  withSettings,
+} from "../../../../../lib/core/config/text/settings_text.ts";
+import { RefusalError } from "../../../../../lib/core/config/refusal_error.ts";
+import { ConfigError } from "../../../../../lib/core/config/config_error.ts";
+import { assert, assertEquals, assertThrows } from "../../../../support/assert.ts";
+import { sampleKeys } from "../../../../support/config/sample_keys.ts";
+
+const KEY = sampleKeys(1).privateKey;
+const OLD = sampleKeys(2).privateKey;
+const SECTION = `[Interface]
+PrivateKey = ${KEY} # made in May
+#PrivateKey = ${OLD}
+Address = 10.66.77.1/24
+# last
+`;
+const FILE = `# mine\n${SECTION}\n# the laptop\n[Peer]\nPublicKey = ${sampleKeys(3).publicKey}\n`;
+const SHOWN = `[Interface]
+PrivateKey = (secret) # made in May
+#PrivateKey = (secret)
+Address = 10.66.77.1/24
+# last
+`;
+
+Deno.test("settings are shown with their comments and without a secret, in comments neither", () => {
+  assertEquals(settingsIn(FILE), SECTION);
+  assertEquals(withoutSecrets(SECTION), SHOWN);
+  const hook = `[Interface]\nWebhookSecret=${KEY}\n privatekey =${KEY}#x\n`;
+  assertEquals(
+    withoutSecrets(hook),
+    "[Interface]\nWebhookSecret=(secret)\n privatekey =(secret)#x\n",
+  );
+});
+
+Deno.test("what is shown puts the file back as it was, to the byte", () => {
+  assertEquals(withSettings(FILE, SHOWN), FILE);
+  const dos = FILE.replaceAll("\n", "\r\n");
+  assertEquals(withSettings(dos, withoutSecrets(settingsIn(dos))), dos);
+  assertEquals(withSettings(dos, SHOWN), dos);
+  const unended = SECTION.trimEnd();
+  assertEquals(withSettings(unended, SHOWN), unended);
+});
+
+Deno.test("a change of the settings leaves all that is not of them, and keeps a secret whose line was touched", () => {
+  const edited = SHOWN.replace("made in May", "made in June").replace("# last", "MTU = 1380");
+  assertEquals(
+    withSettings(FILE, edited),
+    FILE.replace("made in May", "made in June").replace("# last", "MTU = 1380"),
+  );
+  assertEquals(
+    withSettings(FILE, "[Interface]\nprivate key=(secret)"),
+    `# mine\n[Interface]\nprivate key=${KEY}\n\n# the laptop\n[Peer]\nPublicKey = ${
+      sampleKeys(3).publicKey
+    }\n`,
+  );
+});
+
+Deno.test("what stands for a secret that is not there, or for two, is refused", () => {
+  for (const line of ["WebhookSecret = (secret)", "#a (secret)", "Address = (secret)"]) {
+    const error = assertThrows(() => withSettings(FILE, `${SHOWN}${line}\n`), RefusalError);
+    assertEquals(error.code, "invalid");
+    assert(error.message.startsWith("Line 6: (secret)"), error.message);
+  }
+});
+
+Deno.test("settings are one section: no peer comes in with them, and none is lost", () => {
+  const peer = `${SHOWN}[Peer]\nPublicKey = ${sampleKeys(4).publicKey}\n`;
+  for (const text of [peer, "", "# nothing", `${SHOWN}${SHOWN}`]) {
+    assertThrows(() => withSettings(FILE, text), RefusalError, "one section [Interface]");
+  }
+  assertThrows(() => withSettings(FILE, "[Interface]\nfoo\n"), ConfigError, "settings:2");
+  assertThrows(() => settingsIn(`${FILE}[Interface]\nMTU = 1400\n`), RefusalError, "2 sections");
+});
+
+Deno.test("changedOf() tells which keys are others, however they are written", () => {
+  const keys = ["PostUp", "PrivateKey"];
+  const before = "[Interface]\nPostUp = a\nPostUp = b\n";
+  assertEquals(changedOf(keys, before, "[Interface]\n# x\npostup =a\nPostUp=b # y\n"), []);
+  assertEquals(changedOf(keys, before, "[Interface]\nPostUp = b\nPostUp = a\n"), ["PostUp"]);
+  assertEquals(changedOf(keys, before, `${before}PrivateKey = x\n`), ["PrivateKey"]);
+});
