@@ -72,8 +72,9 @@ export class ConsoleFixture implements AsyncDisposable {
     return this.console.setupLink!.split("/").at(-1)!;
   }
 
-  browser(): Browser {
-    return new Browser(this.origin);
+  /** @param origin by which it reaches the console */
+  browser(origin = this.origin): Browser {
+    return new Browser(origin);
   }
 
   /** One that has set the console up, and is logged in as its first admin. */
