@@ -1,4 +1,4 @@
-/** DNS proxy: answers by UDP and TCP on the gateway's inner address, by asking the configured resolvers. */
+/** DNS proxy: answers by UDP and TCP on the gateway's inner addresses, by asking the configured resolvers. */
 import { randomBytes } from "node:crypto";
 import { openLibc } from "../../../ffi/libc.ts";
 import { ReadinessWatcher } from "../../../ffi/sockets/readiness.ts";
@@ -15,7 +15,8 @@ import type { Resolver } from "../../core/dns/upstream.ts";
 import { blockedAnswer, questionOf } from "../../core/dns/own_answer.ts";
 import { QueryBudget } from "../../core/dns/query_budget.ts";
 import { formatIpv4, type Ipv4Prefix } from "../../core/wire/ipv4_text.ts";
-import type { Ipv6PrefixText } from "../../core/wire/ipv6_prefix.ts";
+import { formatAddress, type HostAddress } from "../../core/wire/host_address.ts";
+import { addressOf6, type Ipv6PrefixText } from "../../core/wire/ipv6_prefix.ts";
 import { ClientDirectory, type PeerNetworks } from "./clients.ts";
 import { closeQuietly } from "./framing.ts";
 import { LoopProbe } from "./loop_probe.ts";
@@ -36,9 +37,8 @@ const PORT = 53;
 const WRONG_ANSWERS_FACTOR = 10;
 
 export interface DnsProxyOptions {
-  /** The gateway's inner addresses: on the first of them it answers. */
+  /** The gateway's inner addresses: on the first of each family it answers. */
   readonly addresses: readonly Ipv4Prefix[];
-  /** Those of IPv6, of which it tells. */
   readonly addresses6: readonly Ipv6PrefixText[];
   /** Upstream resolvers. */
   readonly upstreams: readonly Resolver[];
@@ -77,9 +77,12 @@ export class DnsProxy implements AsyncDisposable {
 
   private constructor(
     options: DnsProxyOptions,
-    { listener, resources }: { listener: Deno.TcpListener; resources: AsyncDisposableStack },
+    { listeners, resources }: {
+      listeners: readonly Deno.TcpListener[];
+      resources: AsyncDisposableStack;
+    },
   ) {
-    const { addresses: [{ address }], upstreams, routes, logger } = options;
+    const { upstreams, routes, logger } = options;
     this.#names = new PeerNames(options);
     this.#blockList = options.blockList;
     this.#logger = logger;
@@ -127,22 +130,24 @@ export class DnsProxy implements AsyncDisposable {
       }),
     });
     const clients = new ClientDirectory(options.peers);
-    const clientOf = (at: number) => clients.at(at);
+    const clientOf = (at: HostAddress) => clients.at(at);
     const admit = (client: DnsClient) => this.#budget.take(client, performance.now());
     const answer = (query: Uint8Array, transport: DnsTransport, client: DnsClient) =>
       this.#answer(query, { transport, client });
-    resources.use(
-      new UdpService(libc, watcher, {
-        address,
-        port: PORT,
-        clientOf,
-        admit,
-        answer: (query, client) => answer(query, "udp", client),
-      }),
-    );
+    for (const address of ownAddresses(options)) {
+      resources.use(
+        new UdpService(libc, watcher, {
+          address,
+          port: PORT,
+          clientOf,
+          admit,
+          answer: (query, client) => answer(query, "udp", client),
+        }),
+      );
+    }
     this.#tcp = resources.use(
       new TcpService({
-        listener,
+        listeners,
         clientOf,
         admit,
         answer: (query, client) => answer(query, "tcp", client),
@@ -158,12 +163,15 @@ export class DnsProxy implements AsyncDisposable {
    * without CAP_NET_BIND_SERVICE
    */
   static async start(options: DnsProxyOptions): Promise<DnsProxy> {
-    const hostname = formatIpv4(options.addresses[0].address);
+    const hostnames = ownAddresses(options).map(formatAddress);
     await using resources = new AsyncDisposableStack();
     try {
-      const listener = Deno.listen({ hostname, port: PORT });
-      resources.defer(() => closeQuietly(listener));
-      const proxy = new DnsProxy(options, { listener, resources });
+      const listeners = hostnames.map((hostname) => {
+        const listener = Deno.listen({ hostname, port: PORT });
+        resources.defer(() => closeQuietly(listener));
+        return listener;
+      });
+      const proxy = new DnsProxy(options, { listeners, resources });
       const asked = [options.upstreams, ...options.routes.map(({ upstreams }) => upstreams)];
       await proxy.#loopProbe.refuseLoops(addressesOf(asked.flat()));
       proxy.#resources = resources.move();
@@ -172,8 +180,10 @@ export class DnsProxy implements AsyncDisposable {
       if (error instanceof Deno.errors.PermissionDenied) throw lowPort("TCP", PORT);
       if (!isAddressInUse(error)) throw error;
       throw new AppError(
-        `Cannot answer DNS on ${hostname}: port ${PORT} is in use: ` +
-          "stop the other service from using that address, or remove DnsProxy",
+        `Cannot answer DNS on ${hostnames.join(" and ")}: port ${PORT} is in use: ` +
+          `stop the other service from using ${
+            hostnames.length === 1 ? "that address" : "these addresses"
+          }, or remove DnsProxy`,
         { exitCode: ExitCode.usage, cause: error },
       );
     }
@@ -246,6 +256,11 @@ export class DnsProxy implements AsyncDisposable {
       { count: wrongAnswers },
     );
   }
+}
+
+/** Where it answers. */
+function ownAddresses({ addresses, addresses6 }: DnsProxyOptions): HostAddress[] {
+  return [addresses[0].address, ...addresses6.slice(0, 1).map(addressOf6)];
 }
 
 /** Of those that are asked without TLS, which the proxy does not answer by. */

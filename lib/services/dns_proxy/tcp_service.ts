@@ -8,7 +8,7 @@ import { FairShares, type Place } from "../../core/limits/fair_shares.ts";
 import { background, guarded } from "../../process/guard.ts";
 import type { Logger } from "../../process/logging.ts";
 import type { DnsClient } from "../../core/dns/cache.ts";
-import { parseIpv4 } from "../../core/wire/ipv4_text.ts";
+import { type HostAddress, parseAddress } from "../../core/wire/host_address.ts";
 import { closeQuietly, readFramed, writeFramed } from "./framing.ts";
 
 const MAX_CONNECTIONS = 256;
@@ -24,9 +24,10 @@ const MAX_QUERY_SIZE = 4_096;
 const ACCEPT_PAUSE = 100;
 
 export interface TcpServiceOptions {
-  readonly listener: Deno.TcpListener;
-  /** Who is at an address (host order). */
-  readonly clientOf: (address: number) => DnsClient;
+  /** One for each address. */
+  readonly listeners: readonly Deno.TcpListener[];
+  /** Who is at an address. */
+  readonly clientOf: (address: HostAddress) => DnsClient;
   /** Whether one more query of this client is answered; where not, its connection ends. */
   readonly admit: (client: DnsClient) => boolean;
   /** The answer to a query; null for what deserves none, which ends the connection as well. */
@@ -51,19 +52,21 @@ export class TcpService implements Disposable {
   /** Serves until disposed of. */
   constructor(options: TcpServiceOptions) {
     this.#options = options;
-    background("dns", "accepting DNS connections", this.#run());
+    for (const listener of options.listeners) {
+      background("dns", "accepting DNS connections", this.#run(listener));
+    }
   }
 
   [Symbol.dispose](): void {
     this.#isClosed = true;
-    closeQuietly(this.#options.listener);
+    for (const listener of this.#options.listeners) closeQuietly(listener);
     for (const connection of this.#connections) connection.close();
   }
 
-  async #run(): Promise<void> {
+  async #run(listener: Deno.TcpListener): Promise<void> {
     while (!this.#isClosed) {
       try {
-        this.#take(await this.#options.listener.accept());
+        this.#take(await listener.accept());
       } catch (error) {
         if (this.#isClosed) return;
         // A connection that has gone already, or no descriptor for it: the next one may do.
@@ -74,7 +77,7 @@ export class TcpService implements Disposable {
   }
 
   #take(socket: Deno.TcpConn): void {
-    const client = this.#options.clientOf(parseIpv4(socket.remoteAddr.hostname) ?? 0);
+    const client = this.#options.clientOf(parseAddress(socket.remoteAddr.hostname) ?? 0);
     const connection = new DnsConnection(socket, {
       answer: (query) =>
         this.#options.admit(client) ? this.#options.answer(query, client) : Promise.resolve(null),

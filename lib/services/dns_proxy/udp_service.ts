@@ -7,9 +7,11 @@ import { Arena } from "../../../ffi/arena.ts";
 import type { Libc } from "../../../ffi/libc.ts";
 import type { ReadinessWatcher } from "../../../ffi/sockets/readiness.ts";
 import { pathsTo } from "../../../ffi/sockets/datagram_batch.ts";
+import { SOCKADDR_IN6_ADDRESS } from "../../../ffi/sockets/ipv6_address.ts";
 import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
 import type { DnsClient } from "../../core/dns/cache.ts";
 import { HEADER_SIZE } from "../../core/dns/message.ts";
+import { type HostAddress, ipv6At, socketForm } from "../../core/wire/host_address.ts";
 import { background, guarded } from "../../process/guard.ts";
 
 const ARENA_SIZE = 4 * 1024 * 1024;
@@ -21,11 +23,10 @@ const MAX_CALLS = 8;
 const MAX_ANSWER_SIZE = 65_507;
 
 export interface UdpServiceOptions {
-  /** Host order. */
-  readonly address: number;
+  readonly address: HostAddress;
   readonly port: number;
-  /** Who is at an address (host order). */
-  readonly clientOf: (address: number) => DnsClient;
+  /** Who is at an address. */
+  readonly clientOf: (address: HostAddress) => DnsClient;
   /** Whether one more query of this client is answered. */
   readonly admit: (client: DnsClient) => boolean;
   /** The answer to a query; null for what deserves none. */
@@ -51,7 +52,7 @@ export class UdpService implements Disposable {
     this.#watcher = watcher;
     const { address, port } = options;
     this.#socket = UdpSocket.bind(libc, this.#arena, {
-      address,
+      address: socketForm(address),
       port,
       mark: 0,
       offload: false,
@@ -76,12 +77,12 @@ export class UdpService implements Disposable {
   }
 
   #take(index: number): void {
-    const { receivedOffsets, receivedLengths, receivedAddresses, receivedPorts } = this.#socket;
+    const { receivedOffsets, receivedLengths, receivedPorts } = this.#socket;
     const length = receivedLengths[index]!;
     const port = receivedPorts[index]!;
     // RFC 768: a source port of 0 says that no answer is wanted; none could be sent there.
     if (length < HEADER_SIZE || port === 0) return;
-    const address = receivedAddresses[index]! >>> 0;
+    const address = this.#senderOf(index);
     const client = this.#options.clientOf(address);
     if (!this.#options.admit(client)) return;
     const offset = receivedOffsets[index]!;
@@ -89,9 +90,16 @@ export class UdpService implements Disposable {
     background("dns", "answering a DNS query", this.#answer(query, { client, address, port }));
   }
 
+  #senderOf(index: number): HostAddress {
+    const { receivedAddresses, receivedNames6 } = this.#socket;
+    const name = receivedNames6[index]!;
+    if (name < 0) return receivedAddresses[index]! >>> 0;
+    return ipv6At(this.#arena.view, name + SOCKADDR_IN6_ADDRESS);
+  }
+
   async #answer(
     query: Uint8Array,
-    { client, address, port }: { client: DnsClient; address: number; port: number },
+    { client, address, port }: { client: DnsClient; address: HostAddress; port: number },
   ): Promise<void> {
     const answer = await this.#options.answer(query, client);
     if (answer === null || this.#isClosed || answer.length > MAX_ANSWER_SIZE) return;
@@ -101,7 +109,7 @@ export class UdpService implements Disposable {
       {
         offsets: Int32Array.of(this.#space),
         lengths: Int32Array.of(answer.length),
-        ...pathsTo([{ address, port }]),
+        ...pathsTo([{ address: socketForm(address), port }]),
       },
       0,
       1,

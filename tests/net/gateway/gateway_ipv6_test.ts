@@ -3,7 +3,11 @@ import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { netTest, type TestNamespace } from "../../support/net.ts";
 import { eventually } from "../../support/time/patience.ts";
 import { fetchText } from "../support/traffic/everyday.ts";
-import { GATEWAY_PROGRAMS, GatewayNetwork, UPLINK } from "../support/gateway.ts";
+import { addressData, buildAnswer } from "../../support/dns/messages.ts";
+import { DnsServer } from "../support/programs/dns_server.ts";
+import { WIREGUARD_GO_PROGRAMS, WireguardGo } from "../support/programs/wireguard_go.ts";
+import { configText } from "../support/config.ts";
+import { GATEWAY_PROGRAMS, GatewayNetwork, INTERNET, UPLINK } from "../support/gateway.ts";
 import {
   addIpv6To,
   clientConfig6,
@@ -19,7 +23,7 @@ import { startVpn, vpnCommand } from "../support/programs/vpn.ts";
 import { Site } from "../support/site.ts";
 import { capture, ping } from "../support/traffic/traffic.ts";
 
-const PROGRAMS = [...GATEWAY_PROGRAMS, "curl", "nft", "tcpdump", "traceroute"];
+const PROGRAMS = [...GATEWAY_PROGRAMS, "curl", "dig", "nft", "tcpdump", "traceroute"];
 const CLIENT6 = ["fd00:77::2", "fd00:77::3"];
 /** On the link of the second client. */
 const NEIGHBOUR6 = "2001:db8:3::2";
@@ -51,10 +55,13 @@ netTest(
     await gateway.output(["ip", "address", "add", "2001:db8:3::1/64", "dev", "lan2", "nodad"]);
     const before = await stateOf(gateway);
     await using _site = new Site(internet, 80, "::");
+    using _resolver = new DnsServer(internet, [INTERNET], ({ query }) => [
+      buildAnswer(query, { answers: [{ data: addressData("198.51.100.77"), timeToLive: 300 }] }),
+    ]);
     const running = await startVpn(
       "server",
       gateway,
-      config6(network, {}, CLIENT6, {}, { Deny: "internet" }),
+      config6(network, { DnsProxy: INTERNET }, CLIENT6, {}, { Deny: "internet" }),
     );
     // A host that forwards would forget it.
     assertMatch(await gateway.output(["ip", "-6", "route", "show", "default"]), /proto ra/);
@@ -77,6 +84,10 @@ netTest(
     // Neither is the gateway a router for anybody else.
     for (const [from, to] of [[internet, CLIENT6[0]!], [internet, "2001:db8:2::2"]] as const) {
       assert(await isShut(from, to), to);
+    }
+    for (const how of ["+notcp", "+tcp"]) {
+      const question = ["dig", `@${INSIDE6}`, "+short", "+tries=1", "+time=8", how, "a.example"];
+      assertEquals(await client.namespace.output(question), "198.51.100.77\n");
     }
     await gateway.output(["ip", "link", "set", UPLINK, "mtu", "1280"]);
     const big = await client.namespace.run(["ping", "-nc1", "-Mdo", "-s1352", INTERNET6]);
@@ -115,7 +126,16 @@ netTest(
       config6(network, section, [own]),
       ...["--interface", name],
     );
-    await startVpn("client", client.namespace, clientConfig6(network, client, own));
+    const peer = await WireguardGo.start(
+      client.namespace,
+      configText({ PrivateKey: client.identity.privateKey }, {
+        PublicKey: network.identity.publicKey,
+        Endpoint: client.endpoint,
+        AllowedIPs: "0.0.0.0/0, ::/0",
+      }),
+      [`${client.inside}/24`, `${own}/112`],
+    );
+    await peer.route("2001:db8:99::/64");
     const answeredFor = () => gateway.output(["ip", "-6", "neighbour", "show", "proxy"]);
     const site = `http://[${INTERNET6}]/`;
     assertEquals(await fetchText(client.namespace, site), `hello ${own}`);
@@ -124,7 +144,7 @@ netTest(
     const { publicKey } = client.identity;
     const networks = `${client.inside}/32,${own}/128,${added}/128`;
     await gateway.output(["wg", "set", name, "peer", publicKey, "allowed-ips", networks]);
-    await client.namespace.output(["ip", "address", "add", `${added}/128`, "dev", "vpn0"]);
+    await client.namespace.output(["ip", "address", "add", `${added}/128`, "dev", peer.name]);
     const by = ["--interface", added];
     assertEquals(
       await client.namespace.output(["curl", "--silent", ...by, site]),
@@ -156,5 +176,5 @@ netTest(
     await gateway.output(vpnCommand("cleanup"));
     assertEquals(await stateOf(gateway), before);
   },
-  { programs: [...PROGRAMS, "wg"] },
+  { programs: [...PROGRAMS, ...WIREGUARD_GO_PROGRAMS] },
 );

@@ -26,3 +26,19 @@ Deno.test("an address is its peer's by the longest prefix, else its own; changes
   peers = new Map([["late", { name: null, allowedIps: [network("10.66.77.3", 32)], allowedIps6 }]]);
   assertEquals(["10.66.77.3", "192.168.7.1"].map(at), ["late", address("192.168.7.1")]);
 });
+
+Deno.test("addresses of IPv6 are their peer's as well, by the longest prefix: one has many, and no share for each", () => {
+  const peer = (...networks: string[]) => ({ name: null, allowedIps: [], allowedIps6: networks });
+  let peers = new Map([
+    ["site", peer("fd00:77::2/128", "2001:db8:5::/48")],
+    ["room", peer("2001:db8:5:7::/64")],
+  ]);
+  const directory = new ClientDirectory(() => peers);
+  const at = (text: string) => directory.at(text);
+  assertEquals(
+    ["fd00:77::2", "2001:db8:5:1::1", "2001:db8:5:7::1", "fd00:77::3"].map(at),
+    ["site", "site", "room", "fd00:77::3"],
+  );
+  peers = new Map([["late", peer("fd00:77::3/128")]]);
+  assertEquals(["fd00:77::3", "fd00:77::2"].map(at), ["late", "fd00:77::2"]);
+});

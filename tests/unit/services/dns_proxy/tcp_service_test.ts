@@ -14,8 +14,8 @@ type Answer = (query: Uint8Array, client: string | number) => Promise<Uint8Array
 function start(answer: Answer) {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const service = new TcpService({
-    listener,
-    clientOf: (address) => address & 0xff,
+    listeners: [listener],
+    clientOf: (address) => Number(address) & 0xff,
     admit: () => true,
     answer,
     logger: getLogger("dns"),
@@ -123,7 +123,7 @@ hostTest(
     const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     // By the order of connections: the last one is another client's.
     const service = new TcpService({
-      listener,
+      listeners: [listener],
       clientOf: () => owners.shift()!,
       admit: () => true,
       answer: echo,
