@@ -5,6 +5,7 @@
 import type { DoctorOptions } from "../../cli/command.ts";
 import { carryOut, type Check, type Finding } from "./check.ts";
 import { CONFIG_CHECKS } from "./config_checks.ts";
+import { EGRESS6_CHECKS } from "./egress6_checks.ts";
 import { FIREWALL_CHECKS } from "./firewall_checks.ts";
 import { HOST_CHECKS } from "./host_checks.ts";
 import { LEAK_CHECKS } from "./leak_checks.ts";
@@ -29,6 +30,7 @@ const CHECKS: readonly Check[] = [
   ...PORT_CHECKS,
   ...FIREWALL_CHECKS,
   ...NAT_CHECKS,
+  ...EGRESS6_CHECKS,
   ...REACH_CHECKS,
   ...NAME_CHECKS,
   ...LEAK_CHECKS,

@@ -6,6 +6,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../s
 import { netTest } from "../../support/net.ts";
 import { carryOutRemedy, examine, examineUntilFound, listenOn } from "../support/doctor.ts";
 import { GATEWAY_PROGRAMS, GatewayNetwork, INTERNET, ROUTER } from "../support/gateway.ts";
+import { addIpv6To, config6, EXTERNAL6, hearRouter } from "../support/gateway6.ts";
 import { simpleTunnel } from "../support/simple_tunnel.ts";
 import { startVpn } from "../support/programs/vpn.ts";
 import { layWire, SERVER_PORT } from "../support/wire.ts";
@@ -235,4 +236,28 @@ netTest("a router that answers no ping is no fault of the NAT's, but is told", a
     report.finding("nat").why,
     /192\.0\.2\.9 does not answer pings, so the return path is not tested/,
   );
+}, { programs: GATEWAY_PROGRAMS });
+
+netTest("a gateway that forgets routes of IPv6, or has none, is told", async (topology) => {
+  const network = await GatewayNetwork.lay(topology);
+  const { gateway } = network;
+  const config = config6(network, {}, ["fd00:77::2"]);
+  const lacking = (await examine(gateway, config)).expect("egress6", {
+    status: "warn",
+    why: /no route of this host leads to the IPv6 internet/,
+  });
+  assertStringIncludes(lacking, "ip -6 route add default");
+  await addIpv6To(network);
+  const good = await examine(gateway, config);
+  assertMatch(good.finding("egress6").why, new RegExp(`through eth0 with source ${EXTERNAL6}`));
+  assertMatch(good.finding("forwarding6").why, /is 0, and is set to 1 while/);
+  // By hand, as for any router.
+  await gateway.output(["sysctl", "-qw", "net.ipv6.conf.all.forwarding=1"]);
+  const remedy = (await examine(gateway, config)).expect("egress6", {
+    status: "warn",
+    why: /it takes none that a router advertises on .*eth0/,
+  });
+  await carryOutRemedy(gateway, remedy);
+  await hearRouter(network);
+  assertEquals((await examine(gateway, config)).finding("egress6").status, "ok");
 }, { programs: GATEWAY_PROGRAMS });

@@ -27,9 +27,10 @@ const ROUTER_LOCAL = "fe80::9";
 
 /** Gives all of them addresses, and the gateway a route to the internet as routers advertise it. */
 export async function addIpv6To(
-  { gateway, internet, client }: GatewayNetwork,
+  network: GatewayNetwork,
   ...further: readonly string[]
 ): Promise<void> {
+  const { gateway, internet, client } = network;
   const addresses = (namespace: TestNamespace, device: string, ...all: readonly string[]) =>
     namespace.output(["ip", "-batch", "-"], {
       stdin: all.map((address) => `address add ${address} dev ${device} nodad\n`).join(""),
@@ -43,6 +44,11 @@ export async function addIpv6To(
   await addresses(client.namespace, CABLE, "2001:db8:2::2/64");
   await internet.output(["ip", "-6", "route", "add", "default", "via", EXTERNAL6]);
   await client.namespace.output(["ip", "-6", "route", "add", "default", "via", LAN6]);
+  await hearRouter(network);
+}
+
+/** Has the internet's router advertise itself until the gateway has taken note. */
+export async function hearRouter({ gateway, internet }: GatewayNetwork): Promise<void> {
   await eventually(async () => {
     advertiseRouter({ from: internet, to: gateway });
     const routes = await gateway.output(["ip", "-6", "route", "show", "default"]);
