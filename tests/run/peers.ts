@@ -21,6 +21,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   "crun": "crun",
   "runc": "runc",
   "zbarimg": "zbar-tools",
+  "chromium": "chromium",
   "zsh": "zsh",
 };
 

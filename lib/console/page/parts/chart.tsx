@@ -115,7 +115,7 @@ function options(box: HTMLElement, { kind, height, text, step }: Look): uPlot.Op
       x: isBars
         ? { range: (_, from, to) => [from - step / 2, Math.max(to, from + step) + step / 2] }
         : {},
-      y: { range: (_, _from, to) => [0, to > 0 ? to * 1.12 : 1] },
+      y: { range: (_, _from, to) => [0, to > 0 ? to * 1.12 : 1_000] },
     },
     legend: { live: true },
     // Days and months are those of the accounts.

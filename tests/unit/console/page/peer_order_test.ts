@@ -4,6 +4,7 @@ import { standingOf } from "../../../../lib/console/page/screens/peers/peer_look
 import {
   type Filter,
   listed,
+  NameOrder,
   type Order,
 } from "../../../../lib/console/page/screens/peers/peer_order.ts";
 import { assertEquals } from "../../../support/assert.ts";
@@ -28,8 +29,12 @@ const PEERS = [
 
 const BY_NAME: Order = { by: "name", isDescending: false };
 
+const NAMES = new NameOrder();
+
 function keys(search: string, filter: Filter = "all", order: Order = BY_NAME): string[] {
-  return listed(PEERS, { search, filter, order }).map(({ track }) => track.state.publicKey);
+  return listed(NAMES.of(PEERS), { search, filter, order }).map(({ track }) =>
+    track.state.publicKey
+  );
 }
 
 Deno.test("names are in the order that people expect of numbers in them", () => {
@@ -57,6 +62,19 @@ Deno.test("a search finds those with all of its words in name, address, endpoint
   assertEquals(keys("203.0.113.7"), ["ka"]);
   assertEquals(keys("staff anna"), []);
   assertEquals(keys("zzz"), ["zzzz"]);
+});
+
+Deno.test("another name, or another peer, changes the order of names", () => {
+  const names = new NameOrder();
+  const tracks = ["b", "c"].map((name) => new PeerTrack(livePeer({ name, publicKey: name })));
+  const read = () => names.of(tracks).map(({ state }) => state.name);
+  assertEquals(read(), ["b", "c"]);
+  tracks[1]!.state = { ...tracks[1]!.state, name: "a" };
+  assertEquals(read(), ["a", "b"]);
+  tracks.push(new PeerTrack(livePeer({ name: "aa", publicKey: "aa" })));
+  assertEquals(read(), ["a", "aa", "b"]);
+  tracks.shift();
+  assertEquals(read(), ["a", "aa"]);
 });
 
 Deno.test("filters go by how a peer stands", () => {

@@ -108,13 +108,13 @@ function Groups({ groups, onOpen }: GroupsProps): JSX.Element {
           {groups.map((group) => (
             <tr key={group.name}>
               <td class="strong">{group.name}</td>
-              <td>
+              <td data-label="May go to">
                 <RuleList text={group.allow} none="anywhere" />
               </td>
-              <td>
+              <td data-label="May not go to">
                 <RuleList text={group.deny} none="–" />
               </td>
-              <td class="nowrap" title={group.members.join(", ")}>
+              <td data-label="Members" class="nowrap" title={group.members.join(", ")}>
                 {countText(group.members.length, "peer")}
               </td>
               {mayAdminister.value
@@ -175,10 +175,10 @@ function OwnRules({ peers }: { peers: readonly PeerEntry[] }): JSX.Element {
               <td>
                 <a href={linkTo("peers", publicKey)}>{name ?? publicKey.slice(0, 12)}</a>
               </td>
-              <td>
+              <td data-label="May go to">
                 <RuleList text={settings["Allow"] ?? ""} none="–" />
               </td>
-              <td>
+              <td data-label="May not go to">
                 <RuleList text={settings["Deny"] ?? ""} none="–" />
               </td>
             </tr>

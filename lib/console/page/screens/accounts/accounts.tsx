@@ -60,13 +60,15 @@ export function AccountsScreen(): JSX.Element {
                         <span class="strong">{account.name}</span>
                         {account.name === own ? <span class="muted beside">you</span> : null}
                       </td>
-                      <td>{account.role}</td>
-                      <td>
+                      <td data-label="Role">{account.role}</td>
+                      <td data-label="Second factor">
                         {account.hasTotp
                           ? <Badge tone="good">on</Badge>
                           : <Badge tone="warn">off</Badge>}
                       </td>
-                      <td class="nowrap">{agoText(account.lastLogin, Date.now())}</td>
+                      <td data-label="Last login" class="nowrap">
+                        {agoText(account.lastLogin, Date.now())}
+                      </td>
                       <td>
                         <div class="row is-tight">
                           <Button

@@ -121,14 +121,14 @@ function TokenTable(
           {list.map((token) => (
             <tr key={token.id}>
               <td class="strong">{token.name}</td>
-              <td>
+              <td data-label="Scope">
                 <Badge tone={token.scope === "admin" ? "warn" : "plain"}>{token.scope}</Badge>
               </td>
-              <td>{token.account}</td>
-              <td class="nowrap">
+              <td data-label="Account">{token.account}</td>
+              <td data-label="Expires" class="nowrap">
                 {token.expires === null ? "never" : aheadText(token.expires, now)}
               </td>
-              <td class="nowrap">{agoText(token.lastUsed, now)}</td>
+              <td data-label="Last use" class="nowrap">{agoText(token.lastUsed, now)}</td>
               <td class="number">
                 <Button
                   kind="plain"

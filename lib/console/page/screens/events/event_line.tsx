@@ -28,11 +28,15 @@ export function EventLine(
   const stamp = timeText(time);
   const who = name ?? (publicKey === null ? "the gateway" : `${publicKey.slice(0, 12)}…`);
   return (
-    <li>
+    <li class={isShort ? undefined : "event-line"}>
       <time class="event-time" dateTime={time} title={stamp}>
         {isShort ? stamp.slice(11, 16) : stamp}
       </time>
-      <EventBadge event={event.event} />
+      {isShort ? <EventBadge event={event.event} /> : (
+        <span class="event-kind">
+          <EventBadge event={event.event} />
+        </span>
+      )}
       <span class="grow cut" title={detail ?? undefined}>
         {publicKey === null
           ? <span class="muted">{who}</span>

@@ -96,15 +96,15 @@ function Audit({ search }: { search: string }): JSX.Element {
                     {shown.map((entry) => (
                       <tr key={entry.id}>
                         <td class="event-time">{timeText(entry.time)}</td>
-                        <td>{entry.account ?? "–"}</td>
-                        <td class="nowrap">{wordsText(entry.action)}</td>
+                        <td data-label="Account">{entry.account ?? "–"}</td>
+                        <td data-label="Action" class="nowrap">{wordsText(entry.action)}</td>
                         <td>
                           {entry.target ?? ""}
                           {entry.detail === null
                             ? null
                             : <span class="muted">{` ${entry.detail}`}</span>}
                         </td>
-                        <td class="muted nowrap">{entry.source ?? "–"}</td>
+                        <td data-label="From" class="muted nowrap">{entry.source ?? "–"}</td>
                       </tr>
                     ))}
                   </tbody>

@@ -22,9 +22,34 @@ const FILTERS: Readonly<Record<Filter, readonly Standing[]>> = {
   blocked: ["disabled", "expired", "used-up"],
 };
 
-/** Those that have all words of `search` in name, address, endpoint, group or key. */
+/** Peers in the order of their names, which is worked out again only when there are others: it costs the most. */
+export class NameOrder {
+  #sorted: PeerTrack[] = [];
+  #names: string[] = [];
+  #members: ReadonlySet<PeerTrack> = new Set();
+
+  of(tracks: Iterable<PeerTrack>): readonly PeerTrack[] {
+    const members = new Set(tracks);
+    const isSame = members.size === this.#members.size &&
+      this.#sorted.every((track, index) =>
+        members.has(track) && nameOf(track.state) === this.#names[index]
+      );
+    if (!isSame) {
+      this.#members = members;
+      this.#sorted = [...members].sort((a, b) => byText(nameOf(a.state), nameOf(b.state)));
+      this.#names = this.#sorted.map(({ state }) => nameOf(state));
+    }
+    return this.#sorted;
+  }
+}
+
+/**
+ * Those that have all words of `search` in name, address, endpoint, group or key.
+ *
+ * @param tracks in the order of their names, which equals keep
+ */
 export function listed(
-  tracks: Iterable<PeerTrack>,
+  tracks: readonly PeerTrack[],
   { search, filter, order }: { search: string; filter: Filter; order: Order },
 ): Listed[] {
   const words = search.toLowerCase().split(/\s+/).filter((word) => word !== "");
@@ -36,10 +61,11 @@ export function listed(
     if (words.length > 0 && !words.every((word) => textOf(track).includes(word))) continue;
     found.push({ track, standing });
   }
-  const sign = order.isDescending ? -1 : 1;
-  const compare = COMPARE[order.by];
-  // By name where they are equal, so that none changes its place without need.
-  return found.sort((a, b) => sign * compare(a, b) || COMPARE.name(a, b));
+  const { by, isDescending } = order;
+  if (by === "name") return isDescending ? found.reverse() : found;
+  const value = VALUES[by];
+  const sign = isDescending ? -1 : 1;
+  return found.sort((a, b) => sign * (value(a) - value(b)));
 }
 
 function textOf({ state }: PeerTrack): string {
@@ -50,12 +76,11 @@ function textOf({ state }: PeerTrack): string {
 
 const { compare: byText } = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
 
-const COMPARE: Readonly<Record<SortKey, (a: Listed, b: Listed) => number>> = {
-  name: (a, b) => byText(nameOf(a.track.state), nameOf(b.track.state)),
-  status: (a, b) => FILTERS.all.indexOf(a.standing) - FILTERS.all.indexOf(b.standing),
-  rate: (a, b) => a.track.rate - b.track.rate,
-  transferred: (a, b) => total(a.track) - total(b.track),
-  handshake: (a, b) => time(a.track) - time(b.track),
+const VALUES: Readonly<Record<Exclude<SortKey, "name">, (peer: Listed) => number>> = {
+  status: ({ standing }) => FILTERS.all.indexOf(standing),
+  rate: ({ track }) => track.rate,
+  transferred: ({ track }) => total(track),
+  handshake: ({ track }) => time(track),
 };
 
 function total({ state }: PeerTrack): number {

@@ -1,6 +1,6 @@
 /** Screen "peers": all of them, live, searched, sorted, filtered, and changed many at once. */
 import type { JSX } from "preact";
-import { useMemo, useState } from "preact/hooks";
+import { useMemo, useRef, useState } from "preact/hooks";
 import { Button, Segments } from "../../parts/controls.tsx";
 import { Icon } from "../../parts/icon.tsx";
 import { Empty, TitledScreen, Wait } from "../../parts/parts.tsx";
@@ -13,7 +13,7 @@ import { openAddPeer } from "../add_peer/add_peer.tsx";
 import { changePeer, changePeers, enabling, type KeyChanges } from "./peer_changes.ts";
 import { ExpireDialog } from "./expire_dialog.tsx";
 import { nameOf } from "./peer_look.tsx";
-import { type Filter, type Listed, listed, type Order } from "./peer_order.ts";
+import { type Filter, type Listed, listed, NameOrder, type Order } from "./peer_order.ts";
 import { PeerHead, PeerRow } from "./peer_row.tsx";
 
 /** Pixels; as the style has it. */
@@ -31,9 +31,10 @@ export function PeersScreen(): JSX.Element {
   const [filter, setFilter] = useState<Filter>("all");
   const [order, setOrder] = useState<Order>({ by: "name", isDescending: false });
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
+  const names = useRef(new NameOrder()).current;
   const tick = liveTick.value;
   const shown = useMemo(
-    () => listed(model.peers.values(), { search, filter, order }),
+    () => listed(names.of(model.peers.values()), { search, filter, order }),
     [tick, search, filter, order],
   );
   const isLoading = model.status === null;

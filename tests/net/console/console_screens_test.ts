@@ -1,0 +1,196 @@
+/** Tests of the console's screens in headless Chromium: that they fit, are open to all, keep text text, are fast. */
+import type { Page } from "playwright-core";
+import { assert, assertEquals } from "../../support/assert.ts";
+import {
+  barriers,
+  DESK,
+  firstPaint,
+  isTooWide,
+  MainThread,
+  type View,
+} from "../../support/console/chromium.ts";
+import { PageSite, SCREENS, show } from "../../support/console/page_site.ts";
+import { netTest } from "../../support/net.ts";
+import { environment } from "../../support/permissions.ts";
+
+const PROGRAMS = ["chromium"];
+
+/** A desk in both themes, and a phone; the others are for those who look at the pictures. */
+const VIEWS: readonly View[] = [
+  DESK,
+  { ...DESK, scheme: "dark" },
+  { width: 390, height: 844, scheme: "light" },
+  ...environment("VPN_README_PICTURES") === undefined ? [] : [
+    { width: 390, height: 844, scheme: "dark" } as const,
+    { width: 768, height: 1024, scheme: "light" } as const,
+    { width: 768, height: 1024, scheme: "dark" } as const,
+  ],
+];
+
+/** Where pictures of the screens, and what was measured, are kept for people. */
+const PICTURES = new URL("../../../dist/console/", import.meta.url).pathname;
+/** Those that README.md shows; written where this variable is set. */
+const README_PICTURES: Readonly<Record<string, string>> = {
+  "overview-1440-light": "console-light.png",
+  "peers-1440-dark": "console-dark.png",
+  "added-390-light": "console-phone.png",
+};
+
+function keepText(name: string, text: string): void {
+  Deno.mkdirSync(PICTURES, { recursive: true });
+  Deno.writeTextFileSync(PICTURES + name, text);
+}
+
+async function keepPicture(page: Page, name: string): Promise<void> {
+  Deno.mkdirSync(PICTURES, { recursive: true });
+  await page.screenshot({ path: `${PICTURES}${name}.png` });
+  const file = README_PICTURES[name];
+  if (file === undefined || environment("VPN_README_PICTURES") === undefined) return;
+  const packaging = new URL("../../../lib/packaging/", import.meta.url).pathname;
+  Deno.copyFileSync(`${PICTURES}${name}.png`, `${packaging}${file}`);
+}
+
+/** Says what is wrong with what is shown now, and keeps a picture of it. */
+async function inspect(page: Page, name: string, view: View): Promise<string[]> {
+  await keepPicture(page, `${name}-${view.width}-${view.scheme}`);
+  // In the dark, colours are what may differ.
+  const rules = view.scheme === "dark" ? ["color-contrast"] : null;
+  const found = (await barriers(page, rules)).map((barrier) => `${name}: ${barrier}`);
+  if (await isTooWide(page)) found.push(`${name}: it is wider than ${view.width} pixels`);
+  return found;
+}
+
+/** Adds a device by the keyboard alone, as far as its QR code. */
+async function addByKeyboard(page: Page, name: string): Promise<void> {
+  await page.getByRole("button", { name: "Add a device" }).first().focus();
+  await page.keyboard.press("Enter");
+  await page.getByLabel("Name", { exact: true }).waitFor();
+  await page.keyboard.type(name);
+  await page.keyboard.press("Enter");
+  await page.getByRole("img", { name: /QR code of the configuration/ }).waitFor();
+}
+
+netTest(
+  "every screen of the console fits its width, light and dark, and keeps nobody out",
+  async () => {
+    await using site = await PageSite.open({ count: 60 });
+    const found: string[] = [];
+    for (const view of VIEWS) found.push(...await inspectAll(site, view));
+    assertEquals(found, []);
+    assertEquals(site.chromium.complaints, []);
+  },
+  { programs: PROGRAMS },
+);
+
+/** Goes through all screens, and through what lies over them. */
+async function inspectAll(site: PageSite, view: View): Promise<string[]> {
+  const page = await site.page("#/", view);
+  const found: string[] = [];
+  const look = async (name: string) => {
+    found.push(...await inspect(page, name, view));
+  };
+  await page.locator(".u-over").waitFor();
+  for (const [name, path] of Object.entries(SCREENS)) {
+    await show(page, path);
+    await look(name);
+  }
+  await show(page, "#/peers");
+  await page.locator(".rows .tick").nth(1).check();
+  await page.getByRole("group", { name: "Change all that are chosen" }).waitFor();
+  await look("chosen");
+  await page.locator(".peer-name a").first().click();
+  await page.getByRole("heading", { name: "Limits" }).waitFor();
+  await look("peer");
+  await show(page, "#/");
+  await addByKeyboard(page, "anna-phone");
+  await look("added");
+  await page.keyboard.press("Escape");
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  await page.context().clearCookies();
+  await page.reload();
+  await page.getByRole("button", { name: "Log in" }).waitFor();
+  await look("login");
+  await page.context().close();
+  return found;
+}
+
+/** What would be an element, or a program, if it were taken for more than text. */
+const HOSTILE = `<img src=x onerror="owned=1"><script>owned=1</script>'"{{owned}}`;
+
+netTest(
+  "whatever a peer, a group, an event or a rule is called, it is shown as that text",
+  async () => {
+    await using site = await PageSite.open({ count: 12, text: HOSTILE, nameOf: () => HOSTILE });
+    const page = await site.page("#/");
+    const seen: string[] = [];
+    const read = async (name: string) => {
+      if ((await page.locator("#page").innerText()).includes(HOSTILE)) seen.push(name);
+    };
+    for (const name of ["overview", "peers", "access", "events"]) {
+      await show(page, SCREENS[name]!);
+      await read(name);
+    }
+    await show(page, SCREENS["settings"]!);
+    assert((await page.getByLabel("The configuration").inputValue()).includes(HOSTILE));
+    await show(page, SCREENS["peers"]!);
+    await page.locator(".peer-name a").nth(1).click();
+    await page.getByRole("heading", { name: "Limits" }).waitFor();
+    await read("peer");
+    await page.getByRole("button", { name: "Remove" }).click();
+    await page.getByRole("heading", { name: `Remove ${HOSTILE}?` }).waitFor();
+    assertEquals(seen, ["overview", "peers", "access", "events", "peer"]);
+    assertEquals(await page.locator("img, script:not([src])").count(), 0);
+    assertEquals(await page.evaluate("typeof owned"), "undefined");
+    assertEquals(site.chromium.complaints, []);
+  },
+  { programs: PROGRAMS },
+);
+
+/** ms of a task above which a page is seen to stand still (Long Tasks API). */
+const LONGEST_TASK = 50;
+/** ms of the main thread until the list is there; what of a second is left is the network's. */
+const OPENING = 700;
+
+netTest(
+  "with 1,000 peers the list is there within a second, and no update holds the page up",
+  async () => {
+    await using site = await PageSite.open({ count: 1_000 });
+    const page = await site.page("#/peers");
+    const thread = await MainThread.of(page);
+    await page.reload();
+    await page.locator(".rows .peer-row").nth(5).waitFor();
+    const opening = await thread.time();
+    assert(opening < OPENING, `${opening.toFixed(0)} ms until the list was there`);
+    const rows = await page.locator(".rows .peer-row").count();
+    assert(rows < 60, `${rows} rows are made of 1,000`);
+    const table = page.getByRole("table", { name: "Peers" });
+    assertEquals(await table.getAttribute("aria-rowcount"), "1001");
+
+    await page.getByRole("button", { name: "Rate", exact: true }).click();
+    // What runs for the first time is compiled on the way; a machine that is busy makes memory slow.
+    const longest: number[] = [];
+    for (let attempt = 0; attempt < 4 && !(Math.min(...longest) < LONGEST_TASK); attempt++) {
+      await thread.nextEvent();
+      const tasks = await thread.tasks(async () => {
+        for (let count = 0; count < 4; count++) await thread.nextEvent();
+      });
+      assert(tasks.length > 8, "no tasks were seen");
+      longest.push(Math.max(...tasks));
+    }
+    const texts = longest.map((task) => task.toFixed(0)).join(", ");
+    keepText(
+      "figures.txt",
+      `first paint after ${(await firstPaint(page)).toFixed(0)} ms; ${
+        opening.toFixed(0)
+      } ms of the ` +
+        `processor until the list was there, ${texts} ms for the longest task of four updates\n`,
+    );
+    assert(Math.min(...longest) < LONGEST_TASK, `the longest tasks took ${texts} ms`);
+    await page.locator(".rows-box").evaluate((box) => {
+      box.scrollTop = box.scrollHeight;
+    });
+    await page.locator('.peer-row[aria-rowindex="1001"]').waitFor();
+    assertEquals(site.chromium.complaints, []);
+  },
+  { programs: PROGRAMS },
+);
