@@ -118,6 +118,8 @@ export interface ConsoleRequest extends LogOptions {
   readonly tls: { readonly certPath: string; readonly keyPath: string } | null;
   /** Whether plain HTTP may leave this host. */
   readonly insecure: boolean;
+  /** The gateway's control socket; null for the usual one. */
+  readonly socketPath: string | null;
   /** Folder of its state; null for the usual one. */
   readonly statePath: string | null;
 }
@@ -200,6 +202,8 @@ export interface InitRequest {
   readonly subnet: Subnet;
   /** Whether there is a network of IPv6 as well. */
   readonly ipv6: boolean;
+  /** Whether it is to be administered by a console. */
+  readonly console: boolean;
   /** The file to write. */
   readonly out: string;
 }

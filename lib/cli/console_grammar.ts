@@ -20,6 +20,7 @@ export const CONSOLE_OPTIONS: readonly string[] = [
   "--cert",
   "--key",
   "--insecure",
+  "--socket",
   "--state",
   "--log-level",
   "--log-format",
@@ -84,6 +85,14 @@ export function consoleGrammar() {
         "Serve plain HTTP on an address that is neither loopback nor the tunnel's",
       ),
     ),
+    socketPath: optional(option(
+      "--socket",
+      filePath,
+      about(
+        "--socket",
+        "Control socket of the gateway. Default: /run/vpn-console/DEVICE/control.sock",
+      ),
+    )),
     statePath: optional(option(
       "--state",
       filePath,

@@ -2,6 +2,7 @@
 import { runParserSync } from "@optique/core/facade";
 import { formatMessage, message } from "@optique/core/message";
 import type { Endpoint } from "../core/config/config.ts";
+import { deviceOfFile } from "../core/config/values/console_values.ts";
 import type { Expiry } from "../core/config/values/expiry.ts";
 import { FULL_TUNNEL } from "../core/config/text/config_writer.ts";
 import type {
@@ -163,27 +164,27 @@ function refuseLikeEnds({ listen, connect }: RelayOptions): void {
 
 /** What `vpn console` is to serve. */
 function consoleRequest(
-  { configPath, interfaceName, origin, certPath, keyPath, statePath, ...rest }:
-    & Omit<ConsoleRequest, "interfaceName" | "origin" | "tls" | "statePath">
+  { configPath, interfaceName, origin, certPath, keyPath, socketPath, statePath, ...rest }:
+    & Omit<ConsoleRequest, "interfaceName" | "origin" | "tls" | "socketPath" | "statePath">
     & {
       readonly configPath: string | undefined;
       readonly interfaceName: string | undefined;
       readonly origin: string | undefined;
       readonly certPath: string | undefined;
       readonly keyPath: string | undefined;
+      readonly socketPath: string | undefined;
       readonly statePath: string | undefined;
     },
 ): ConsoleRequest {
   if ((certPath === undefined) !== (keyPath === undefined)) {
     throw new UsageError("--cert and --key belong together: give both, or neither");
   }
-  // What `vpn up` and the units call the device of such a file; `vpn server` calls it vpn0.
-  const [, named] = /^\/etc\/vpn\/([^/]+)\.conf$/.exec(configPath ?? "") ?? [];
   return {
     ...rest,
-    interfaceName: interfaceName ?? named ?? "vpn0",
+    interfaceName: interfaceName ?? deviceOfFile(configPath ?? ""),
     origin: origin ?? null,
     tls: certPath === undefined || keyPath === undefined ? null : { certPath, keyPath },
+    socketPath: socketPath ?? null,
     statePath: statePath ?? null,
   };
 }

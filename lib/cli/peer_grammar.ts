@@ -43,7 +43,7 @@ export const PEER_ACTIONS: readonly string[] = [
 
 /** The options of the two commands and of each action, for "did you mean". */
 export const PEER_OPTIONS: Readonly<Record<string, readonly string[]>> = {
-  init: ["--endpoint", "--subnet", "--ipv6", "--out"],
+  init: ["--endpoint", "--subnet", "--ipv6", "--console", "--out"],
   add: [
     "--config",
     "--out",
@@ -85,6 +85,10 @@ export function initGrammar() {
     ipv6: option(
       "--ipv6",
       about("--ipv6", "Also carry IPv6 inside the tunnel, in a random network of its own"),
+    ),
+    console: option(
+      "--console",
+      about("--console", "Prepare vpn console as well, and print the link for its first account"),
     ),
     out: withDefault(
       option(

@@ -45,7 +45,7 @@ export async function runConsole(request: ConsoleRequest): Promise<number> {
     publicOrigin: request.origin,
     trustedProxies: request.trustedProxies,
     folder: request.statePath ?? consoleStatePath(interfaceName),
-    gateway: new SocketGateway(interfaceName),
+    gateway: new SocketGateway(interfaceName, request.socketPath),
     page: await pageFiles(),
     version: VERSION,
     onFault: (error) => tellFault(logger, error),

@@ -1,6 +1,7 @@
 /** Console: the web server of the page and the API, from its options to its end. */
 import { bracketed } from "../core/wire/host_address.ts";
 import { Database } from "./accounts/database.ts";
+import { setupLinkOf } from "./accounts/setup_token.ts";
 import type { ScryptCost } from "./accounts/passwords.ts";
 import { Api } from "./api/api.ts";
 import { API_PATH } from "./api/openapi.ts";
@@ -75,11 +76,6 @@ export class Console implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#resources.disposeAsync();
   }
-}
-
-/** The token stands behind `#`, so that it is in no request and in nobody's log. */
-function setupLinkOf(origin: string, token: string): string {
-  return `${origin}/#/setup/${token}`;
 }
 
 /** An address that stands for all of the host's is none that can be reached. */

@@ -33,8 +33,10 @@ export interface ConsoleServices {
 }
 
 export function consoleServices(
-  { database, gateway, version, now, monotonic, passwordCost }: {
+  { database, folder, gateway, version, now, monotonic, passwordCost }: {
     readonly database: Database;
+    /** Of its state. */
+    readonly folder: string;
     readonly gateway: ConsoleGateway;
     readonly version: string;
     readonly now: () => number;
@@ -60,7 +62,7 @@ export function consoleServices(
     passwords,
     limits,
     login: new Login({ accounts, sessions, audit, passwords, limits, now }),
-    setup: new Setup(database),
+    setup: new Setup(database, folder),
     version,
     now,
   };

@@ -18,12 +18,17 @@ SCRIPT
   put 644 completion.bash "$prefix/share/bash-completion/completions/vpn"
   put 644 completion.zsh "$prefix/share/zsh/site-functions/_vpn"
   put 644 completion.fish "$prefix/share/fish/vendor_completions.d/vpn.fish"
-  for unit in vpn@.service vpn-server@.service vpn-client@.service vpn-killswitch@.service; do
+  for unit in vpn@.service vpn-server@.service vpn-client@.service vpn-killswitch@.service \
+    vpn-console@.service; do
     sed "s|@BINDIR@|$prefix/bin|" "$root/lib/packaging/$unit" >"$unit"
     put 644 "$unit" "$prefix/lib/systemd/system/$unit"
   done
+  put 644 "$root/lib/packaging/vpn-console.sysusers" "$prefix/lib/sysusers.d/vpn-console.conf"
   put 644 "$root/lib/packaging/grafana_dashboard.json" "$prefix/share/vpn/grafana_dashboard.json"
-  if [[ -z ${DESTDIR:-} && -d /run/systemd/system ]]; then systemctl daemon-reload; fi
+  if [[ -z ${DESTDIR:-} && -d /run/systemd/system ]]; then
+    systemctl daemon-reload
+    systemd-sysusers "$prefix/lib/sysusers.d/vpn-console.conf" || say 'no user vpn-console: vpn-console@ needs it'
+  fi
 }
 
 # put MODE FILE PATH

@@ -12,13 +12,14 @@ readonly image_name='localhost/vpn:latest'
 image_root() {
   local root=$1 program=$2 flags=$3 file library
   umask 022
-  mkdir -p "$root"/{dev,etc/vpn,proc,root,run,sys,tmp,usr/{bin,lib,lib64,sbin},var/cache/vpn}
+  mkdir -p "$root"/{dev,etc/vpn,proc,root,run,sys,tmp,usr/{bin,lib,lib64,sbin},var/{cache/vpn,lib/vpn-console}}
   chmod 700 "$root/etc/vpn" "$root/root"
-  chmod 1777 "$root/tmp"
+  # A volume takes over the mode: the console makes a folder of its own there.
+  chmod 1777 "$root/tmp" "$root/var/lib/vpn-console"
   for file in bin lib lib64 sbin; do ln -s "usr/$file" "$root/$file"; done
   ln -s ../run "$root/var/run"
-  echo 'root:x:0:0:root:/root:/bin/sh' >"$root/etc/passwd"
-  echo 'root:x:0:' >"$root/etc/group"
+  printf '%s\n' 'root:x:0:0:root:/root:/bin/sh' 'vpn-console:x:999:999::/:/bin/false' >"$root/etc/passwd"
+  printf '%s\n' 'root:x:0:' 'vpn-console:x:999:' >"$root/etc/group"
   echo 'hosts: files dns' >"$root/etc/nsswitch.conf"
   if [[ -e $program/main.js ]]; then
     mkdir "$root/usr/lib/vpn"
@@ -100,7 +101,7 @@ image_config() {
   "architecture": "$1",
   "os": "linux",
   "config": {
-    "ExposedPorts": { "51820/udp": {} },
+    "ExposedPorts": { "51820/udp": {}, "51821/tcp": {} },
     "Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
     "Entrypoint": ["/usr/bin/vpn"],
     "Cmd": ["server", "--config", "/etc/vpn/server.conf"],

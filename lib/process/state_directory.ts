@@ -26,7 +26,21 @@ export function accountsPath(
   }${interfaceName}.sqlite`;
 }
 
-/** The folder of a console's accounts and sessions, by the gateway's device: its unit's own is for that device. */
+/**
+ * The folder of a console's accounts and sessions, by the gateway's device: its unit's own is for that device. Another
+ * user's than root's may have been given that of the host.
+ */
 export function consoleStatePath(interfaceName: string): string {
-  return givenDirectory() ?? `${stateDirectory("vpn-console")}/${interfaceName}`;
+  const given = givenDirectory();
+  if (given !== undefined) return given;
+  const ofHost = `/var/lib/vpn-console/${interfaceName}`;
+  return isOwn(ofHost) ? ofHost : `${stateDirectory("vpn-console")}/${interfaceName}`;
+}
+
+function isOwn(path: string): boolean {
+  try {
+    return Deno.statSync(path).uid === Deno.uid();
+  } catch {
+    return false;
+  }
 }

@@ -7,9 +7,19 @@ export function userName(user: number): string {
   return entry?.[0] ?? `user ${user}`;
 }
 
+/** The number of a user, by /etc/passwd; null where there is none of this name. */
+export function userId(name: string): number | null {
+  return idOf("/etc/passwd", name);
+}
+
 /** The number of a group of users, by /etc/group; null where there is none of this name. */
 export function groupId(name: string): number | null {
-  const entry = entriesOf("/etc/group").find(([known]) => known === name);
+  return idOf("/etc/group", name);
+}
+
+/** What stands in the third field of either file. */
+function idOf(path: string, name: string): number | null {
+  const entry = entriesOf(path).find(([known]) => known === name);
   const id = Number(entry?.[2] ?? NaN);
   return Number.isSafeInteger(id) ? id : null;
 }

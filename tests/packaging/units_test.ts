@@ -8,7 +8,8 @@ const PACKAGING = new URL("../../lib/packaging/", import.meta.url);
 const SERVICES = ["vpn@.service", "vpn-server@.service", "vpn-client@.service"] as const;
 /** Those that may run a client. */
 const CLIENTS = ["vpn@.service", "vpn-client@.service"] as const;
-const NAMES = [...SERVICES, "vpn-killswitch@.service"] as const;
+const CONSOLE = "vpn-console@.service";
+const NAMES = [...SERVICES, "vpn-killswitch@.service", CONSOLE] as const;
 /** systemd's measure of what a service is exposed to, in tenths: below 50 is "OK", an unrestricted one has 96. */
 const MOST_EXPOSED = 35;
 
@@ -49,7 +50,7 @@ unitTest(`leaves a service exposed by less than ${MOST_EXPOSED / 10}, of 10`, as
 });
 
 hostTest("each unit does not start again what exit codes 2 and 5 say cannot work", async () => {
-  for (const unit of SERVICES) {
+  for (const unit of [...SERVICES, CONSOLE]) {
     const text = await Deno.readTextFile(new URL(unit, PACKAGING));
     assert(text.includes("\nRestartPreventExitStatus=2 5\n"), unit);
     assert(text.includes("\nRestart=on-failure\n"), unit);
@@ -100,5 +101,18 @@ hostTest(
     for (const unit of CLIENTS) {
       assertMatch(await read(unit), /^After=.*\bvpn-killswitch@%i\.service\b/m);
     }
+  },
+);
+
+hostTest(
+  "the console's unit has no capability, and neither reads nor writes what is the gateway's",
+  async () => {
+    const text = await Deno.readTextFile(new URL(CONSOLE, PACKAGING));
+    const users = await Deno.readTextFile(new URL("vpn-console.sysusers", PACKAGING));
+    const [, user = ""] = /^User=(\S+)$/m.exec(text) ?? [];
+    assertMatch(users, new RegExp(`^u ${user} - `, "m"));
+    assertMatch(text, /^CapabilityBoundingSet=$/m);
+    assertMatch(text, /^NoNewPrivileges=yes$/m);
+    assertMatch(text, /^InaccessiblePaths=-\/etc\/vpn -\/run\/vpn -\/var\/lib\/vpn$/m);
   },
 );

@@ -32,6 +32,7 @@ const DOCUMENTS = [
   "lib/packaging/vpn-client@.service",
   "lib/packaging/vpn-server@.service",
   "lib/packaging/vpn-killswitch@.service",
+  "lib/packaging/vpn-console@.service",
 ];
 
 /** The texts in a source file: what stands between quotes, without comments, names of modules and keys in brackets. */

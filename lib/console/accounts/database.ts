@@ -4,6 +4,7 @@
  */
 import { DatabaseSync, type SQLOutputValue } from "node:sqlite";
 import { AppError, ExitCode } from "../../process/errors.ts";
+import { makeStateFolder } from "./setup_token.ts";
 
 /** In the file's header, by which it is known as ours: "vpnc". */
 const APPLICATION_ID = 0x76706e63;
@@ -58,7 +59,7 @@ export class Database implements Disposable {
   constructor(folder: string) {
     const path = `${folder}/console.sqlite`;
     try {
-      Deno.mkdirSync(folder, { recursive: true, mode: 0o700 });
+      makeStateFolder(folder);
       // Its logs take over the mode.
       Deno.openSync(path, { append: true, create: true, mode: 0o600 }).close();
       this.#sqlite = new DatabaseSync(path, { timeout: BUSY_TIMEOUT });

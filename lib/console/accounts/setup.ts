@@ -1,17 +1,22 @@
 /**
  * Set-up: the one-time token by which the first account is made. There is no password that anybody could know before.
- * Each start without an account makes a new one, which is shown to who started it.
+ *
+ * Each start without an account makes a new one, which is shown to who started it. `vpn init --console` may have left
+ * one as well: its hash, in a file of the state folder.
  */
 import { timingSafeEqual } from "node:crypto";
 import { Buffer } from "node:buffer";
 import type { Database } from "./database.ts";
 import { hashOf, newSecret } from "./secrets.ts";
+import { leftTokenHash, removeLeftToken } from "./setup_token.ts";
 
 export class Setup {
   readonly #database: Database;
+  readonly #folder: string;
 
-  constructor(database: Database) {
+  constructor(database: Database, folder: string) {
     this.#database = database;
+    this.#folder = folder;
   }
 
   /** Makes a token, and forgets the one of the start before. */
@@ -27,7 +32,7 @@ export class Setup {
   accepts(token: string): boolean {
     const hash = Buffer.from(hashOf(token));
     const known = this.#database.rows("SELECT hash FROM setup").map(({ hash }) => String(hash));
-    return known.some((each) => {
+    return [...known, leftTokenHash(this.#folder) ?? ""].some((each) => {
       const other = Buffer.from(each);
       return other.length === hash.length && timingSafeEqual(other, hash);
     });
@@ -36,5 +41,6 @@ export class Setup {
   /** It is done: no token is of use any more. */
   end(): void {
     this.#database.change("DELETE FROM setup");
+    removeLeftToken(this.#folder);
   }
 }

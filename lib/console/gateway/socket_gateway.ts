@@ -24,11 +24,14 @@ const MAX_WAITING = 64;
 
 export class SocketGateway implements ConsoleGateway {
   readonly interfaceName: string;
+  readonly #path: string | null;
   readonly #waiting: (() => void)[] = [];
   #asking = 0;
 
-  constructor(interfaceName: string) {
+  /** @param path of the socket; null for the usual one */
+  constructor(interfaceName: string, path: string | null) {
     this.interfaceName = interfaceName;
+    this.#path = path;
   }
 
   async ask<Name extends GatewayMethod>(
@@ -74,8 +77,8 @@ export class SocketGateway implements ConsoleGateway {
 
   async #connect(): Promise<ControlClient> {
     const { interfaceName } = this;
-    const path = `/run/vpn-console/${interfaceName}/control.sock`;
-    return existsSync(path)
+    const path = this.#path ?? `/run/vpn-console/${interfaceName}/control.sock`;
+    return this.#path !== null || existsSync(path)
       ? await ControlClient.connectTo(path, interfaceName)
       : await ControlClient.connect(interfaceName);
   }

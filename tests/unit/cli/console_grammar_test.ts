@@ -22,6 +22,7 @@ Deno.test("vpn console listens on loopback, for the gateway on vpn0, unless it i
     trustedProxies: [],
     tls: null,
     insecure: false,
+    socketPath: null,
     statePath: null,
     logLevel: "info",
     logFormat: "text",
@@ -41,13 +42,23 @@ Deno.test("the console's address, origin and proxies are taken in one spelling",
   const given = request(
     ...["--listen", "[FD00:0::1]:8443", "--origin", "https://VPN.example.com:443/"],
     ...["--trusted-proxy", "127.0.0.1", "--trusted-proxy", "fd00::1/8", "--insecure"],
-    ...["--cert", "cert.pem", "--key", "key.pem", "--state", "/srv/console"],
+    ...[
+      "--cert",
+      "cert.pem",
+      "--key",
+      "key.pem",
+      "--state",
+      "/srv/console",
+      "--socket",
+      "/run/x.sock",
+    ],
   );
   assertEquals(given.listen, { address: "fd00::1", port: 8443 });
   assertEquals(given.origin, "https://vpn.example.com");
   assertEquals(given.trustedProxies, ["127.0.0.1/32", "fd00::/8"]);
   assertEquals(given.tls, { certPath: "cert.pem", keyPath: "key.pem" });
   assertEquals([given.insecure, given.statePath], [true, "/srv/console"]);
+  assertEquals(given.socketPath, "/run/x.sock");
 });
 
 for (

@@ -24,6 +24,7 @@ Deno.test("parseArguments() fills in port, network and file of vpn init", () => 
       endpoint: { host: "vpn.example.org", address: null, port: 51820 },
       subnet: { address: 0x0a424d00, prefixLength: 24 },
       ipv6: false,
+      console: false,
       out: "server.conf",
     },
   });
@@ -46,6 +47,7 @@ Deno.test("parseArguments() fills in port, network and file of vpn init", () => 
       endpoint: { host: "192.0.2.1", address: 0xc0000201, port: 443 },
       subnet: { address: 0xac100000, prefixLength: 12 },
       ipv6: true,
+      console: false,
       out: "a b.conf",
     },
   });

@@ -20,10 +20,17 @@ export interface NewServer {
   readonly address6: Ipv6PrefixText | null;
   /** Where clients reach it; its port is also the one listened on. */
   readonly endpoint: Endpoint;
+  /** The group of users that may administer it; null for none. */
+  readonly controlGroup: string | null;
 }
 
 /** The file of a new gateway. */
-export function serverFileText({ privateKey, address, address6, endpoint }: NewServer): string {
+export function serverFileText(
+  { privateKey, address, address6, endpoint, controlGroup }: NewServer,
+): string {
+  const control = controlGroup === null
+    ? ""
+    : `# Members of this group administer the gateway, by \`vpn console\`.\nControlGroup = ${controlGroup}\n`;
   return `[Interface]
 PrivateKey = ${encodeKey(privateKey)}
 Address = ${[formatCidr(address), ...address6 === null ? [] : [address6]].join(", ")}
@@ -32,7 +39,7 @@ ListenPort = ${endpoint.port}
 PublicEndpoint = ${formatEndpoint(endpoint)}
 # Clients ask the gateway for names, and it asks these resolvers.
 DnsProxy = 9.9.9.9, 1.1.1.1
-`;
+${control}`;
 }
 
 /** A client that `vpn peer add` makes, as both ends' files have it. */

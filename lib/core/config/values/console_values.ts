@@ -46,3 +46,8 @@ export function parseTrustedProxy(entry: Entry): string {
   }
   return network.text;
 }
+
+/** The device of a gateway's file: `vpn up` and the units call it as a file in /etc/vpn, `vpn server` vpn0. */
+export function deviceOfFile(path: string): string {
+  return /^\/etc\/vpn\/([^/]+)\.conf$/.exec(path)?.[1] ?? "vpn0";
+}

@@ -55,12 +55,18 @@ function read(text: string): Config {
 Deno.test("serverText() is a gateway's file that reads back as what was asked for, without a warning", () => {
   const address = { address: 0x0a424d01, prefixLength: 24 };
   const privateKey = decodeKey(SERVER_KEYS.privateKey)!;
-  const server = { privateKey, address, address6: null, endpoint: ENDPOINT };
+  const server = {
+    privateKey,
+    address,
+    address6: null,
+    endpoint: ENDPOINT,
+    controlGroup: "vpn-console",
+  };
   const config = validateServer(read(serverFileText(server)));
   assertEquals(config.warnings, []);
   assertEquals(config.interface.addresses, [address]);
   assertEquals(config.interface.privateKey, privateKey);
-  assertEquals(config.listenPort, 443);
+  assertEquals([config.listenPort, config.interface.controlGroup], [443, "vpn-console"]);
   assertEquals(config.interface.publicEndpoint, ENDPOINT);
   assertEquals(config.interface.dnsProxy.map(({ address }) => address), [0x09090909, 0x01010101]);
 });
@@ -190,6 +196,7 @@ Deno.test("with IPv6 inside, both ends' files have addresses of both families", 
   const privateKey = decodeKey(SERVER_KEYS.privateKey)!;
   const address = { address: 0x0a424d01, prefixLength: 24 };
   const text = serverFileText({
+    controlGroup: null,
     privateKey,
     address,
     address6: "fd12:3456:789a::1/64",
