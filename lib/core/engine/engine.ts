@@ -161,8 +161,10 @@ export class Engine {
       this.#drops.add(DropReason.sendQueueFull, lengths[index]);
       return;
     }
-    this.#pipeline.fromOutside!.takeCaptured(offsets[index], lengths[index], now);
+    const fromOutside = this.#pipeline.fromOutside!;
+    fromOutside.takeCaptured(offsets[index], lengths[index], now);
     this.#sendSplit(now);
+    if (fromOutside.hasManyOutside) this.#flushOutside(now);
     if (this.#sendQueue.free < MAX_MERGED) this.flush(now);
   }
 

@@ -172,7 +172,8 @@ export class FromNetwork {
   #isAnswer(reason: DropReason, offset: number, now: number): boolean {
     const isForOutside = reason === DropReason.privateDestination ||
       reason === DropReason.egressDenied;
-    return isForOutside && this.#inboundFlows.admits(offset, now);
+    return isForOutside &&
+      (this.#inboundFlows.admits(offset, now) || (this.#nat?.answers(offset, now) ?? false));
   }
 
   /** Tells the sender that it may not go there, if it may be told so now. */

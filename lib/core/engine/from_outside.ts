@@ -3,6 +3,7 @@
  * for its client; or handed over to the worker that has that client.
  */
 import type { InboundFlows } from "../access/inbound_flows.ts";
+import { MergedTo } from "../nat/inbound.ts";
 import type { Nat } from "../nat/nat.ts";
 import { Origin } from "../nat/slices/hand_over.ts";
 import { completeChecksum, Splitter } from "../offload/splitter.ts";
@@ -13,6 +14,9 @@ import * as ipv4 from "../wire/ipv4.ts";
 import type { Memory } from "../wire/memory.ts";
 import type { Onward } from "./onward.ts";
 import type { SplitUnderWay } from "./split_under_way.ts";
+
+/** Packets for outside. */
+const MANY = 256;
 
 export interface FromOutsideOptions {
   readonly memory: Memory;
@@ -106,8 +110,14 @@ export class FromOutside {
       this.#drops.add(reason, totalLength);
       return;
     }
-    if (!this.#nat.inboundMerged(packet, split.segmentLength, now)) {
+    const to = this.#nat.inboundMerged(packet, split.segmentLength, now);
+    if (to === MergedTo.nowhere) {
       split.abandon();
+      return;
+    }
+    if (to === MergedTo.outside) {
+      split.begin(header, packet, totalLength);
+      split.sendBy(this.#nat);
       return;
     }
     this.#noteForwarded(packet, now);
@@ -133,6 +143,11 @@ export class FromOutside {
     const source = ipv4.sourceAddress(this.#view, packet) | 0;
     if (!this.#router.refuses(source) || !this.#nat.isForwarded(packet)) return;
     this.#inboundFlows.note(packet, now);
+  }
+
+  /** Whether what the NAT has for outside is to leave before more is taken: of copies, there is room for hundreds. */
+  get hasManyOutside(): boolean {
+    return this.#nat.outside.length > MANY;
   }
 
   /**

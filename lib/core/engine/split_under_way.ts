@@ -1,4 +1,5 @@
 /** Split under way: a super-packet that leaves as packets, as many at a time as the send queue has room for. */
+import type { Nat } from "../nat/nat.ts";
 import { Splitter } from "../offload/splitter.ts";
 import type { SendQueue } from "../transport/send_queue.ts";
 import type { DropReason } from "../wire/drop_reason.ts";
@@ -50,6 +51,12 @@ export class SplitUnderWay {
   send(peer: PacketPeer, now: number): void {
     this.#peer = peer;
     this.resume(now);
+  }
+
+  /** Has the NAT send all packets outside. */
+  sendBy(nat: Pick<Nat, "sendCopy">): void {
+    const splitter = this.#splitter;
+    while (splitter.next()) nat.sendCopy(splitter.offset, splitter.length);
   }
 
   /** Sends packets, as many as there is room for. */

@@ -5,6 +5,7 @@ import type { Fragments } from "./fragments/fragments.ts";
 import type { IcmpTranslator } from "./icmp/icmp_translation.ts";
 import type { NatLink } from "./link.ts";
 import type { PathLimits } from "./path_limits.ts";
+import type { Relay } from "./services/relay.ts";
 import type { Owners } from "./slices/owners.ts";
 
 export interface Direction {
@@ -18,4 +19,6 @@ export interface Direction {
   readonly fragments: Fragments;
   /** Null where all ports are this NAT's. */
   readonly owners: Owners | null;
+  /** Null where no back end of a service is outside. */
+  readonly relay: Relay | null;
 }

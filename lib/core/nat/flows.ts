@@ -23,6 +23,8 @@ import type { Forwarder } from "./forwarder.ts";
 import { MappingTable } from "./mapping_table.ts";
 import type { NatOptions } from "./nat_options.ts";
 import { ANY_PORT, type Mapping, type NatSession } from "./records.ts";
+import { ExternalEndpoints } from "./services/external_endpoints.ts";
+import { NatServices } from "./services/services.ts";
 import type { NatSessionTable } from "./sessions.ts";
 import { isPlain, listOf, trackInbound, trackOutbound } from "./tcp_state.ts";
 
@@ -36,6 +38,8 @@ const NOT_WELL_KNOWN = 2;
 export class Flows {
   readonly mappings: MappingTable;
   readonly sessions: NatSessionTable;
+  readonly services: NatServices;
+  readonly external: ExternalEndpoints;
   /** Whether one client may reach another by the external address. */
   clientToClient: boolean;
   readonly #admission: Admission;
@@ -70,6 +74,15 @@ export class Flows {
         externalPort: forward.externalPort,
       });
     }
+    const { services = [], random } = options;
+    const draw = () => services.length === 0 ? 0 : random();
+    this.services = new NatServices({
+      mappings: this.mappings,
+      services,
+      choiceSeed: options.serviceSeed ?? draw(),
+      seed: draw(),
+    });
+    this.external = new ExternalEndpoints(this.#view, { ...this, forwarder });
   }
 
   // From a client. Null: the packet was dropped, and the client told where that is due.
@@ -91,6 +104,12 @@ export class Flows {
       remoteAddress,
       remotePort,
     );
+    if (mapping !== null && mapping.backEnd !== null) {
+      const { backEnd } = mapping;
+      if (!this.services.noteOutbound(backEnd, remoteAddress, remotePort, flags, now)) {
+        return this.#drop(DropReason.natNoMapping, packet);
+      }
+    }
     let session = mapping === null
       ? null
       : mapping.life ?? this.sessions.find(mapping, remoteAddress, remotePort);
@@ -144,6 +163,12 @@ export class Flows {
     const port = udp.sourcePort(view, transport);
     const remotePort = udp.destinationPort(view, transport);
     const found = this.#find(packet, ipv4.PROTOCOL_UDP, port, remotePort);
+    if (found !== null && found.backEnd !== null) {
+      const remote = destinationAddress(view, packet);
+      if (!this.services.noteOutbound(found.backEnd, remote, remotePort, 0, now)) {
+        return this.#drop(DropReason.natNoMapping, packet);
+      }
+    }
     if (found !== null && !this.#isStrict && this.#isKeptUdp(found.life, remotePort, now)) {
       return found;
     }
@@ -240,20 +265,6 @@ export class Flows {
 
   // From outside, or from another client by hairpinning.
 
-  /** The mapping that an external port stands for towards a remote end, or null. */
-  findInbound(
-    protocol: number,
-    port: number,
-    remoteAddress: number,
-    remotePort: number,
-    now: number,
-  ): Mapping | null {
-    const mapping = this.mappings.findInbound(protocol, port, remoteAddress, remotePort);
-    if (mapping === null || mapping.life === null || now < mapping.life.expiresAt) return mapping;
-    this.sessions.remove(mapping.life, now);
-    return null;
-  }
-
   /** Whether a remote endpoint may use the mapping; takes note of its packet if so, and drops it if not. */
   admits(
     mapping: Mapping,
@@ -298,8 +309,11 @@ export class Flows {
 
   /** Whether what a client sends may reach another by the external address, as an answer or of itself. */
   mayReach(source: Mapping, target: Mapping, external: number): boolean {
-    return source.share.client === target.share.client ||
-      this.mayBeReached(target, external, source.externalPort);
+    if (source.share.client === target.share.client) return true;
+    if (source.backEnd === null) return this.mayBeReached(target, external, source.externalPort);
+    // A service at an address of its own is not found by the port.
+    return this.clientToClient || target.isStatic || target.isShared ||
+      this.sessions.find(target, external, source.externalPort) !== null;
   }
 
   /** The same for another client, by the port that it is seen with. */
@@ -338,13 +352,14 @@ export class Flows {
 
   /** When `sweep()` finds nothing. */
   get isIdle(): boolean {
-    return this.mappings.dynamicSize === 0 && this.sessions.isEmpty;
+    return this.mappings.dynamicSize === 0 && this.sessions.isEmpty && this.services.isIdle;
   }
 
   /** Removes what has expired. */
   sweep(now: number): void {
     this.sessions.sweep(now);
     this.mappings.sweep(now);
+    this.services.sweep(now);
   }
 
   /** Removes what a client holds, sessions and mappings, but for those that are static. */

@@ -92,6 +92,17 @@ export class Forwarder {
     return slot;
   }
 
+  /** Sends a copy of a packet that is not too long for `link`. */
+  forwardCopy(link: NatLink, packet: number, length: number): void {
+    const slot = length > link.mtu ? -1 : this.#slots.take();
+    if (slot < 0) {
+      this.#drops.add(length > link.mtu ? DropReason.tooBig : DropReason.sendQueueFull, length);
+      return;
+    }
+    this.#memory.bytes.copyWithin(slot, packet, packet + length);
+    this.#push(link, slot);
+  }
+
   drop(reason: DropReason, packet: number): void {
     this.#drops.add(reason, ipv4.totalLength(this.#view, packet));
   }

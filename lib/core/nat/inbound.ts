@@ -16,6 +16,7 @@ import { NatLink } from "./link.ts";
 import type { PathLimits } from "./path_limits.ts";
 import type { Mapping } from "./records.ts";
 import { Origin } from "./slices/hand_over.ts";
+import type { Relay } from "./services/relay.ts";
 import type { Owners } from "./slices/owners.ts";
 import {
   decrementTimeToLive,
@@ -28,6 +29,10 @@ import {
 /** Other workers' clients all have the external address. */
 const RETURNING_RECEIVERS = 1;
 
+/** Where a super-packet goes on to. */
+export const MergedTo = { nowhere: 0, inside: 1, outside: 2 } as const;
+export type MergedTo = typeof MergedTo[keyof typeof MergedTo];
+
 export class Inbound {
   readonly #view: DataView;
   readonly #outside: NatLink;
@@ -38,11 +43,14 @@ export class Inbound {
   readonly #limits: PathLimits;
   readonly #fragments: Fragments;
   readonly #owners: Owners | null;
+  readonly #relay: Relay | null;
+  /** Where the packet that was looked at last goes, if it goes on by another link than that inside. */
+  #isRelayed = false;
   /** Towards other workers' clients. */
   #returning: NatLink | null = null;
 
   constructor(
-    { view, outside, inside, forwarder, flows, icmp, limits, fragments, owners }: Direction,
+    { view, outside, inside, forwarder, flows, icmp, limits, fragments, owners, relay }: Direction,
   ) {
     this.#view = view;
     this.#outside = outside;
@@ -53,6 +61,7 @@ export class Inbound {
     this.#limits = limits;
     this.#fragments = fragments;
     this.#owners = owners;
+    this.#relay = relay;
   }
 
   /** Takes a packet captured outside that has passed `checkIpv4`. */
@@ -61,7 +70,10 @@ export class Inbound {
     this.#forwarder.begin();
     const length = ipv4.totalLength(view, packet);
     const mapping = this.#receiver(packet, length, origin, now);
-    if (mapping === null) return;
+    if (mapping === null) {
+      if (this.#isRelayed) this.#goOutside(packet, length, now);
+      return;
+    }
     const fate = ipv4.moreFragments(view, packet) ? this.#fate(packet, mapping) : null;
     const waiting = fate === null ? null : this.#fragments.decide(packet, fate, now);
     this.#arrive(packet, length, mapping);
@@ -73,29 +85,44 @@ export class Inbound {
    * Takes a super-packet captured outside. Its checksums are left wrong: splitting works them out again.
    *
    * @param segmentLength bytes of each packet that it will be split into
-   * @returns whether it may go on, to the client that its destination now names
+   * @returns whether it may go on, to the client that its destination now names, or outside
    */
-  translateMerged(packet: number, segmentLength: number, now: number): boolean {
+  translateMerged(packet: number, segmentLength: number, now: number): MergedTo {
     this.#forwarder.begin();
     // Whose it is has been asked for by then, see `ownerOfMerged()`.
     const mapping = this.#receiver(packet, segmentLength, Origin.captured, now);
-    if (mapping === null) return false;
+    if (mapping === null) return this.#isRelayed ? MergedTo.outside : MergedTo.nowhere;
     if (segmentLength > this.#inside.mtu) {
       // Without DF each packet would have to be fragmented after it is split. TCP, whose MSS is clamped, sends no such.
       this.#forwarder.drop(DropReason.tooBig, packet);
-      return false;
+      return MergedTo.nowhere;
     }
     this.#arrive(packet, ipv4.totalLength(this.#view, packet), mapping);
-    return true;
+    return MergedTo.inside;
+  }
+
+  /** Takes a packet between a back end outside and whom it serves, as it is to go on. */
+  #goOutside(packet: number, length: number, now: number): void {
+    if (destinationAddress(this.#view, packet) !== this.#outside.address) {
+      this.#forwarder.forward(this.#outside, packet);
+      return;
+    }
+    // A client that has come by the address outside is served.
+    const mapping = this.#receiver(packet, length, Origin.captured, now);
+    if (mapping === null) return;
+    this.#arrive(packet, length, mapping);
+    this.#forwarder.forward(this.#inside, packet);
   }
 
   /**
    * The mapping that a packet from outside is for; null for one that goes no further, or is the host's, or was dealt
-   * with.
+   * with, or goes on outside.
    */
   #receiver(packet: number, length: number, origin: Origin, now: number): Mapping | null {
     const view = this.#view;
-    if (destinationAddress(view, packet) !== this.#outside.address) {
+    this.#isRelayed = false;
+    const isOwn = destinationAddress(view, packet) === this.#outside.address;
+    if (!isOwn && !this.#flows.services.isVirtual(destinationAddress(view, packet))) {
       // Of a client's: the address outside has changed under way.
       if (origin === Origin.hairpin) this.#forwarder.drop(DropReason.natNoMapping, packet);
       return null;
@@ -116,9 +143,9 @@ export class Inbound {
     let remotePort = 0;
     if (protocol === ipv4.PROTOCOL_ICMP) {
       const type = icmp.type(view, transport);
-      if (icmp.isError(type)) this.#error(packet, transport, origin);
+      if (icmp.isError(type)) this.#error(packet, transport, origin, now);
       // Whatever else is no answer to an echo is for the gateway itself, whose kernel sees it as well.
-      if (type !== icmp.TYPE_ECHO_REPLY) return null;
+      if (type !== icmp.TYPE_ECHO_REPLY || !isOwn) return null;
       port = icmp.identifier(view, transport);
     } else {
       // UDP's ports stand where TCP's do.
@@ -133,10 +160,20 @@ export class Inbound {
         return null;
       }
     }
-    const mapping = this.#flows.findInbound(protocol, port, remote, remotePort, now);
+    const relay = this.#relay;
+    if (relay !== null && isOwn && relay.has(port) && protocol !== ipv4.PROTOCOL_ICMP) {
+      this.#isRelayed = relay.back(packet, length, protocol, remotePort, port, now);
+      return null;
+    }
+    const { external } = this.#flows;
+    const mapping = external.findInbound(packet, protocol, port, remote, remotePort, now);
     if (mapping === null) {
       // An echo reply may be for the gateway itself; a segment for nobody is met with silence (RFC 5382 REQ-4).
-      if (protocol !== ipv4.PROTOCOL_ICMP) this.#forwarder.drop(DropReason.natNoMapping, packet);
+      if (protocol !== ipv4.PROTOCOL_ICMP) external.dropUnmapped(packet, protocol, port);
+      return null;
+    }
+    if (mapping.backEnd !== null && mapping.backEnd.isOutside) {
+      this.#isRelayed = relay !== null && relay.forward(packet, length, mapping, remotePort, now);
       return null;
     }
     const isHairpin = origin === Origin.hairpin;
@@ -178,7 +215,7 @@ export class Inbound {
   }
 
   /** An error is for the worker that has what it quotes. */
-  #error(packet: number, message: number, origin: Origin): void {
+  #error(packet: number, message: number, origin: Origin, now: number): void {
     if (this.#owners !== null && origin === Origin.outside) {
       const worker = this.#icmp.ownerOfQuoted(packet, message, this.#owners);
       if (worker !== this.#owners.own) {
@@ -186,7 +223,7 @@ export class Inbound {
         return;
       }
     }
-    this.#icmp.inbound(packet, message, origin === Origin.hairpin);
+    this.#icmp.inbound(packet, message, origin === Origin.hairpin, now);
   }
 
   /**

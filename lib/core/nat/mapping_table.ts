@@ -10,11 +10,20 @@ import { Clients } from "./clients.ts";
 import { hash } from "../wire/hash.ts";
 import { OverlapTable } from "./overlap_table.ts";
 import { PortAllocator } from "./port_allocator.ts";
-import { type MappedEndpoint, Mapping, type NatSession, type Share } from "./records.ts";
+import {
+  Client,
+  type MappedEndpoint,
+  Mapping,
+  type NatSession,
+  type PublishedService,
+  type Share,
+} from "./records.ts";
 import { LateTable } from "./late_table.ts";
 import type { PortSlice } from "./slices/port_slice.ts";
 
 const BUCKETS = 1 << 14;
+/** Has what is no client's. */
+const NOBODY = new Client(null);
 
 export interface MappingTableOptions {
   readonly ports: PortSlice;
@@ -201,18 +210,69 @@ export class MappingTable {
     this.#staticCount++;
   }
 
+  /**
+   * Gives a port of the gateway's to a published service.
+   *
+   * @throws {RangeError} when it is taken
+   */
+  createFront(service: PublishedService): void {
+    const { protocol, port } = service;
+    const table = this.#table(protocol);
+    if (table.external.get(port) !== null || !table.allocator.take(port)) {
+      throw new RangeError(`Cannot publish port ${port}: it is already forwarded`);
+    }
+    const endpoint = { innerAddress: 0, innerPort: 0, externalPort: port };
+    const mapping = new Mapping(NOBODY.share(protocol), endpoint, true);
+    mapping.service = service;
+    table.external.set(port, mapping);
+  }
+
+  /**
+   * Makes the mapping of a back end, which its packets leave by; one outside the tunnel sends none through it.
+   *
+   * @returns null where its endpoint is that of another's
+   */
+  createBackEnd(
+    front: PublishedService,
+    endpoint: MappedEndpoint,
+    isOutside: boolean,
+  ): Mapping | null {
+    const { protocol } = front;
+    const { innerAddress, innerPort } = endpoint;
+    // One that is not configured stays for what comes to its port; the other is found first.
+    if (this.findInner(protocol, innerAddress, innerPort)?.isStatic) return null;
+    const client = isOutside ? NOBODY : this.clients.of(innerAddress);
+    const mapping = new Mapping(client.share(protocol), endpoint, true);
+    mapping.externalAddress = front.address;
+    if (isOutside) return mapping;
+    client.forwards++;
+    this.#link(mapping);
+    this.#staticCount++;
+    return mapping;
+  }
+
+  /** Removes what `createBackEnd()` has made. */
+  removeBackEnd(mapping: Mapping): void {
+    mapping.isRemoved = true;
+    const { client } = mapping.share;
+    if (client === NOBODY) return;
+    client.forwards--;
+    this.#staticCount--;
+    this.#unlink(mapping, this.#bucketOf(mapping));
+  }
+
   /** Removes a mapping that is not static; its port rests before another client gets it. */
   remove(mapping: Mapping, now: number): void {
     if (mapping.isRemoved || mapping.isStatic) return;
     mapping.isRemoved = true;
-    const { share, protocol, innerAddress, innerPort, externalPort } = mapping;
+    const { share, protocol, externalPort } = mapping;
     if (mapping.isShared) {
       this.#overlaps.remove(mapping);
       this.#overlapCount--;
       share.overlaps--;
       return;
     }
-    this.#unlink(mapping, this.#bucket(protocol, innerAddress, innerPort));
+    this.#unlink(mapping, this.#bucketOf(mapping));
     const table = this.#table(protocol);
     table.external.set(externalPort, null);
     share.ports--;
@@ -229,11 +289,14 @@ export class MappingTable {
   }
 
   #insert(mapping: Mapping): void {
-    const { protocol, innerAddress, innerPort } = mapping;
-    const bucket = this.#bucket(protocol, innerAddress, innerPort);
+    this.#link(mapping);
+    this.#table(mapping.protocol).external.set(mapping.externalPort, mapping);
+  }
+
+  #link(mapping: Mapping): void {
+    const bucket = this.#bucketOf(mapping);
     mapping.next = this.#buckets[bucket];
     this.#buckets[bucket] = mapping;
-    this.#table(protocol).external.set(mapping.externalPort, mapping);
   }
 
   #unlink(mapping: Mapping, bucket: number): void {
@@ -252,6 +315,10 @@ export class MappingTable {
       : protocol === PROTOCOL_UDP
       ? this.#udp
       : this.#icmp;
+  }
+
+  #bucketOf({ protocol, innerAddress, innerPort }: Mapping): number {
+    return this.#bucket(protocol, innerAddress, innerPort);
   }
 
   #bucket(protocol: number, address: number, port: number): number {

@@ -19,14 +19,16 @@ import { Forwarder } from "./forwarder.ts";
 import { Fragments } from "./fragments/fragments.ts";
 import { IcmpTranslator } from "./icmp/icmp_translation.ts";
 import { Identifications } from "./fragments/identifications.ts";
-import { Inbound } from "./inbound.ts";
+import { Inbound, type MergedTo } from "./inbound.ts";
 import { NatLink } from "./link.ts";
-import type { NatOptions } from "./nat_options.ts";
+import type { NatOptions, NatService } from "./nat_options.ts";
 import { Outbound } from "./outbound.ts";
 import { PacketSlots } from "./fragments/packet_slots.ts";
 import { Origin } from "./slices/hand_over.ts";
 import { type NatSlice, Owners } from "./slices/owners.ts";
 import { PathLimits } from "./path_limits.ts";
+import { Relay } from "./services/relay.ts";
+import type { BackEndFigures } from "./services/services.ts";
 import type { NatUsage } from "./records.ts";
 
 export class Nat {
@@ -68,12 +70,21 @@ export class Nat {
     this.#flows = new Flows({ ...options, clientOf }, forwarder);
     const flows = this.#flows;
     const owners = slice === null ? null : new Owners(slice, flows.mappings, options.ports);
-    this.#icmp = new IcmpTranslator(memory.view, { forwarder, flows, clientOf, owners });
     const identifications = new Identifications(random(), slice ?? {});
     const fragments = (isOutbound: boolean) =>
       new Fragments(memory, { forwarder, clientOf, isOutbound, seed: random() });
     this.#outboundFragments = fragments(true);
     this.#inboundFragments = fragments(false);
+    const isRelayed = options.services?.some(({ backEnds }) =>
+      backEnds.some(({ isOutside }) => isOutside)
+    );
+    const relay = !isRelayed ? null : new Relay({
+      ...{ view: memory.view, forwarder, identifications, fragments: this.#inboundFragments },
+      ...{ services: flows.services, mappings: flows.mappings },
+      ports: options.ports,
+      seed: random(),
+    });
+    this.#icmp = new IcmpTranslator(memory.view, { forwarder, flows, clientOf, owners, relay });
     const direction = {
       view: memory.view,
       outside: this.#outside,
@@ -82,6 +93,7 @@ export class Nat {
       flows,
       icmp: this.#icmp,
       owners,
+      relay,
       limits: new PathLimits(memory.view, {
         inside: this.#inside,
         forwarder,
@@ -152,7 +164,24 @@ export class Nat {
    */
   refuseSent(packet: number, now: number): void {
     const error = this.#forwarder.tooBigError(packet, this.#outside, now);
-    if (error >= 0) this.#icmp.inbound(error, error + ipv4.MIN_HEADER_SIZE, false);
+    if (error >= 0) this.#icmp.inbound(error, error + ipv4.MIN_HEADER_SIZE, false, now);
+  }
+
+  // Published services.
+
+  /** Takes their back ends as they are now; the services are those of the start, in their order. */
+  setServices(services: readonly NatService[]): void {
+    this.#flows.services.update(services);
+  }
+
+  /** What their back ends have had to do. */
+  serviceFigures(services: readonly NatService[]): BackEndFigures[] {
+    return this.#flows.services.figures(services);
+  }
+
+  /** Whether a client's packet is a back end's, of a flow that it was given from outside. Not for later fragments. */
+  answers(packet: number, now: number): boolean {
+    return this.#outbound.answers(packet, now);
   }
 
   // From a client.
@@ -197,10 +226,15 @@ export class Nat {
    * Takes a super-packet captured outside. Its checksums are left wrong: splitting works them out again.
    *
    * @param segmentLength bytes of each packet that it will be split into
-   * @returns whether it may go on, to the client that its destination now names
+   * @returns whether it may go on, to the client that its destination now names, or outside, by `sendCopy()`
    */
-  inboundMerged(packet: number, segmentLength: number, now: number): boolean {
+  inboundMerged(packet: number, segmentLength: number, now: number): MergedTo {
     return this.#inbound.translateMerged(packet, segmentLength, now);
+  }
+
+  /** Sends a packet outside whose memory is needed for the next one. */
+  sendCopy(packet: number, length: number): void {
+    this.#forwarder.forwardCopy(this.#outside, packet, length);
   }
 
   /** Whether a packet, as a client is to get it, has come by a forwarded port. False for later fragments. */

@@ -2,6 +2,7 @@
 import type { PortRange } from "../wire/port_range.ts";
 import type { Memory } from "../wire/memory.ts";
 import type { DropCounters } from "../wire/drop_reason.ts";
+import type { ServiceMethod } from "./services/service.ts";
 import type { NatSlice } from "./slices/owners.ts";
 
 /** An external port that always leads to one client's service. */
@@ -11,6 +12,28 @@ export interface NatForward {
   /** The client's inner address, host order. */
   readonly address: number;
   readonly port: number;
+}
+
+/** What is published outside: its port always leads to one of its back ends. */
+export interface NatService {
+  readonly protocol: "tcp" | "udp";
+  /** Of its own, host order; null for the gateway's outside. */
+  readonly externalAddress: number | null;
+  readonly externalPort: number;
+  readonly method: ServiceMethod;
+  readonly backEnds: readonly NatBackEnd[];
+}
+
+export interface NatBackEnd {
+  /** As it is configured, once in each service: by this it keeps its flows, whatever becomes of others. */
+  readonly name: string;
+  /** Host order; null where it has none now. */
+  readonly address: number | null;
+  readonly port: number;
+  /** Reached by the uplink, not through the tunnel. */
+  readonly isOutside: boolean;
+  readonly isUp: boolean;
+  readonly isDraining: boolean;
 }
 
 export interface NatOptions {
@@ -29,6 +52,10 @@ export interface NatOptions {
   /** `endpoint`: anybody may answer to a mapping (RFC 4787 section 5); `address`: only who was written to. */
   readonly filtering: "endpoint" | "address";
   readonly forwards: readonly NatForward[];
+  /** Left out, there are none; nor may there be any where this is one of several workers'. */
+  readonly services?: readonly NatService[];
+  /** Secret, and the same after a restart: by this flows find their back ends again. Left out, a random one. */
+  readonly serviceSeed?: number;
   /**
    * Whether one client may reach another by its external endpoint; left out, it may. Forwarded ports are for everybody.
    */

@@ -16,6 +16,7 @@ import type { NatLink } from "./link.ts";
 import type { PathLimits } from "./path_limits.ts";
 import type { Mapping } from "./records.ts";
 import { Origin } from "./slices/hand_over.ts";
+import type { Relay } from "./services/relay.ts";
 import type { Owners } from "./slices/owners.ts";
 import {
   decrementTimeToLive,
@@ -40,9 +41,10 @@ export class Outbound {
   readonly #fragments: Fragments;
   readonly #identifications: Identifications;
   readonly #owners: Owners | null;
+  readonly #relay: Relay | null;
 
   constructor(
-    { view, outside, inside, forwarder, flows, icmp, limits, fragments, owners }: Direction,
+    { view, outside, inside, forwarder, flows, icmp, limits, fragments, owners, relay }: Direction,
     ports: PortRange,
     identifications: Identifications,
   ) {
@@ -57,6 +59,7 @@ export class Outbound {
     this.#fragments = fragments;
     this.#identifications = identifications;
     this.#owners = owners;
+    this.#relay = relay;
   }
 
   /**
@@ -68,7 +71,7 @@ export class Outbound {
   takeExternal(packet: number, now: number): boolean {
     const view = this.#view;
     if (isLaterFragment(view, packet)) return !this.#fragments.isForeign(packet, now);
-    const isOurs = this.#ownsPort(packet);
+    const isOurs = this.#ownsPort(packet, now);
     if (!isOurs && ipv4.moreFragments(view, packet)) {
       const source = sourceAddress(view, packet);
       const destination = destinationAddress(view, packet);
@@ -82,17 +85,34 @@ export class Outbound {
     return isOurs;
   }
 
-  #ownsPort(packet: number): boolean {
+  #ownsPort(packet: number, now: number): boolean {
     const view = this.#view;
     const transport = packet + ipv4.headerSize(view, packet);
     const protocol = ipv4.protocol(view, packet);
     if (protocol === ipv4.PROTOCOL_ICMP) {
-      return icmp.isError(icmp.type(view, transport)) && this.#icmp.isHairpin(packet, transport);
+      return icmp.isError(icmp.type(view, transport)) &&
+        this.#icmp.isHairpin(packet, transport, now);
     }
     if (protocol !== ipv4.PROTOCOL_TCP && protocol !== ipv4.PROTOCOL_UDP) return false;
     const port = view.getUint16(transport + udp.DESTINATION_PORT_OFFSET);
     return (port >= this.#ports.first && port <= this.#ports.last) ||
       this.#flows.mappings.findExternal(protocol, port) !== null;
+  }
+
+  /** Whether a client's packet is a back end's, of a flow that it was given from outside. Not for later fragments. */
+  answers(packet: number, now: number): boolean {
+    const view = this.#view;
+    const protocol = ipv4.protocol(view, packet);
+    const hasPorts = protocol === ipv4.PROTOCOL_TCP || protocol === ipv4.PROTOCOL_UDP;
+    if (!hasPorts || isLaterFragment(view, packet)) return false;
+    const transport = packet + ipv4.headerSize(view, packet);
+    const { mappings, services } = this.#flows;
+    const port = view.getUint16(transport + udp.SOURCE_PORT_OFFSET);
+    const mapping = mappings.findInner(protocol, sourceAddress(view, packet), port);
+    if (mapping === null || mapping.backEnd === null) return false;
+    const remotePort = view.getUint16(transport + udp.DESTINATION_PORT_OFFSET);
+    const remote = destinationAddress(view, packet);
+    return services.hasFlow(mapping.backEnd, remote, remotePort, now);
   }
 
   /** Takes a packet of a client that has passed `checkIpv4`. `now` is monotonic ms. */
@@ -135,11 +155,11 @@ export class Outbound {
     const view = this.#view;
     const type = icmp.type(view, message);
     if (icmp.isError(type)) {
-      this.#icmp.outbound(packet, message);
+      this.#icmp.outbound(packet, message, now);
       return;
     }
     // Of queries, echo alone; and one to the external address is the host's to answer.
-    const isHairpin = destinationAddress(view, packet) === this.#outside.address;
+    const isHairpin = this.#flows.external.isExternal(destinationAddress(view, packet));
     if (type !== icmp.TYPE_ECHO || isHairpin) {
       this.#forwarder.drop(DropReason.natUnsupportedProtocol, packet);
       return;
@@ -151,7 +171,7 @@ export class Outbound {
   /** Sends a client's packet on: outside, or back to another client (or itself) by that one's external endpoint. */
   #depart(packet: number, mapping: Mapping, remotePort: number, now: number): void {
     const view = this.#view;
-    const isHairpin = destinationAddress(view, packet) === this.#outside.address;
+    const isHairpin = this.#flows.external.isExternal(destinationAddress(view, packet));
     const onward = isHairpin ? this.#inside : this.#outside;
     const length = ipv4.totalLength(view, packet);
     if (this.#forwarder.refuseTooBig(packet, length, onward, this.#inside, now)) return;
@@ -167,10 +187,14 @@ export class Outbound {
     if (isHairpin) {
       target = this.#hairpinTarget(packet, mapping, remotePort, now);
       if (target === null) return;
+      if (target.backEnd !== null && target.backEnd.isOutside) {
+        this.#relayOutside(packet, length, mapping, target, now);
+        return;
+      }
       if (this.#limits.refuseTooLong(packet, length, target, this.#inside, now)) return;
       destination = target.innerAddress;
     }
-    const { address } = this.#outside;
+    const address = this.#flows.external.addressOf(mapping);
     const isAlone = isAtomic(view, packet);
     const identification = isAlone ? 0 : this.#identifications.next(destination, mapping.protocol);
     const fate = ipv4.moreFragments(view, packet)
@@ -186,6 +210,23 @@ export class Outbound {
     decrementTimeToLive(view, packet);
     this.#forwarder.forward(onward, packet);
     if (waiting !== null && fate !== null) this.#fragments.follow(waiting, fate);
+  }
+
+  /** Sends a client's packet on, as it is seen outside, to a back end there of a published service. */
+  #relayOutside(
+    packet: number,
+    length: number,
+    mapping: Mapping,
+    target: Mapping,
+    now: number,
+  ): void {
+    const address = this.#flows.external.addressOf(mapping);
+    rewriteEndpoint(this.#view, packet, length, SOURCE, address, mapping.externalPort);
+    const { externalPort } = mapping;
+    if (this.#relay === null || !this.#relay.forward(packet, length, target, externalPort, now)) {
+      return;
+    }
+    this.#forwarder.forward(this.#outside, packet);
   }
 
   /**
@@ -215,12 +256,14 @@ export class Outbound {
   /** The mapping by which one client reaches another, seen with its own external endpoint (RFC 4787 REQ-9). */
   #hairpinTarget(packet: number, source: Mapping, port: number, now: number): Mapping | null {
     const { protocol, externalPort } = source;
-    const { address } = this.#outside;
-    const target = this.#flows.findInbound(protocol, port, address, externalPort, now);
+    const { external } = this.#flows;
+    const address = external.addressOf(source);
+    const target = external.findInbound(packet, protocol, port, address, externalPort, now);
     if (target === null) {
-      this.#forwarder.drop(DropReason.natNoMapping, packet);
+      external.dropUnmapped(packet, protocol, port);
       return null;
     }
+    if (target.backEnd !== null && target.backEnd.isOutside) return target;
     if (!this.#flows.mayHairpin(source, target, address, now)) {
       this.#forwarder.drop(DropReason.clientToClientOff, packet);
       return null;

@@ -74,6 +74,11 @@ export class Mapping {
   readonly share: Share;
   /** Configured: never expires. */
   readonly isStatic: boolean;
+  /** Where it stands for no inner endpoint, but for a published service, whose back ends have mappings of their own. */
+  service: PublishedService | null = null;
+  /** Of a back end: which one, and the address outside of its service, signed; 0 for the gateway's. */
+  backEnd: BackEnd | null = null;
+  externalAddress = 0;
 
   /** The only remote end of a mapping on a shared port; else 0 and `ANY_PORT`. The address is signed. */
   readonly remoteAddress: number;
@@ -105,6 +110,52 @@ export class Mapping {
   /** Whether it stands for its inner endpoint towards one remote end alone. */
   get isShared(): boolean {
     return this.remotePort !== ANY_PORT;
+  }
+}
+
+/** A published service, as far as its packets are concerned. */
+export interface PublishedService {
+  /** Its number among all. */
+  readonly id: number;
+  readonly protocol: number;
+  /** Signed; 0 for the gateway's address outside, whatever that is. */
+  readonly address: number;
+  readonly port: number;
+  /** Whether it is remembered which flow has which back end: with a single one inside, there is no need. */
+  readonly keepsFlows: boolean;
+  /** The back end for a new flow of this hash; null where none may be chosen. */
+  choose(hash: number): BackEnd | null;
+}
+
+/** One of those that a published service is handed to. */
+export class BackEnd {
+  readonly service: PublishedService;
+  /** What the configuration calls it, as in `web-1:8443`. */
+  readonly name: string;
+  /** The endpoint that packets for it get, and in which its own are known again. */
+  readonly mapping: Mapping;
+  /** Reached by the uplink, not through the tunnel: what it gets is from an address and a port of the gateway's. */
+  readonly isOutside: boolean;
+  /** Its number among those of all services. */
+  id = -1;
+  isUp = true;
+  isDraining = false;
+  /** Flows that it has, but for those that are over; and how many it was given in all. */
+  open = 0;
+  total = 0;
+  /** Of one outside, by place of the port: the flow, plus 1, that has it; 0 for none. */
+  ports: Int32Array | null = null;
+
+  constructor(service: PublishedService, name: string, mapping: Mapping, isOutside: boolean) {
+    this.service = service;
+    this.name = name;
+    this.mapping = mapping;
+    this.isOutside = isOutside;
+  }
+
+  /** Whether it may be given new flows. */
+  get isEligible(): boolean {
+    return this.isUp && !this.isDraining;
   }
 }
 

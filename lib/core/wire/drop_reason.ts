@@ -171,6 +171,8 @@ export const DropReason = {
   quotaReached: 70,
   /** To where `Allow` and `Deny` do not let the peer go; or of a flow that they have ended. */
   accessDenied: 71,
+  /** For a published service that has no back end now: all are down or drained. */
+  noBackEnd: 72,
 } as const;
 
 /** Why a packet is dropped; 0 (`none`) for a good one. */

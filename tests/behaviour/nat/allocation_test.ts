@@ -1,11 +1,14 @@
 /** Tests that translating the packets of an established flow allocates nothing, once the engine has optimised it. */
 import { HandedOverPort } from "../../../lib/core/engine/handed_over_port.ts";
+import { MergedTo } from "../../../lib/core/nat/inbound.ts";
 import { VNET_HEADER_SIZE } from "../../../lib/core/offload/virtio_net_header.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 import { buildIcmp, buildTcp, buildUdp, type Bytes } from "../../support/packets/packet_builder.ts";
 import { heapGrowth } from "../../support/heap_growth.ts";
+import { backEnd, service, toService, VIRTUAL } from "../../support/nat/services.ts";
 import {
   ACK,
+  address,
   CLIENT,
   CLIENT_2,
   EXTERNAL,
@@ -40,7 +43,7 @@ function growth(world: World, packet: Bytes, direction: Direction): number {
     memory.bytes.copyWithin(PACKET_AT, TEMPLATE_AT, end);
     if (direction === "inbound") nat.inbound(PACKET_AT, now);
     else if (direction === "merged") {
-      if (nat.inboundMerged(PACKET_AT, 1420, now)) sent++;
+      if (nat.inboundMerged(PACKET_AT, 1420, now) === MergedTo.inside) sent++;
     } else nat.outbound(PACKET_AT, now);
     nat.poll(now);
     sent += nat.outside.length + nat.inside.length;
@@ -104,6 +107,32 @@ Deno.test("flows on shared ports are translated without allocation", () => {
     assertFlat(world, buildUdp({ ...answer, destinationPort: sent.sourcePort }), "inbound");
   }
 });
+
+for (const isOutside of [false, true]) {
+  for (const destination of [EXTERNAL, VIRTUAL]) {
+    const name = `${isOutside ? "outside" : "inside"}, at ${destination}`;
+    Deno.test(`flows of a service are handed to back ends ${name}, and back, without allocation`, () => {
+      const backEnds = ["10.66.77.11", "198.18.0.12"].map((each) => backEnd(each, { isOutside }));
+      const externalAddress = destination === EXTERNAL ? null : address(destination);
+      for (const isUdp of [false, true]) {
+        const protocol = isUdp ? "udp" : "tcp";
+        const world = new World({ services: [service({ protocol, externalAddress, backEnds })] });
+        const remote = { address: REMOTE, port: 40_000 };
+        const side = isOutside ? "outside" : "inside";
+        const got = read(only(world.inbound(toService(remote, { destination, isUdp })), side));
+        assertFlat(world, toService(remote, { destination, isUdp, flags: ACK }), "inbound");
+        const answer = {
+          source: got.destination,
+          sourcePort: got.destinationPort,
+          destination: got.source,
+          destinationPort: got.sourcePort,
+        };
+        const back = isUdp ? buildUdp(answer) : buildTcp(answer);
+        assertFlat(world, back, isOutside ? "inbound" : "outbound");
+      }
+    });
+  }
+}
 
 Deno.test("echoes are translated without allocation", () => {
   const world = new World();

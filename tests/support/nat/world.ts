@@ -1,6 +1,7 @@
 /**
  * Stage for tests of the NAT: a NAT with its memory, time and chance, packets as bytes in and out, read the slow way.
  */
+import { MergedTo } from "../../../lib/core/nat/inbound.ts";
 import { Nat } from "../../../lib/core/nat/nat.ts";
 import { Origin } from "../../../lib/core/nat/slices/hand_over.ts";
 import { NatGroup } from "./nat_group.ts";
@@ -112,8 +113,8 @@ export class World {
   inboundMerged(packet: Bytes, segmentLength: number): { merged: Bytes | null; sent: Sent } {
     this.#load(packet);
     const nat = this.nat.ofOutside(packet);
-    const goesOn = nat.inboundMerged(PACKET_AT, segmentLength, this.clock.now);
-    const merged = goesOn ? this.#bytes(PACKET_AT, packet.length) : null;
+    const to = nat.inboundMerged(PACKET_AT, segmentLength, this.clock.now);
+    const merged = to !== MergedTo.nowhere ? this.#bytes(PACKET_AT, packet.length) : null;
     return { merged, sent: this.#settle(nat) };
   }
 

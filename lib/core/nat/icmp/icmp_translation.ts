@@ -16,6 +16,7 @@ import type { NatLink } from "../link.ts";
 import type { MappingTable } from "../mapping_table.ts";
 import { ANY_PORT, type Mapping } from "../records.ts";
 import { Origin } from "../slices/hand_over.ts";
+import type { Relay } from "../services/relay.ts";
 import type { Owners } from "../slices/owners.ts";
 import {
   decrementTimeToLive,
@@ -35,6 +36,7 @@ export interface IcmpTranslatorOptions {
   readonly flows: Flows;
   readonly clientOf: (address: number) => unknown;
   readonly owners: Owners | null;
+  readonly relay: Relay | null;
 }
 
 /** Takes packets whose ICMP type is an error's, by the offsets of the packet and of the ICMP message. */
@@ -45,6 +47,7 @@ export class IcmpTranslator {
   readonly #mappings: MappingTable;
   readonly #clientOf: (address: number) => unknown;
   readonly #owners: Owners | null;
+  readonly #relay: Relay | null;
 
   constructor(view: DataView, options: IcmpTranslatorOptions) {
     this.#view = view;
@@ -53,6 +56,7 @@ export class IcmpTranslator {
     this.#mappings = options.flows.mappings;
     this.#clientOf = options.clientOf;
     this.#owners = options.owners;
+    this.#relay = options.relay;
   }
 
   /** The worker whose client sent what an error quotes; this one where that cannot be told. */
@@ -67,19 +71,24 @@ export class IcmpTranslator {
    * A router's or a server's error about a packet of a client's (REQ-4); or one of another worker's client, which comes
    * as if from outside.
    */
-  inbound(packet: number, message: number, isHairpin: boolean): void {
+  inbound(packet: number, message: number, isHairpin: boolean, now: number): void {
     const view = this.#view;
     const quoted = this.#quoted(packet, message, icmp.TYPE_ECHO);
     if (quoted < 0) return;
     const { outside, inside } = this.#forwarder;
-    const mapping = sourceAddress(view, quoted) === outside.address
-      ? this.#mappings.findInbound(
-        ipv4.protocol(view, quoted),
-        portOf(view, quoted, SOURCE),
-        destinationAddress(view, quoted),
-        remotePortOf(view, quoted, DESTINATION),
-      )
-      : null;
+    if (this.#relay !== null && this.#isRelayed(this.#relay, packet, quoted, now)) {
+      rewriteAddress(view, packet, DESTINATION, sourceAddress(view, quoted));
+      this.#finish(packet, message, outside);
+      return;
+    }
+    const mapping = this.#flows.external.findSent(
+      sourceAddress(view, quoted),
+      ipv4.protocol(view, quoted),
+      portOf(view, quoted, SOURCE),
+      destinationAddress(view, quoted),
+      remotePortOf(view, quoted, DESTINATION),
+      now,
+    );
     // It may be about a packet of the gateway's own, whose kernel sees it as well.
     if (mapping === null) return;
     if (isHairpin) {
@@ -96,10 +105,35 @@ export class IcmpTranslator {
     this.#finish(packet, message, inside);
   }
 
+  /** Whether an error is about a packet to or from a back end outside, which is put back if so. */
+  #isRelayed(relay: Relay, packet: number, quoted: number, now: number): boolean {
+    const view = this.#view;
+    const protocol = ipv4.protocol(view, quoted);
+    if (protocol === ipv4.PROTOCOL_ICMP) return false;
+    const available = packet + ipv4.totalLength(view, packet) - quoted;
+    const source = sourceAddress(view, quoted);
+    const port = portOf(view, quoted, SOURCE);
+    const remotePort = portOf(view, quoted, DESTINATION);
+    if (source === this.#forwarder.outside.address && relay.has(port)) {
+      return relay.restoreForward(quoted, available, remotePort, port, now);
+    }
+    const remote = destinationAddress(view, quoted);
+    const mapping = this.#flows.external.findSent(
+      source,
+      protocol,
+      port,
+      remote,
+      remotePort,
+      now,
+    );
+    if (mapping === null || mapping.backEnd === null || !mapping.backEnd.isOutside) return false;
+    return relay.restoreBack(quoted, available, mapping, remotePort, now);
+  }
+
   /**
    * A client's error about a packet that it got (REQ-5), from outside or, by hairpinning, from another client (REQ-7).
    */
-  outbound(packet: number, message: number): void {
+  outbound(packet: number, message: number, now: number): void {
     const view = this.#view;
     const quoted = this.#quoted(packet, message, icmp.TYPE_ECHO_REPLY);
     if (quoted < 0) return;
@@ -115,14 +149,14 @@ export class IcmpTranslator {
       return;
     }
     const end = packet + ipv4.totalLength(view, packet);
-    const isHairpin = sourceAddress(view, quoted) === outside.address;
+    const isHairpin = this.#flows.external.isExternal(sourceAddress(view, quoted));
     const worker = isHairpin ? this.#otherOwner(quoted) : -1;
     if (worker >= 0) {
       this.#cross(packet, message, quoted, { mapping, worker });
       return;
     }
     if (isHairpin) {
-      const other = this.#hairpinned(quoted, mapping);
+      const other = this.#hairpinned(quoted, mapping, now);
       if (other === null) {
         this.#forwarder.drop(DropReason.natNoMapping, packet);
         return;
@@ -136,21 +170,22 @@ export class IcmpTranslator {
       rewriteAddress(view, packet, DESTINATION, innerAddress);
     }
     const { externalPort } = mapping;
-    rewriteEndpoint(view, quoted, end - quoted, DESTINATION, outside.address, externalPort);
-    rewriteAddress(view, packet, SOURCE, outside.address);
+    const address = this.#flows.external.addressOf(mapping);
+    rewriteEndpoint(view, quoted, end - quoted, DESTINATION, address, externalPort);
+    rewriteAddress(view, packet, SOURCE, address);
     this.#finish(packet, message, isHairpin ? inside : outside);
   }
 
   /**
    * Whether a client's error to the external address is about a packet of another client's: else it is for the host.
    */
-  isHairpin(packet: number, message: number): boolean {
+  isHairpin(packet: number, message: number, now: number): boolean {
     const view = this.#view;
     const end = packet + ipv4.totalLength(view, packet);
     const quoted = message + icmp.HEADER_SIZE;
     return isQuotable(view, quoted, end) &&
       (this.#otherOwner(quoted) >= 0 ||
-        this.#hairpinned(quoted, this.#receiverOf(quoted)) !== null);
+        this.#hairpinned(quoted, this.#receiverOf(quoted), now) !== null);
   }
 
   /** The other worker whose client a quoted packet came from by hairpinning; -1 for none. */
@@ -199,15 +234,18 @@ export class IcmpTranslator {
    * The client's mapping that a quoted packet came from by hairpinning. Queries are not hairpinned: the host answers
    * them.
    */
-  #hairpinned(quoted: number, receiver: Mapping | null): Mapping | null {
+  #hairpinned(quoted: number, receiver: Mapping | null, now: number): Mapping | null {
     const view = this.#view;
     const protocol = ipv4.protocol(view, quoted);
     if (protocol === ipv4.PROTOCOL_ICMP) return null;
-    return this.#mappings.findInbound(
+    const { external } = this.#flows;
+    return external.findSent(
+      sourceAddress(view, quoted),
       protocol,
       portOf(view, quoted, SOURCE),
-      this.#forwarder.outside.address,
+      receiver === null ? this.#forwarder.outside.address : external.addressOf(receiver),
       receiver === null ? ANY_PORT : receiver.externalPort,
+      now,
     );
   }
 

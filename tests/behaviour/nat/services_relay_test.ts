@@ -1,0 +1,212 @@
+/** Tests of published services with back ends outside the tunnel: both ways of a flow pass the gateway. */
+import { MergedTo } from "../../../lib/core/nat/inbound.ts";
+import { DropReason } from "../../../lib/core/wire/drop_reason.ts";
+import { assert, assertEquals } from "../../support/assert.ts";
+import {
+  buildIcmp,
+  buildTcp,
+  buildUdp,
+  type Bytes,
+  fragment,
+} from "../../support/packets/packet_builder.ts";
+import {
+  backEnd,
+  INNER_PORT,
+  PORT,
+  type Remote,
+  remotes,
+  service,
+  toService,
+  VIRTUAL,
+} from "../../support/nat/services.ts";
+import {
+  ACK,
+  address,
+  assertSilent,
+  CLIENT,
+  EXTERNAL,
+  type Fields,
+  FIN,
+  only,
+  quotedBy,
+  read,
+  SECOND,
+  SYN,
+  World,
+} from "../../support/nat/world.ts";
+
+const BACK_ENDS = ["192.0.2.11", "192.0.2.12", "192.0.2.13"] as const;
+const REMOTE: Remote = { address: "198.51.100.7", port: 40_000 };
+const PORTS = { first: 20_000, last: 20_999 };
+
+function relayed(destination: string, protocol: "tcp" | "udp" = "tcp") {
+  return service({
+    protocol,
+    externalAddress: destination === EXTERNAL ? null : address(destination),
+    backEnds: BACK_ENDS.map((text) => backEnd(text, { isOutside: true })),
+  });
+}
+
+function stage(destination = EXTERNAL, protocol: "tcp" | "udp" = "tcp"): World {
+  return new World({ services: [relayed(destination, protocol)], ports: PORTS });
+}
+
+/** What a back end answers to a packet that it got. */
+function answerTo(got: Fields, { flags = SYN | ACK, payload = new Uint8Array() } = {}): Bytes {
+  const ends = {
+    source: got.destination,
+    sourcePort: got.destinationPort,
+    destination: got.source,
+    destinationPort: got.sourcePort,
+    payload,
+  };
+  return got.protocol === 6 ? buildTcp({ ...ends, flags }) : buildUdp(ends);
+}
+
+for (const destination of [EXTERNAL, VIRTUAL]) {
+  for (const protocol of ["tcp", "udp"] as const) {
+    const name = `${protocol} to ${destination}`;
+    const packet = (fields: { payload?: Bytes; flags?: number } = {}) =>
+      toService(REMOTE, { destination, isUdp: protocol === "udp", ...fields });
+
+    Deno.test(`a back end outside is written to by the gateway, and its answer goes to who asked, ${name}`, () => {
+      const world = stage(destination, protocol);
+      const got = read(only(world.inbound(packet()), "outside"));
+      assertEquals(got.source, EXTERNAL);
+      assert(got.sourcePort >= 20_500 && got.sourcePort <= PORTS.last, `${got.sourcePort}`);
+      assert(BACK_ENDS.some((each) => each === got.destination));
+      assertEquals([got.destinationPort, got.timeToLive], [INNER_PORT, 63]);
+      const back = read(only(world.inbound(answerTo(got)), "outside"));
+      assertEquals([back.source, back.sourcePort], [destination, PORT]);
+      assertEquals([back.destination, back.destinationPort], [REMOTE.address, REMOTE.port]);
+      const again = read(only(world.inbound(packet({ flags: ACK })), "outside"));
+      assertEquals([again.destination, again.sourcePort], [got.destination, got.sourcePort]);
+    });
+
+    Deno.test(`fragments follow the first, both ways, ${name}`, () => {
+      if (protocol === "tcp") return;
+      const world = stage(destination, protocol);
+      const payload = new Uint8Array(3000);
+      const there = fragment(packet({ payload }), 1200)
+        .map((part) => read(only(world.inbound(part), "outside")));
+      assertEquals(new Set(there.map((each) => each.destination)).size, 1);
+      assertEquals(new Set(there.map((each) => each.source)), new Set([EXTERNAL]));
+      const back = fragment(answerTo(there[0], { payload }), 1200)
+        .map((part) => read(only(world.inbound(part), "outside")));
+      assertEquals(new Set(back.map((each) => each.source)), new Set([destination]));
+      assertEquals(new Set(back.map((each) => each.destination)), new Set([REMOTE.address]));
+    });
+
+    Deno.test(`errors on either side reach the other end, about what it knows, ${name}`, () => {
+      const world = stage(destination, protocol);
+      const there = only(world.inbound(packet()), "outside");
+      const back = only(world.inbound(answerTo(read(there))), "outside");
+      const tooBig = { source: "192.0.2.254", type: 3, code: 4, identifier: 0 };
+      const atBackEnd = buildIcmp({ ...tooBig, destination: EXTERNAL, payload: there });
+      const toRemote = only(world.inbound(atBackEnd), "outside");
+      assertEquals(read(toRemote).destination, REMOTE.address);
+      const asked = read(quotedBy(toRemote), { checked: false });
+      assertEquals([asked.source, asked.sourcePort], [REMOTE.address, REMOTE.port]);
+      assertEquals([asked.destination, asked.destinationPort], [destination, PORT]);
+
+      const atRemote = buildIcmp({ ...tooBig, destination, payload: back });
+      const toBackEnd = only(world.inbound(atRemote), "outside");
+      assertEquals(read(toBackEnd).destination, read(there).destination);
+      const answered = read(quotedBy(toBackEnd), { checked: false });
+      assertEquals(
+        [answered.source, answered.sourcePort],
+        [read(there).destination, INNER_PORT],
+      );
+      assertEquals(
+        [answered.destination, answered.destinationPort],
+        [EXTERNAL, read(there).sourcePort],
+      );
+    });
+  }
+
+  Deno.test(`a client of the tunnel is served by a back end outside, at ${destination}`, () => {
+    const world = stage(destination);
+    const ends = { source: CLIENT, sourcePort: 50_000, destination, destinationPort: PORT };
+    const got = read(only(world.outbound(buildTcp({ ...ends, flags: SYN })), "outside"));
+    assertEquals(got.source, EXTERNAL);
+    const back = read(only(world.inbound(answerTo(got)), "inside"));
+    assertEquals([back.source, back.sourcePort], [destination, PORT]);
+    assertEquals([back.destination, back.destinationPort], [CLIENT, 50_000]);
+  });
+}
+
+Deno.test("a super-packet goes to a back end outside as the packets that it stands for", () => {
+  const world = stage();
+  const there = read(only(world.inbound(toService(REMOTE)), "outside"));
+  const payload = new Uint8Array(5000).fill(7);
+  const { merged } = world.inboundMerged(toService(REMOTE, { flags: ACK, payload }), 1440);
+  const headers = read(merged!.slice(0, 40), { checked: false });
+  assertEquals([headers.source, headers.destination], [EXTERNAL, there.destination]);
+  const { nat, memory } = world;
+  memory.bytes.set(toService(REMOTE, { flags: ACK, payload }), 10);
+  assertEquals(nat.all[0].inboundMerged(10, 1440, world.clock.now), MergedTo.outside);
+});
+
+Deno.test("flows of one back end have a port each, those of several may have the same", () => {
+  const world = stage();
+  const ports = new Map<string, Set<number>>();
+  for (const remote of remotes(900)) {
+    const got = read(only(world.inbound(toService(remote)), "outside"));
+    const known = ports.get(got.destination) ?? new Set();
+    assert(!known.has(got.sourcePort), "given twice");
+    ports.set(got.destination, known.add(got.sourcePort));
+  }
+  // Three quarters of the upper half are there for each.
+  const all = remotes(4000).slice(900)
+    .flatMap((remote) => world.inbound(toService(remote)).outside);
+  assert(900 + all.length > 3 * 330 && 900 + all.length <= 3 * 375, `${900 + all.length}`);
+  assert(world.dropped(DropReason.natPortsExhausted) > 0);
+  // Clients have the other half, whatever comes.
+  const own = buildTcp({ source: CLIENT, destination: "192.0.2.99", flags: SYN });
+  assert(read(only(world.outbound(own), "outside")).sourcePort < 20_500);
+});
+
+Deno.test("the port of a flow that is over is another's after four minutes", () => {
+  const world = stage();
+  for (const remote of remotes(3000)) {
+    const [packet] = world.inbound(toService(remote)).outside;
+    if (packet === undefined) continue;
+    world.inbound(answerTo(read(packet)));
+    world.inbound(toService(remote, { flags: FIN | ACK }));
+    world.inbound(answerTo(read(packet), { flags: FIN | ACK }));
+  }
+  const more = () => world.inbound(toService({ ...REMOTE, address: "203.0.113.200" })).outside;
+  world.advance(239 * SECOND);
+  world.advance(2 * SECOND);
+  assertEquals(more().length, 1);
+});
+
+Deno.test("to a port of a flow, only its back end writes", () => {
+  const world = stage();
+  const got = read(only(world.inbound(toService(REMOTE)), "outside"));
+  const others = [
+    { source: "192.0.2.99", sourcePort: INNER_PORT },
+    { source: got.destination, sourcePort: INNER_PORT + 1 },
+    { source: BACK_ENDS.find((each) => each !== got.destination)!, sourcePort: INNER_PORT },
+  ];
+  for (const other of others) {
+    const ends = { destination: EXTERNAL, destinationPort: got.sourcePort };
+    assertSilent(world.inbound(buildTcp({ ...other, ...ends, flags: SYN | ACK })));
+  }
+  assertEquals(world.dropped(DropReason.natNoMapping), 3);
+});
+
+Deno.test("a packet whose time to live ends at the gateway is answered as any router does", () => {
+  const world = stage();
+  const [error] = world.inbound(
+    buildTcp({
+      source: REMOTE.address,
+      sourcePort: REMOTE.port,
+      destination: EXTERNAL,
+      destinationPort: PORT,
+      flags: SYN,
+      timeToLive: 1,
+    }),
+  ).outside;
+  assertEquals([read(error).type, read(error).destination], [11, REMOTE.address]);
+});
