@@ -65,6 +65,10 @@ async function run(command: Command): Promise<number> {
       const { runConsole } = await import("./lib/commands/console.ts");
       return await runConsole(command.request);
     }
+    case "service": {
+      const { runService } = await import("./lib/commands/service.ts");
+      return await runService(command.request);
+    }
     case "usage": {
       const { runUsage } = await import("./lib/commands/usage.ts");
       return await runUsage(command.request);

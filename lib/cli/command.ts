@@ -79,6 +79,23 @@ export interface EventsRequest {
 
 export const ACCESS_PROTOCOLS = ["tcp", "udp", "icmp", "gre", "esp"] as const;
 
+/** What `vpn service` is to do. */
+export type ServiceRequest =
+  & {
+    /** Name of the gateway's TUN device; null for the only one. */
+    readonly interfaceName: string | null;
+  }
+  & (
+    | { readonly action: "list"; readonly json: boolean }
+    | {
+      readonly action: "drain" | "undrain";
+      /** As `Forward` has it, with its port or without. */
+      readonly backEnd: string;
+      /** As in `tcp:443`; null for all that have the back end. */
+      readonly service: string | null;
+    }
+  );
+
 /** What `vpn access test` asks. */
 export interface AccessRequest {
   /** The peer's name or public key. */
@@ -314,6 +331,7 @@ export type Command =
   | { readonly command: "import"; readonly request: ImportRequest }
   | { readonly command: "access"; readonly request: AccessRequest }
   | { readonly command: "console"; readonly request: ConsoleRequest }
+  | { readonly command: "service"; readonly request: ServiceRequest }
   | { readonly command: "usage"; readonly request: UsageRequest }
   | { readonly command: "events"; readonly request: EventsRequest }
   | { readonly command: "demo"; readonly options: DemoOptions }

@@ -15,6 +15,7 @@ import { captureOptions, logRequest, reloadRequest } from "./instance_grammar.ts
 import { logOptions } from "./log_options.ts";
 import { initGrammar, PEER_ACTIONS, PEER_OPTIONS, peerGrammar } from "./peer_grammar.ts";
 import { relayOptions } from "./relay_grammar.ts";
+import { SERVICE_OPTIONS, serviceGrammar } from "./service_grammar.ts";
 import { about, configName, filePath, interfaceName, line, netnsName, notOneOf } from "./values.ts";
 
 /** The commands as `parseArguments()` knows them, in the order of the help page. */
@@ -36,6 +37,7 @@ const COMMAND_NAMES: readonly string[] = [
   "cleanup",
   "access",
   "console",
+  "service",
   "up",
   "down",
   "export",
@@ -120,6 +122,7 @@ export function createGrammar(argv: readonly string[]) {
     if (name === "capture") return [...extractOptionNames(capture.usage)];
     if (name === "access") return ACCESS_OPTIONS;
     if (name === "console") return CONSOLE_OPTIONS;
+    if (name === "service") return SERVICE_OPTIONS;
     if (name === "log") return [...extractOptionNames(log.usage)];
     if (name === "reload") return [...extractOptionNames(reload.usage)];
     if (name === "up") return ["--foreground", ...extractOptionNames(demo.usage)];
@@ -228,7 +231,7 @@ export function createGrammar(argv: readonly string[]) {
           "still blocks. Changes of running tunnels are kept.",
       ),
     }),
-    or(accessGrammar(), consoleGrammar(), quickCommands(), backupGrammar()),
+    or(accessGrammar(), consoleGrammar(), serviceGrammar(), quickCommands(), backupGrammar()),
     wgCommands(),
     {
       errors: {

@@ -112,6 +112,13 @@ export function parseArguments(argv: readonly string[], presentation: Presentati
     }
     case "console":
       return { command: "console", request: consoleRequest(parsed.request) };
+    case "service": {
+      const { interfaceName = null, ...rest } = parsed.request;
+      const request = rest.action === "list"
+        ? { ...rest, interfaceName }
+        : { ...rest, interfaceName, service: rest.service ?? null };
+      return { command: "service", request };
+    }
     case "usage": {
       const { netns, peer = null, ...rest } = parsed.request;
       const place = netns === undefined ? {} : { netns };

@@ -215,6 +215,7 @@ export interface ServedTunnel<Kind extends Config> extends
     | "settings"
     | "peers"
     | "accounts"
+    | "published"
     | "degraded"
     | "application"
   >,
@@ -257,6 +258,7 @@ export async function serveTunnel<Kind extends Config>(
         })),
       ruleText: (rule) => tunnel.peers.ruleText(rule),
       hasNat,
+      services: (statistics) => tunnel.published?.status(statistics) ?? [],
       dnsProxy,
       logger,
     }),

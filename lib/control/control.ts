@@ -15,6 +15,7 @@ import { livePeer, publicKeyOf } from "./peer_params.ts";
 import { type Caller, type Handler, JsonChunks } from "./protocol.ts";
 import { openConsoleSocket } from "./console_socket.ts";
 import { ControlServer } from "./server.ts";
+import { drainService, type PublishedControl } from "./services.ts";
 import { statusOf, statusTexts } from "./status.ts";
 import { openUapi } from "./uapi/uapi_server.ts";
 
@@ -45,6 +46,8 @@ export interface RunningTunnel {
   readonly peers: LivePeers;
   /** Null at a client. */
   readonly accounts: Accounts | null;
+  /** Null at a client. */
+  readonly published: PublishedControl | null;
   /** Reads the configuration again; `by` says who asks. */
   readonly reload: (by: string) => Promise<ReloadResult>;
   /** What a gateway offers besides, by the method's name; none at a client. */
@@ -113,6 +116,7 @@ function controlHandlers(tunnel: RunningTunnel): Readonly<Record<string, Handler
       });
       return counts;
     },
+    "drain-service": (params) => Promise.try(() => drainService(params, tunnel.published)),
     "reload": (_params, _emit, _signal, { user }) => tunnel.reload(userName(user)),
     "log": (params) => Promise.resolve(changeLevels(params, tunnel)),
   };

@@ -2,6 +2,7 @@
 import { formatExpires } from "../core/config/values/expiry.ts";
 import { encodeKey } from "../core/config/values/key_text.ts";
 import type { Config, QuotaPeriod } from "../core/config/config.ts";
+import type { ServiceStatus } from "../core/peers/service_status.ts";
 import type { AdmissionState } from "../core/peers/admission.ts";
 import { Transport } from "../core/transport/transport.ts";
 import type { Hello } from "../core/wireguard/liveness/hello.ts";
@@ -14,6 +15,7 @@ import type { DataPlaneHandle } from "../dataplane/data_plane_handle.ts";
 import type { PeerStatistics } from "../dataplane/data_plane_protocol.ts";
 import type { Accounts, QuotaState } from "./accounts.ts";
 import type { LivePeer, LivePeers } from "./live_peers.ts";
+import type { PublishedControl } from "./services.ts";
 import { mapped, paced } from "../process/pace.ts";
 import type { StandingBlock } from "../host/firewall/standing_blocks.ts";
 
@@ -57,6 +59,8 @@ export interface Status {
     /** Packets that the kernel refused, by the name of its error. */
     readonly sendErrors: Readonly<Record<string, number>>;
   };
+  /** What `Forward` publishes; none at a client, and where the kernel forwards. */
+  readonly services: readonly ServiceStatus[];
   /** Dropped packets by reason; reasons that have not occurred are left out. */
   readonly drops: Readonly<Record<string, number>>;
 }
@@ -153,6 +157,8 @@ export interface StatusFrame {
   readonly peers: Pick<LivePeers, "peers" | "admissionOf" | "ruleText">;
   /** Null where nothing is kept: at a client. */
   readonly accounts: Pick<Accounts, "quotaOf"> | null;
+  /** Null at a client. */
+  readonly published: Pick<PublishedControl, "status"> | null;
   readonly degraded: () => readonly string[];
   /** When it started. */
   readonly since: Date;
@@ -163,7 +169,8 @@ export async function statusOf(
   dataPlane: DataPlaneHandle,
   frame: StatusFrame,
 ): Promise<Status> {
-  const { peers, drops, nat, segmentation, workers } = await dataPlane.statistics();
+  const statistics = await dataPlane.statistics();
+  const { peers, drops, nat, segmentation, workers } = statistics;
   const now = Date.now();
   const missing = frame.degraded();
   return {
@@ -188,6 +195,7 @@ export async function statusOf(
       sentBytes,
     })),
     nat,
+    services: frame.published?.status(statistics) ?? [],
     drops,
   };
 }
@@ -212,6 +220,7 @@ export function blockedStatus({ owner }: StandingBlock): Status {
     peers: [],
     workers: [],
     nat: { mappings: 0, sessions: 0, sendErrors: {} },
+    services: [],
     drops: {},
   };
 }

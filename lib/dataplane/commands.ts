@@ -5,6 +5,7 @@ import { Tun } from "../../ffi/tun.ts";
 import type { AccessItem } from "../core/access/access_items.ts";
 import type { EgressRule } from "../core/access/egress_rules.ts";
 import { decodeKey } from "../core/config/values/key_text.ts";
+import type { NatService } from "../core/nat/nat_options.ts";
 import { parsePeerChange, type PeerChange } from "../core/peers/peer_change.ts";
 import type { FakeTcpEndpoints } from "../core/transport/fake_tcp/endpoints.ts";
 import { Transport } from "../core/transport/transport.ts";
@@ -41,6 +42,7 @@ export class Commands {
   /** Parts of a set of rules of which the last has still to come. */
   readonly #egressRules: EgressRule[] = [];
   readonly #accessItems: AccessItem[] = [];
+  readonly #services: NatService[] = [];
 
   constructor(parts: DataPlaneParts, options: CommandsOptions) {
     this.#parts = parts;
@@ -71,6 +73,7 @@ export class Commands {
       case "change-peers":
       case "set-quotas":
       case "change-access":
+      case "set-services":
       case "get-usage":
       case "get-statistics":
         this.#answer(command, now);
@@ -151,6 +154,10 @@ export class Commands {
         case "change-access":
           this.#accessItems.push(...request.items);
           if (request.isLast) this.#parts.access?.change(this.#accessItems.splice(0));
+          break;
+        case "set-services":
+          this.#services.push(...request.services);
+          if (request.isLast) this.#parts.egress?.setServices(this.#services.splice(0));
           break;
         case "get-usage":
           report({ kind: "usages", id, peers: this.#options.reports.newUsage() });

@@ -77,6 +77,8 @@ export class DataPlane implements Disposable {
     if (egress !== null) {
       loop.add(egress.capture.fd, (_, now) => engine.readCapture(now));
       loop.add(egress.sender.fd, () => egress.sender.serve());
+      const { arp } = egress;
+      if (arp !== null) loop.add(arp.fd, () => arp.serve());
     }
   }
 

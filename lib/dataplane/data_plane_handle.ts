@@ -20,8 +20,10 @@ import type {
   Statistics,
 } from "./data_plane_protocol.ts";
 import type { ExternalLink } from "../core/nat/external_link.ts";
+import type { NatService } from "../core/nat/nat_options.ts";
 import { accessParts } from "../core/peers/access_book.ts";
 import { type PeerChange, peerChangeTexts } from "../core/peers/peer_change.ts";
+import { egressRuleParts, serviceParts } from "./message_parts.ts";
 import { type CaptureConsumer, RunningCaptures } from "./running_captures.ts";
 import { Swarm } from "../process/swarm.ts";
 import { DataPlaneError } from "./thread/data_plane_error.ts";
@@ -30,10 +32,6 @@ import { withWorkers } from "./workers/worker_sums.ts";
 import { packetWorkerConfig, PacketWorkers } from "./workers/packet_workers.ts";
 
 type ReportOf<Kind extends Report["kind"]> = Extract<Report, { kind: Kind }>;
-
-/** Each is less than 70 bytes of JSON, of IPv6 than 105; the channel holds four messages of the greatest size. */
-const RULES_PER_MESSAGE = 600;
-export const MAX_EGRESS_RULES: number = 2700;
 
 /** A request before it has an id. */
 type Question = Request extends infer Each ? Each extends Request ? Omit<Each, "id"> : never
@@ -123,12 +121,11 @@ export class DataPlaneHandle {
     listener: DataPlaneListener,
   ): Promise<{ dataPlane: DataPlaneHandle; port: number; aead: string }> {
     const dataPlane = new DataPlaneHandle(config.peers, listener);
-    const { egress } = config;
     const workers = count > 1 ? dataPlane.#makeWorkers(count) : null;
     dataPlane.#thread.start({ ...config, shared: workers?.shared ?? null });
     try {
       const { port, aead } = await Promise.race([dataPlane.#ready.promise, dataPlane.failed]);
-      await workers?.start(packetWorkerConfig(config, { egress, port }));
+      await workers?.start(packetWorkerConfig(config, { egress: config.egress, port }));
       if (config.trace) workers?.setTrace(true);
       return { dataPlane, port, aead };
     } catch (error) {
@@ -229,14 +226,17 @@ export class DataPlaneHandle {
 
   /** Judges by these rules from now on which addresses outside peers reach; at most `MAX_EGRESS_RULES`. */
   setEgressRules(rules: readonly EgressRule[]): void {
-    let from = 0;
-    do {
-      const part = rules.slice(from, from + RULES_PER_MESSAGE);
-      from += part.length;
-      const isLast = from >= rules.length;
-      this.#send({ kind: "set-egress-rules", rules: part, isLast });
-      this.#workers?.setEgressRules(part, isLast);
-    } while (from < rules.length);
+    for (const { items, isLast } of egressRuleParts(rules)) {
+      this.#send({ kind: "set-egress-rules", rules: items, isLast });
+      this.#workers?.setEgressRules(items, isLast);
+    }
+  }
+
+  /** Hands services to these back ends from now on; one call after the other. */
+  async setServices(all: readonly NatService[]): Promise<void> {
+    for (const services of serviceParts(all)) {
+      await this.#ask({ kind: "set-services", ...services });
+    }
   }
 
   /** Says whether one client may reach another from now on. */

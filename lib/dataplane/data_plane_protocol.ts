@@ -19,6 +19,8 @@ import type { PeerNatUsage } from "./workers/nat_usage.ts";
 import type { WorkerFigures } from "./workers/worker_figures.ts";
 import type { SharedMemory } from "./workers/shared_memory.ts";
 import type { ExternalLink } from "../core/nat/external_link.ts";
+import type { NatService } from "../core/nat/nat_options.ts";
+import type { BackEndFigures } from "../core/nat/services/services.ts";
 import type { PeerChangeText } from "../core/peers/peer_change.ts";
 import type { HostAddress } from "../core/wire/host_address.ts";
 import type { Ipv4Prefix } from "../core/wire/ipv4_text.ts";
@@ -91,6 +93,13 @@ export type Request =
     readonly kind: "change-access";
     readonly id: number;
     readonly items: readonly AccessItem[];
+    readonly isLast: boolean;
+  }
+  /** Hand services to these back ends: all together, from the part on that is the last; answered by `done`. */
+  | {
+    readonly kind: "set-services";
+    readonly id: number;
+    readonly services: readonly NatService[];
     readonly isLast: boolean;
   }
   /** Answered by `usages`: of the peers that more has passed with since it was last asked for. */
@@ -203,6 +212,8 @@ export interface Statistics {
     readonly sessions: number;
     readonly sendErrors: Readonly<Record<string, number>>;
   };
+  /** Of the published services that have a choice; none without. */
+  readonly services: readonly BackEndFigures[];
 }
 
 /** The answer to the request of this id. */

@@ -108,6 +108,7 @@ export class StatisticsPages {
         sendErrors: egress?.sendErrors() ?? {},
         sessions: egress?.nat.sessionCount ?? 0,
       },
+      services: egress?.serviceFigures() ?? [],
       peers,
       workers: [],
     };

@@ -262,6 +262,7 @@ async function serveClient(
     ...tunnel,
     accounts: null,
     application: {},
+    published: null,
     mark: preparation.plan.mark,
     settings,
     peers,

@@ -156,7 +156,7 @@ function natOf(subject: Subject): {
 }
 
 function portsOf({ interface: { natPorts, forwards } }: ServerConfig) {
-  return capturedPorts({ ports: natPorts, forwards });
+  return capturedPorts({ ports: natPorts, forwards: [], services: forwards });
 }
 
 /** Whether the kernel chooses from some of these ports. */

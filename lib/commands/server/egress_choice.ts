@@ -8,7 +8,8 @@ import type { ExternalLink } from "../../core/nat/external_link.ts";
 import { isIpv6 } from "../../core/wire/host_address.ts";
 import type { Ipv4Prefix } from "../../core/wire/ipv4_text.ts";
 import { type Ipv6Prefix, translated } from "../../core/wire/ipv6_prefix.ts";
-import { MAX_EGRESS_RULES } from "../../dataplane/data_plane_handle.ts";
+import { virtualAddresses } from "../../dataplane/egress/egress.ts";
+import { MAX_EGRESS_RULES } from "../../dataplane/message_parts.ts";
 import { findExternalLink, hostSurroundings } from "../../host/network/egress_plan.ts";
 import {
   type ExternalLink6,
@@ -82,7 +83,8 @@ export class EgressChoice {
     const { config, interfaceName: tunnel, netlink } = this.#options;
     const { egress } = config.interface;
     if (egress === "off") return NOWHERE;
-    const around = hostSurroundings(netlink, { external, tunnel });
+    const virtual = virtualAddresses({ services: config.interface.forwards });
+    const around = hostSurroundings(netlink, { external, tunnel, virtual });
     const allow = networks.egressAllow.filter(isOfIpv4);
     const deny = networks.egressDeny.filter(isOfIpv4);
     const plan = egressRules({ allow, deny }, around);

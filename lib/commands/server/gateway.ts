@@ -14,16 +14,19 @@ import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import type { AccessSurroundings } from "../../core/access/access_items.ts";
 import type { ServerConfig } from "../../core/config/config.ts";
 import type { ExternalLink } from "../../core/nat/external_link.ts";
+import { blake2sHash } from "../../core/noise/blake2s.ts";
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
-import { type DataPlaneHandle, MAX_EGRESS_RULES } from "../../dataplane/data_plane_handle.ts";
+import type { DataPlaneHandle } from "../../dataplane/data_plane_handle.ts";
 import type { DataPlaneConfig } from "../../dataplane/data_plane_protocol.ts";
 import type { EgressConfig } from "../../dataplane/egress/egress.ts";
+import { MAX_EGRESS_RULES } from "../../dataplane/message_parts.ts";
 import type { Journal } from "../../host/journal/journal.ts";
 import { accessSurroundings } from "../../host/network/access_surroundings.ts";
 import { AppError } from "../../process/errors.ts";
 import { guarded } from "../../process/guard.ts";
 import type { Logger } from "../../process/logging.ts";
 import { requireNatPrivileges } from "../../process/privileges.ts";
+import type { PublishedServices } from "../../services/published/published_services.ts";
 import {
   EgressChoice,
   type EgressNetworks,
@@ -45,6 +48,7 @@ export interface GatewayOptions {
   readonly innerMtu: number;
   readonly journal: Journal;
   readonly logger: Logger;
+  readonly published: Pick<PublishedServices, "plain" | "current">;
 }
 
 export class Gateway implements Disposable {
@@ -305,17 +309,33 @@ export class Gateway implements Disposable {
   }
 
   #egressConfig(): EgressConfig {
-    const { natPorts, natFiltering, forwards, capture, addresses } = this.#options.config.interface;
+    const { config, published } = this.#options;
+    const { natPorts, natFiltering, capture, addresses, privateKey } = config.interface;
     return {
       external: this.#external,
       innerMtu: this.#options.innerMtu,
       innerAddress: addresses[0].address,
       ports: natPorts,
       filtering: natFiltering,
-      forwards,
+      forwards: published.plain.map((
+        { protocol, externalPort, backEnds: [{ address, port }] },
+      ) => ({
+        protocol,
+        externalPort,
+        address: address!,
+        port,
+      })),
+      services: published.current,
+      serviceSeed: seedOf(privateKey),
       capture: capture === "packet" ? "packet" : { queue: queueNumber() },
     };
   }
+}
+
+/** By a secret that outlives the process, a flow finds its back end again after a restart. */
+function seedOf(privateKey: Uint8Array): number {
+  const hash = blake2sHash(new TextEncoder().encode("vpn published services"), privateKey);
+  return new DataView(hash.buffer, hash.byteOffset).getInt32(0);
 }
 
 /** Whether nothing about the sockets and the firewall's rules changes. */

@@ -2,12 +2,21 @@
  * Port capture: with `Egress = raw` the firewall keeps packets for the NAT's ports from the host's stack, which would
  * answer them with RST and ICMP unreachable, and keeps the NAT's own packets from being tracked.
  */
+import { ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
+import { AF_INET } from "../../../ffi/socket_constants.ts";
+import { AppError, ExitCode } from "../../process/errors.ts";
 import { openLibc } from "../../../ffi/libc.ts";
 import { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
 import type { NftablesFamily } from "../../../ffi/netlink/nftables/nftables_objects.ts";
 import type { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import type { ExternalLink } from "../../core/nat/external_link.ts";
-import { capturedPorts, EGRESS_MARK, type EgressConfig } from "../../dataplane/egress/egress.ts";
+import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
+import {
+  capturedPorts,
+  EGRESS_MARK,
+  type EgressConfig,
+  virtualAddresses,
+} from "../../dataplane/egress/egress.ts";
 import {
   installIngressDrop,
   installNotrack,
@@ -41,10 +50,11 @@ export class PortCapture implements Disposable {
    * From now on none of the NAT's packets comes to the host's stack by this interface. To be called before the NAT
    * sends anything there.
    *
-   * @throws {AppError} where a service is in the way of the NAT's ports
+   * @throws {AppError} where a service is in the way of the NAT's ports, or the host has a published service's address
    */
   take(external: ExternalLink, egress: EgressConfig): void {
     const { table, journal } = this.#options;
+    this.#refuseOwnAddresses(virtualAddresses(egress));
     const isFirst = this.#nftables === null;
     // Not owned by the process: an administrator must be able to see, and to remove, what we put into the firewall.
     this.#nftables ??= Nftables.open(openLibc(), { owned: false });
@@ -57,6 +67,21 @@ export class PortCapture implements Disposable {
     }
     this.#install(this.#nftables, external, egress);
     this.#captured = external;
+  }
+
+  /** All that is for these addresses is kept from the host. */
+  #refuseOwnAddresses(virtual: readonly number[]): void {
+    const own = this.#options.netlink.addresses.list({ family: AF_INET })
+      .map(({ address }) => ipv4ToNumber(address));
+    const taken = virtual.find((each) => own.includes(each));
+    if (taken === undefined) return;
+    throw new AppError(
+      `Cannot publish a service at ${
+        formatIpv4(taken)
+      }: this host has the address: leave it out of Forward, which ` +
+        "then means the address outside, or take it from the interface",
+      { exitCode: ExitCode.usage },
+    );
   }
 
   /** The tables outlive the process if it is killed: they go into the journal. */
@@ -74,6 +99,7 @@ export class PortCapture implements Disposable {
       device: external.name,
       address: external.address,
       ports: capturedPorts(egress),
+      virtual: virtualAddresses(egress),
     };
     if (egress.capture === "packet") installIngressDrop(nftables, traffic);
     else installQueue(nftables, { ...traffic, ...egress.capture });

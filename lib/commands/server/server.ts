@@ -25,6 +25,8 @@ import { type ServiceManager, underManager } from "../../process/service_manager
 import type { PeerNetworks } from "../../services/dns_proxy/clients.ts";
 import { readBlockFiles } from "../../services/dns_proxy/block_files.ts";
 import { DnsProxy } from "../../services/dns_proxy/dns_proxy.ts";
+import { connectTcp } from "../../services/published/health_checks.ts";
+import { PublishedServices } from "../../services/published/published_services.ts";
 import {
   commonDataPlaneConfig,
   DEFAULT_MTU,
@@ -64,20 +66,30 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
   for (const block of blocksHere()) logger.warn("{block}", { block: describeBlock(block) });
 
   const innerMtu = config.interface.mtu ?? DEFAULT_MTU;
+  const startedAt = Date.now();
+  const admitted = admittedPeers(config.peers, startedAt);
+  let accounts: Accounts | null = null;
+  const published = new PublishedServices({
+    forwards: config.interface.egress === "raw" ? config.interface.forwards : [],
+    addresses: config.interface.addresses,
+    peers: peersByKey(admitted),
+    connect: connectTcp,
+    logger,
+    record: (kind, detail) => accounts?.record(kind, null, detail),
+  });
   using gateway = new Gateway({
     config,
     interfaceName: options.interfaceName,
     innerMtu,
     journal,
     logger,
+    published,
   });
   const blockList = config.interface.dnsProxy.length === 0 ? null : await readBlockFiles({
     paths: config.interface.dnsBlock,
     configPath: options.configPath,
     logger: getLogger("dns"),
   });
-  const startedAt = Date.now();
-  const admitted = admittedPeers(config.peers, startedAt);
   const peersAtStart = await Promise.race([
     locatedPeers(admitted, { config, logger }),
     // A look-up may take as long as `ConnectTimeout`, and nothing is changed yet.
@@ -91,7 +103,6 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
   });
   using conflict = new NetworkConflict({ config, plan: NO_ROUTES, interfaceName, network, logger });
   let networkChanged = () => {};
-  let accounts: Accounts | null = null;
   const logged = logReports(logger);
   const events = new PeerEvents({
     record: (kind, peer, detail) => accounts?.record(kind, peer, detail),
@@ -118,6 +129,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
       onPeer: (report) => {
         logged.onPeer(report);
         events.report(report);
+        published.report(report);
       },
     },
   );
@@ -187,14 +199,16 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
           gateway.setPeers(changed.values());
           kept.follow(changed);
           events.changed(change);
+          published.setPeers(changed);
         },
       }),
     );
+    services.use(published).start(dataPlane);
     const reloader = new Reloader({
       path: options.configPath,
       interfaceName,
       config,
-      role: new ServerReload({ gateway, dataPlane, dnsProxy, webhooks }),
+      role: new ServerReload({ gateway, dataPlane, dnsProxy, webhooks, published }),
       peers: livePeers,
       manager,
       logger,
@@ -221,6 +235,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
       }),
       hasNat: typeof gateway.dataPlaneConfig.egress === "object",
       dnsProxy,
+      published,
     });
     await hooks.postUp();
     const watched = upkeep = services.use(startUpkeep({ network, journal }));

@@ -6,6 +6,7 @@ import type { DataPlaneHandle } from "../../dataplane/data_plane_handle.ts";
 import { getLogger } from "../../process/logging.ts";
 import { readBlockFiles } from "../../services/dns_proxy/block_files.ts";
 import type { DnsProxy } from "../../services/dns_proxy/dns_proxy.ts";
+import type { PublishedServices } from "../../services/published/published_services.ts";
 import type { Gateway } from "./gateway.ts";
 import type { GatewayWebhooks } from "./gateway_webhooks.ts";
 import { movedPlaces } from "../../host/dns/peer_places.ts";
@@ -19,6 +20,7 @@ export interface ServerReloadOptions {
     | Pick<DnsProxy, "setUpstreams" | "setRoutes" | "setDomain" | "setBlockList">
     | null;
   readonly webhooks: Pick<GatewayWebhooks, "follow">;
+  readonly published: Pick<PublishedServices, "canFollow" | "setForwards">;
 }
 
 export class ServerReload implements ReloadRole<ServerConfig> {
@@ -33,6 +35,7 @@ export class ServerReload implements ReloadRole<ServerConfig> {
     "DnsBlock",
     "Webhook",
     "WebhookSecret",
+    "Forward",
   ]);
   readonly foreignKeys: readonly string[] = CLIENT_ONLY_KEYS;
   readonly validate = validateServer;
@@ -46,7 +49,7 @@ export class ServerReload implements ReloadRole<ServerConfig> {
     change: ConfigChange,
     { after }: { readonly after: ServerConfig },
   ): Promise<ReloadPlan> {
-    const { gateway, dataPlane, dnsProxy, webhooks } = this.#options;
+    const { gateway, dataPlane, dnsProxy, webhooks, published } = this.#options;
     const { egressAllow, egressDeny, clientToClient, dnsProxy: upstreams } = after.interface;
     const { dnsDomain, dnsRoutes, dnsBlock } = after.interface;
     const keys = changedKeys(change);
@@ -80,6 +83,11 @@ export class ServerReload implements ReloadRole<ServerConfig> {
     const webhookKey = keys.find((key) => key === "Webhook" || key === "WebhookSecret");
     if (webhookKey !== undefined) {
       steps.push({ key: webhookKey, run: () => webhooks.follow(after.interface) });
+    }
+    if (keys.includes("Forward") && after.interface.egress === "raw") {
+      const { forwards } = after.interface;
+      if (!published.canFollow(forwards)) restart.push("Forward");
+      else steps.push({ key: "Forward", run: () => published.setForwards(forwards) });
     }
     // The lists may be others in the same files.
     if (dnsProxy !== null && (dnsBlock.length > 0 || keys.includes("DnsBlock"))) {

@@ -4,6 +4,7 @@ import { sparkline } from "../../cli/sparkline.ts";
 import { tableLines } from "../../cli/table.ts";
 import type { Presence } from "../../core/wireguard/liveness/presence.ts";
 import type { PeerStatus, Status } from "../../control/status.ts";
+import { serviceLines } from "../service_table.ts";
 import type { PeerRate } from "./rates.ts";
 
 /** SGR codes (ECMA-48). */
@@ -62,6 +63,8 @@ export function statusLines(status: Status, options: ViewOptions): string[] {
     "",
     ...peerTable(status, options).map((line) => `  ${line}`),
     ...status.peers.flatMap((peer) => sharedKeyLines(peer, options.colour)),
+    ...status.services.length === 0 ? [] : [""],
+    ...serviceLines(status.services).map((line) => `  ${line}`),
   ];
 }
 

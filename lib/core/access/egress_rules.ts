@@ -37,6 +37,8 @@ export interface HostSurroundings<Address extends HostAddress = number> {
   readonly external: { readonly address: Address; readonly link: number } | null;
   /** All of the host's own. */
   readonly addresses: readonly Address[];
+  /** Those that published services have for themselves; none if left out. */
+  readonly virtual?: readonly Address[];
   /** Of all interfaces; host bits do not matter. */
   readonly networks: readonly PrefixOf<Address>[];
   /** The better one first where two have the same prefix. */
@@ -92,6 +94,7 @@ function compile<Address extends HostAddress>(
   /** Of the internet. */
   const open: EgressVerdict = external === null ? "nowhere" : "pass";
   const own = new Set(host.addresses);
+  const published = new Set([...host.virtual ?? [], external?.address]);
   const explicit = family.table<Explicit>();
   const networks = family.table<Entry<Address>>();
   const routes = family.table<HostRoute<Address>>();
@@ -105,8 +108,8 @@ function compile<Address extends HostAddress>(
     const { address, prefixLength } = prefix;
     if (isClosed) return "private";
     const entry = explicit.lookup(address);
-    // Forwarded ports and hairpinning go by this address: only an entry for it alone takes it away.
-    const isExternal = prefixLength === family.bits && address === external?.address;
+    // Forwarded ports and hairpinning go by such an address: only an entry for it alone takes it away.
+    const isExternal = prefixLength === family.bits && external !== null && published.has(address);
     if (isExternal) return named === "deny" ? "denied" : "pass";
     if (entry === "deny") return "denied";
     if (isNobody) return "private";
@@ -141,7 +144,7 @@ function compile<Address extends HostAddress>(
 /** All prefixes at which the verdict may change, the shorter ones first. */
 function entriesOf<Address extends HostAddress>(
   policy: EgressPolicy<Address>,
-  { external, addresses, networks, routes }: HostSurroundings<Address>,
+  { external, addresses, virtual = [], networks, routes }: HostSurroundings<Address>,
   family: EgressFamily<Address>,
 ): Entry<Address>[] {
   const entries = new Map<string, Entry<Address>>();
@@ -171,6 +174,7 @@ function entriesOf<Address extends HostAddress>(
     for (const address of addresses) alone(address).isClosed = true;
   }
   if (external !== null) alone(external.address);
+  for (const address of virtual) alone(address);
   // Where nothing is allowed but the internet, it does not matter where other routes lead.
   if (policy.allow.length > 0) { for (const route of routes) at(route).route ??= route; }
   return [...entries.values()].sort((a, b) => a.prefix.prefixLength - b.prefix.prefixLength);

@@ -235,13 +235,30 @@ export interface Endpoint {
   readonly port: number;
 }
 
-/** An external port handed to a client's service. */
+/** A service that is published outside. */
 export interface PortForward {
   readonly protocol: "tcp" | "udp";
+  /** Of its own, uint32 in host order; null for the gateway's outside. */
+  readonly externalAddress: number | null;
   /** Host order. */
   readonly externalPort: number;
-  /** uint32 in host order. */
-  readonly address: number;
+  /** Who serves it: each once. */
+  readonly backEnds: readonly ForwardBackEnd[];
+  /** How one of several is chosen for a flow: by consistent hashing, or the one that has the fewest. */
+  readonly method: "hash" | "least";
+  /** How it is found out whether one of several is there: by a connection of TCP to its port or another, or not. */
+  readonly check: ForwardCheck;
+}
+
+export type ForwardCheck = "port" | "off" | number;
+
+export interface ForwardBackEnd {
+  /** As in `web-1:8443`. */
+  readonly text: string;
+  /** Name of the peer; null where there is an address. */
+  readonly peer: string | null;
+  /** uint32 in host order; null where a peer is named. */
+  readonly address: number | null;
   /** Host order. */
   readonly port: number;
 }

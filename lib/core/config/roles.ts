@@ -1,5 +1,5 @@
 /** Roles: what a configuration must have to serve as a gateway's or as a client's. */
-import { formatIpv4 } from "../wire/ipv4_text.ts";
+import { formatIpv4, prefixMask } from "../wire/ipv4_text.ts";
 import { ZONED_ENDPOINT_RULE } from "./values/addresses.ts";
 import type { ClientConfig, Config, PeerConfig, ServerConfig } from "./config.ts";
 import { BadValueError, ConfigError, quoted } from "./config_error.ts";
@@ -59,6 +59,7 @@ export function validateServer(config: Config): ServerConfig {
   }
   refuseOwnResolver(config);
   requireSecret(config);
+  refuseInnerServices(config);
   const listenPort = config.interface.listenPort ?? DEFAULT_LISTEN_PORT;
   for (const protocol of transport === "udp" ? ["udp"] as const : ["udp", "tcp"] as const) {
     refuseInNat(config, { key: "ListenPort", protocol, port: listenPort, value: `${listenPort}` });
@@ -69,6 +70,7 @@ export function validateServer(config: Config): ServerConfig {
     warnings: [
       ...config.warnings,
       ...withoutNetworks(config),
+      ...withoutBackEnds(config),
       ...withoutEffect(config, CLIENT_ONLY_KEYS, "a gateway"),
       ...config.interface.egress === "off"
         ? withoutEffect(config, EGRESS_KEYS, "a gateway with Egress = off")
@@ -190,6 +192,38 @@ function refuseOwnResolver({ fileName, interface: section }: Config): void {
   }
 }
 
+/** A service's own address is kept from the host, and so would be the gateway or a client that has it. */
+function refuseInnerServices(
+  { fileName, interface: { addresses, forwards, lines } }: Config,
+): void {
+  for (const { externalAddress: address } of forwards) {
+    if (address === null) continue;
+    const network = addresses.find((each) =>
+      ((each.address ^ address) & prefixMask(each.prefixLength)) === 0
+    );
+    if (network === undefined) continue;
+    throw new BadValueError(
+      `${fileName}:${lines.get("Forward")}: Forward`,
+      `cannot use ${
+        quoted(formatIpv4(address))
+      }: this address is inside the tunnel: give one outside, or none`,
+    );
+  }
+}
+
+/** Who serves a service and is not there, which may come later; by the place of the first `Forward`. */
+function withoutBackEnds(config: Config): readonly string[] {
+  const names = new Set(config.peers.map(({ name }) => name));
+  const missing = config.interface.forwards.flatMap(({ backEnds }) =>
+    backEnds.flatMap(({ peer }) => peer === null || names.has(peer) ? [] : [peer])
+  );
+  return [...new Set(missing)].map((peer) =>
+    `${config.fileName}:${config.interface.lines.get("Forward")}: Forward: there is no peer ${
+      quoted(peer)
+    }: it serves nothing`
+  );
+}
+
 /** Packets for the NAT's ports never reach a service of the host: this one has to have another. */
 function refuseInNat(
   { fileName, interface: section }: Config,
@@ -199,7 +233,8 @@ function refuseInNat(
   if (egress !== "raw") return;
   const { key, protocol, port, value } = service;
   const isForwarded = forwards.some((forward) =>
-    forward.protocol === protocol && forward.externalPort === port
+    forward.externalAddress === null && forward.protocol === protocol &&
+    forward.externalPort === port
   );
   if (!isForwarded && (port < natPorts.first || port > natPorts.last)) return;
   const owner = isForwarded ? "a Forward" : `NatPorts, ${natPorts.first}-${natPorts.last},`;

@@ -62,6 +62,16 @@ export interface Snapshot {
     /** Packets that the kernel refused, by the name of the error. */
     readonly sendErrors: Readonly<Record<string, number>>;
   } | null;
+  /** What is published. */
+  readonly services: readonly {
+    readonly name: string;
+    readonly backEnds: readonly {
+      readonly name: string;
+      readonly state: string;
+      readonly connections: number;
+      readonly totalConnections: number;
+    }[];
+  }[];
   /** The DNS proxy; null where there is none. */
   readonly dns: {
     readonly queries: number;
@@ -118,6 +128,7 @@ export function vpnMetrics(snapshot: Snapshot): MetricFamily[] {
       })),
     ),
     ...snapshot.nat === null ? [] : natMetrics(snapshot.nat, snapshot.peers),
+    ...snapshot.services.length === 0 ? [] : serviceMetrics(snapshot.services),
     ...snapshot.dns === null ? [] : dnsMetrics(snapshot.dns),
     counter(
       "vpn_internal_errors_total",
@@ -265,6 +276,33 @@ function natMetrics(
       "vpn_nat_send_errors_total",
       "Packets to the internet that the kernel refused to send, by error.",
       Object.entries(sendErrors).map(([error, value]) => ({ labels: { error }, value })),
+    ),
+  ];
+}
+
+/** `state` stays one of few words; a back end that is not checked counts as up, as it is given connections. */
+function serviceMetrics(services: Snapshot["services"]): MetricFamily[] {
+  const all = services.flatMap(({ name: service, backEnds }) =>
+    backEnds.map((backEnd) => ({ ...backEnd, labels: { service, back_end: backEnd.name } }))
+  );
+  return [
+    gauge(
+      "vpn_service_back_end_up",
+      "Whether the back end of the published service is given new connections.",
+      all.map(({ labels, state }) => ({
+        labels,
+        value: Number(state === "up" || state === "unchecked"),
+      })),
+    ),
+    gauge(
+      "vpn_service_back_end_connections",
+      "Connections of the back end, and with UDP flows of datagrams; 0 where the service has no other.",
+      all.map(({ labels, connections }) => ({ labels, value: connections })),
+    ),
+    counter(
+      "vpn_service_back_end_connections_total",
+      "Connections that the back end was given; 0 where the service has no other.",
+      all.map(({ labels, totalConnections }) => ({ labels, value: totalConnections })),
     ),
   ];
 }

@@ -10,12 +10,14 @@ import { CAPTURE_BUFFER_SIZE, PacketSocket } from "../../../ffi/sockets/packet_s
 import type { BpfInstruction } from "../../../ffi/sockets/packet_filter.ts";
 import { NfQueue } from "../../../ffi/netlink/nftables/nfqueue.ts";
 import { Nat } from "../../core/nat/nat.ts";
-import type { NatForward, NatOptions } from "../../core/nat/nat_options.ts";
+import type { NatForward, NatOptions, NatService } from "../../core/nat/nat_options.ts";
+import type { BackEndFigures } from "../../core/nat/services/services.ts";
 import type { NatSlice } from "../../core/nat/slices/owners.ts";
 import { DEFAULT_CLIENT_QUOTA } from "../../core/nat/constants.ts";
 import { type DropCounters, DropReason } from "../../core/wire/drop_reason.ts";
 import { captureFilter } from "../filters/capture_filter.ts";
 import type { ExternalLink } from "../../core/nat/external_link.ts";
+import { ArpResponder } from "./arp_responder.ts";
 import { describePacket } from "./packet_trace.ts";
 import { SegmentSender } from "./segment_sender.ts";
 import type { PeerNatUsage } from "../workers/nat_usage.ts";
@@ -49,6 +51,9 @@ export interface EgressConfig {
   readonly ports: PortRange;
   readonly filtering: "endpoint" | "address";
   readonly forwards: readonly NatForward[];
+  /** Published besides, by one thread alone; and the secret by which their flows find back ends again. */
+  readonly services: readonly NatService[];
+  readonly serviceSeed: number;
   /** A packet socket, or the netfilter queue of this number and the one after it. */
   readonly capture: "packet" | { readonly queue: number };
 }
@@ -68,6 +73,8 @@ export class Egress implements Disposable {
   readonly capture: Capture;
   /** Its `fd` is readable when there is something for it to `serve()`. */
   readonly sender: SegmentSender;
+  /** Its `fd` is readable when there is something for it to `serve()`; null where no service has its own address. */
+  readonly arp: ArpResponder | null;
   /** Takes a line for each packet handed to the kernel; null for none. */
   trace: ((line: string) => void) | null = null;
   /** Packets refused, by client. */
@@ -81,12 +88,13 @@ export class Egress implements Disposable {
   readonly #isShared: boolean;
   /** Offsets of packets that the interface has turned out not to take. */
   readonly #tooLong: number[] = [];
+  #services: readonly NatService[];
 
   /** Bytes of arena that an egress takes. */
   static arenaSize(config: EgressConfig): number {
     const capture = Math.max(CAPTURE_BATCH * CAPTURE_BUFFER_SIZE, NfQueue.arenaSize(CAPTURE_BATCH));
     return Nat.generatedSize(greatestMtu(config)) + capture + SegmentSender.arenaSize +
-      CONTROL_SPACE;
+      CONTROL_SPACE + (virtualAddresses(config).length > 0 ? ArpResponder.arenaSize : 0);
   }
 
   /** @throws {SystemCallError} EPERM without CAP_NET_RAW, ENODEV where the interface is gone */
@@ -110,6 +118,7 @@ export class Egress implements Disposable {
     this.#drops = drops;
     this.#view = arena.view;
     this.#config = config;
+    this.#services = config.services;
     const external = slice === null ? config.external : null;
     this.#external = external;
     this.#isShared = slice !== null;
@@ -138,7 +147,15 @@ export class Egress implements Disposable {
       bufferSize: SOCKET_BUFFER_SIZE,
     }));
     this.sender.onTooLong = (packet) => this.#tooLong.push(packet);
-    this.capture = openCapture(libc, arena, { ...config, external });
+    this.capture = opened.adopt(
+      openCapture(libc, arena, { ...config, external }),
+      (capture) => capture[Symbol.dispose](),
+    );
+    const addresses = virtualAddresses(config);
+    this.arp = addresses.length === 0
+      ? null
+      : opened.use(new ArpResponder(libc, arena, { addresses, mark: EGRESS_MARK }));
+    if (external !== null) this.arp?.move(external);
     opened.move();
   }
 
@@ -167,7 +184,10 @@ export class Egress implements Disposable {
     this.#external = null;
     if (external === null) return;
     try {
-      if (!isSameLink) this.sender.setDevice(external);
+      if (!isSameLink) {
+        this.sender.setDevice(external);
+        this.arp?.move(external);
+      }
       this.#setCapture(external, isSameLink, share);
     } catch (error) {
       // It has gone, or down, again: the next notification says what there is then.
@@ -242,6 +262,16 @@ export class Egress implements Disposable {
     this.sender.poll(now);
   }
 
+  /** Has published services handed to these back ends from now on. */
+  setServices(services: readonly NatService[]): void {
+    this.#services = services;
+    this.nat.setServices(services);
+  }
+
+  serviceFigures(): BackEndFigures[] {
+    return this.nat.serviceFigures(this.#services);
+  }
+
   /** What a client holds of the NAT, and how many of its packets were refused as it had no room left. */
   usageOf(client: object): PeerNatUsage {
     return { ...this.nat.usageOf(client), refused: this.#refusals.get(client) ?? 0 };
@@ -270,6 +300,7 @@ export class Egress implements Disposable {
   [Symbol.dispose](): void {
     this.sender[Symbol.dispose]();
     this.capture[Symbol.dispose]();
+    this.arp?.[Symbol.dispose]();
   }
 }
 
@@ -290,7 +321,8 @@ function filterFor(
   config: EgressConfig,
   { address, linkHeaderSize }: Pick<ExternalLink, "address" | "linkHeaderSize">,
 ): BpfInstruction[] {
-  return captureFilter(address, capturedPorts(config), linkHeaderSize);
+  const virtual = virtualAddresses(config);
+  return captureFilter(address, capturedPorts(config), linkHeaderSize, virtual);
 }
 
 /** Bytes of the longest packet that the NAT has memory for. */
@@ -300,14 +332,24 @@ function greatestMtu({ external, innerMtu }: EgressConfig): number {
 
 /** The ports, by protocol, whose packets are the NAT's and must not reach the host's stack. */
 export function capturedPorts(
-  config: Pick<EgressConfig, "ports" | "forwards">,
+  config: Pick<EgressConfig, "ports"> & {
+    readonly forwards: readonly Pick<NatForward, "protocol" | "externalPort">[];
+    readonly services: readonly Omit<NatService, "method" | "backEnds">[];
+  },
 ): { tcp: PortRange[]; udp: PortRange[] } {
   const of = (protocol: "tcp" | "udp") => [
     config.ports,
-    ...config.forwards
-      .filter((forward) => forward.protocol === protocol)
+    ...[...config.forwards, ...config.services.filter((each) => each.externalAddress === null)]
+      .filter((each) => each.protocol === protocol)
       .filter(({ externalPort: port }) => port < config.ports.first || port > config.ports.last)
       .map(({ externalPort: port }) => ({ first: port, last: port })),
   ];
   return { tcp: of("tcp"), udp: of("udp") };
+}
+
+/** The addresses that services have for themselves, each once: no packet for them must reach the host's stack. */
+export function virtualAddresses(
+  { services }: { readonly services: readonly Pick<NatService, "externalAddress">[] },
+): number[] {
+  return [...new Set(services.flatMap(({ externalAddress }) => externalAddress ?? []))];
 }

@@ -32,7 +32,8 @@ export interface CapturedPorts {
 }
 
 /**
- * Makes the program: IPv4 to `address` (host order) that is ICMP, a later fragment, or TCP or UDP to one of the ports.
+ * Makes the program: IPv4 to `address` (host order) that is ICMP, a later fragment, or TCP or UDP to one of the ports;
+ * and all of IPv4 to the `virtual` addresses.
  *
  * The offsets are those of an IPv4 header: flags at 6, protocol at 9, destination at 16; the ports stand behind it. A
  * load beyond the packet's end drops it. Conditional jumps reach 255 instructions, so each block returns by itself, and
@@ -46,12 +47,18 @@ export function captureFilter(
   address: number,
   ports: CapturedPorts,
   linkHeaderSize: number,
+  virtual: readonly number[] = [],
 ): BpfInstruction[] {
   const tcp = portBlock(ports.tcp, linkHeaderSize);
   const program = [
     { code: LD_H_ABS, jt: 0, jf: 0, k: SKF_AD_PROTOCOL },
-    { code: JEQ, jt: 0, jf: 6, k: ETH_P_IP },
+    { code: JEQ, jt: 1, jf: 0, k: ETH_P_IP },
+    { code: RET, jt: 0, jf: 0, k: 0 },
     { code: LD_W_ABS, jt: 0, jf: 0, k: linkHeaderSize + 16 },
+    ...virtual.flatMap((each) => [
+      { code: JEQ, jt: 0, jf: 1, k: each },
+      { code: RET, jt: 0, jf: 0, k: WHOLE_PACKET },
+    ]),
     { code: JEQ, jt: 0, jf: 4, k: address },
     { code: LD_B_ABS, jt: 0, jf: 0, k: linkHeaderSize + 9 },
     { code: JEQ, jt: 3, jf: 0, k: PROTOCOL_ICMP },

@@ -32,6 +32,9 @@ function obstacle(
   if (addresses6.length > 0) return "IPv6 inside the tunnel needs one";
   const nat = typeof egress === "object" ? egress : null;
   if (nat !== null && nat.capture !== "packet") return "Capture = nfqueue needs one";
+  if (nat !== null && nat.services.length > 0) {
+    return "a Forward to several back ends, to a peer's name, outside the tunnel, or at an address of its own needs one";
+  }
   if (nat !== null && nat.ports.last - nat.ports.first + 1 < wanted * LEAST_PORTS) {
     return `NatPorts has fewer than ${LEAST_PORTS} ports for each`;
   }

@@ -39,6 +39,8 @@ export interface CapturedTraffic {
     readonly tcp: readonly PortRange[];
     readonly udp: readonly PortRange[];
   };
+  /** Addresses besides that are published services' alone, host order: all that is for them. None if left out. */
+  readonly virtual?: readonly number[];
 }
 
 /**
@@ -51,11 +53,14 @@ export function installIngressDrop(
   nftables: Nftables,
   spec: { readonly table: string } & CapturedTraffic,
 ): void {
-  const { table, device, address, ports } = spec;
+  const { table, device, address, ports, virtual = [] } = spec;
   nftables.replaceTable({ family: "netdev", name: table }, {
     name: "ingress",
     hook: { type: "filter", hook: NF_NETDEV_INGRESS, priority: PRIORITY_FILTER, device },
-    rules: portRules([...isIpv4(), ...destinationIs(address)], ports, drop()),
+    rules: [
+      ...portRules([...isIpv4(), ...destinationIs(address)], ports, drop()),
+      ...virtual.map((each) => [...isIpv4(), ...destinationIs(each), drop()]),
+    ],
   });
 }
 
@@ -87,7 +92,7 @@ export function installQueue(
   nftables: Nftables,
   spec: { readonly table: string; readonly queue: number } & CapturedTraffic,
 ): void {
-  const { table, device, address, ports } = spec;
+  const { table, device, address, ports, virtual = [] } = spec;
   const match = [...inputDeviceIs(device), ...destinationIs(address)];
   const chain = (statement: (number: number) => Expression): NftablesChain => ({
     name: "prerouting",
@@ -96,6 +101,11 @@ export function installQueue(
       [...match, ...hasFragmentOffset(), statement(spec.queue + 1)],
       [...match, ...transportIs(IPPROTO_ICMP), statement(spec.queue + 1)],
       ...portRules(match, ports, statement(spec.queue)),
+      ...virtual.map((each) => [
+        ...inputDeviceIs(device),
+        ...destinationIs(each),
+        statement(spec.queue),
+      ]),
     ],
   });
   const refusals: string[] = [];

@@ -136,7 +136,12 @@ function lookUp(
 /** What the host is attached to, and where its routes lead, but for the tunnel: what the egress rules are made from. */
 export function hostSurroundings(
   netlink: Rtnetlink,
-  { external, tunnel }: { readonly external: ExternalLink | null; readonly tunnel: string },
+  { external, tunnel, virtual = [] }: {
+    readonly external: ExternalLink | null;
+    readonly tunnel: string;
+    /** Addresses of published services, host order. */
+    readonly virtual?: readonly number[];
+  },
 ): HostSurroundings {
   const tunnelLink = netlink.links.find(tunnel)?.index ?? null;
   const addresses = netlink.addresses.list({ family: AF_INET })
@@ -154,6 +159,7 @@ export function hostSurroundings(
   return {
     external: external === null ? null : { address: external.address, link: external.link },
     addresses: addresses.map(({ address }) => ipv4ToNumber(address)),
+    virtual,
     networks: [
       ...addresses.map(({ address, prefixLength, peer }) => ({
         address: ipv4ToNumber(peer ?? address),

@@ -26,6 +26,8 @@ export interface MetricsOptions extends Pick<Snapshot, "role" | "interfaceName" 
   readonly ruleText: (rule: number) => string;
   /** Whether there is a NAT in user space. */
   readonly hasNat: boolean;
+  /** What is published, given what the data plane says. */
+  readonly services: (statistics: Pick<Statistics, "services">) => Snapshot["services"];
   readonly dnsProxy: { readonly counts: NonNullable<Snapshot["dns"]> } | null;
   readonly logger: Logger;
 }
@@ -55,8 +57,8 @@ export async function serveMetrics(options: MetricsOptions): Promise<MetricsServ
 }
 
 function snapshot(
-  { peers, drops, segmentation, nat }: Statistics,
-  { role, interfaceName, aead, access, ruleText, hasNat, dnsProxy }: MetricsOptions,
+  { peers, drops, segmentation, nat, services: figures }: Statistics,
+  { role, interfaceName, aead, access, ruleText, hasNat, services, dnsProxy }: MetricsOptions,
 ): Snapshot {
   const { user, system } = process.cpuUsage();
   return {
@@ -72,6 +74,7 @@ function snapshot(
     access: access(),
     drops,
     nat: hasNat ? nat : null,
+    services: services({ services: figures }),
     dns: dnsProxy?.counts ?? null,
     faults: faultCounts(),
     process: {

@@ -27,7 +27,9 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
   const onOff = "allowed are on and off";
   const peerTimeout = "a time is 2 to 3600 seconds: shorter silences are normal on any path";
   const name = "an interface name has 1 to 15 letters, digits or characters of _ = + . -";
-  const forward = "a forward is PROTOCOL:PORT -> ADDRESS:PORT, as in tcp:8080 -> 10.66.77.2:80";
+  const forward =
+    "a forward is PROTOCOL:PORT -> ADDRESS:PORT, as in tcp:8080 -> 10.66.77.2:80 or " +
+    "tcp:443 -> web-1:8443, web-2:8443 (least)";
   const metrics = "it must be an IPv4 address of this host and a port, as in 127.0.0.1:9586";
   const egressRule = "a network is lan or ADDRESS/LENGTH, as in 10.20.0.0/16";
   const neverForwarded = "such addresses are never forwarded: remove it";
@@ -100,7 +102,7 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
     ["Forward", "8080 -> 10.66.77.2:80", forward],
     ["Forward", "sctp:1 -> 10.66.77.2:80", forward],
     ["Forward", "tcp:1 -> 10.66.77.2", forward],
-    ["Forward", "tcp:1 -> 10.66.77.300:80", forward],
+    ["Forward", "tcp:1 -> 10.66.77.3:80,", forward],
     ["Forward", "tcp:0 -> 10.66.77.2:80", port],
     ["Forward", "tcp:80 -> 10.66.77.2:0", port],
     ["DnsDomain", "", dnsDomain],
@@ -286,6 +288,10 @@ Deno.test("parseConfig() names both lines when something is given or claimed twi
       's.conf:4: Forward: cannot use "tcp:80 -> 10.0.0.3:80": line 3 forwards tcp port 80 already',
     [`${HEAD}Forward = tcp:80 -> 10.0.0.2:80\nForward = tcp:81 -> 10.0.0.2:80`]:
       's.conf:4: Forward: cannot use "tcp:81 -> 10.0.0.2:80": line 3 forwards tcp to 10.0.0.2:80 already',
+    [`${HEAD}Forward = tcp:80 -> a:80, b:80\nForward = tcp:81 -> c:80, b:80`]:
+      's.conf:4: Forward: cannot use "tcp:81 -> c:80, b:80": line 3 forwards tcp to b:80 already',
+    [`${HEAD}Forward = tcp:203.0.113.7:80 -> a:80\nForward = tcp:80 -> b:80\nForward = tcp:203.0.113.7:80 -> c:80`]:
+      's.conf:5: Forward: cannot use "tcp:203.0.113.7:80 -> c:80": line 3 forwards tcp 203.0.113.7:80 already',
     [`${HEAD}[Peer]\nPublicKey = ${OWN.publicKey}`]:
       "s.conf:4: PublicKey: this is the key of [Interface] itself: give the public key of the other end",
     [TWO_PEERS("Name = a", "Name = a")]:

@@ -34,6 +34,7 @@ export const UPLINK: string = CABLE;
 const CLIENTS = [
   { inside: "10.66.77.2", outside: "198.51.100.2", gateway: "198.51.100.1", device: "lan1" },
   { inside: "10.66.77.3", outside: "198.51.100.130", gateway: "198.51.100.129", device: "lan2" },
+  { inside: "10.66.77.4", outside: "198.18.0.2", gateway: "198.18.0.1", device: "lan3" },
 ] as const;
 
 /** A host with a tunnel to the gateway. */
@@ -78,7 +79,7 @@ export class GatewayNetwork {
   /** Lays the cables. */
   static async lay(
     topology: Topology,
-    { clients = 1 }: { readonly clients?: 1 | 2 } = {},
+    { clients = 1 }: { readonly clients?: 1 | 2 | 3 } = {},
   ): Promise<GatewayNetwork> {
     const network = new GatewayNetwork(topology, clients);
     const devices = CLIENTS.slice(0, clients).map(({ device }) => device);

@@ -201,6 +201,7 @@ export class BusyGateway implements ConsoleGateway {
       peers: this.#peers.map(({ status }) => status),
       workers: [],
       nat: { mappings: 212, sessions: 1_384, sendErrors: {} },
+      services: [],
       drops: { replayedCounter: 4, accessDenied: 93 },
     };
   }

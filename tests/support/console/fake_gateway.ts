@@ -201,6 +201,7 @@ export class FakeGateway implements ConsoleGateway {
       peers: this.peers.map((peer) => ({ ...statusOf(peer), ...this.figures.get(peer.publicKey) })),
       workers: [],
       nat: { mappings: 0, sessions: 0, sendErrors: {} },
+      services: [],
       drops: {},
     };
   }

@@ -83,7 +83,7 @@ export function section(...lines: readonly string[]): string {
 
 /** A gateway, and what was asked of its parts. */
 export function serverRole(
-  { hasProxy = true, refusal = null as Error | null } = {},
+  { hasProxy = true, refusal = null as Error | null, canPublish = true } = {},
 ): { role: ServerReload; asked: unknown[] } {
   const asked: unknown[] = [];
   const role = new ServerReload({
@@ -92,6 +92,10 @@ export function serverRole(
         if (refusal !== null) throw refusal;
       },
       setNetworks: ({ egressAllow }) => asked.push(egressAllow),
+    },
+    published: {
+      canFollow: () => canPublish,
+      setForwards: (forwards) => void asked.push(forwards),
     },
     dataPlane: {
       setClientToClient: (allowed) => asked.push(allowed),

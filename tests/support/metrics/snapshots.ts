@@ -44,6 +44,13 @@ export const GATEWAY: Snapshot = {
   ],
   drops: { no_route: 7, bad_tag: 1 },
   nat: { mappings: 5, sessions: 9, sendErrors: { EPERM: 2 } },
+  services: [{
+    name: "tcp:443",
+    backEnds: [
+      { name: "web-1:8443", state: "up", connections: 3, totalConnections: 8 },
+      { name: "web-2:8443", state: "down", connections: 0, totalConnections: 5 },
+    ],
+  }],
   dns: {
     queries: 100,
     hits: 40,

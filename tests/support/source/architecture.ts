@@ -91,6 +91,8 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "core/dns",
     "core/limits",
     "core/metrics",
+    "core/nat",
+    "core/peers",
     "core/wire",
     "dataplane",
     "ffi",
@@ -141,7 +143,7 @@ const ARROWS_INSIDE: Readonly<Record<string, readonly string[]>> = {
   "commands/doctor/firewall": ["commands/doctor"],
   "commands/peer": ["commands"],
   "commands/server": ["commands"],
-  "commands/status": [],
+  "commands/status": ["commands"],
   "commands/up": ["commands", "commands/client", "commands/doctor", "commands/server"],
 };
 

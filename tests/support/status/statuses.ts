@@ -20,6 +20,7 @@ export function statusOf(given: Partial<Status> = {}): Status {
     segmentation: true,
     peers: [],
     nat: { mappings: 0, sessions: 0, sendErrors: {} },
+    services: [],
     drops: {},
     ...given,
   };

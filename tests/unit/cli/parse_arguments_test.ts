@@ -30,6 +30,7 @@ const COMMANDS = [
   "cleanup",
   "access",
   "console",
+  "service",
   "up",
   "down",
   "export",

@@ -129,6 +129,8 @@ hostTest("a data plane that cannot be built leaves no descriptor open, wherever 
     ports: { first: 20_000, last: 30_000 },
     filtering: "endpoint",
     forwards: [],
+    services: [],
+    serviceSeed: 0,
     capture: "packet",
   } as unknown as DataPlaneConfig["egress"];
   const before = openDescriptors();

@@ -3,13 +3,8 @@ import { publicKey } from "../../noise/x25519.ts";
 import { formatIpv4 } from "../../wire/ipv4_text.ts";
 import { MIN_LINK_MTU } from "../../wire/ipv6.ts";
 import { type Ipv6PrefixText, isWithin6, LINK_LOCAL6 } from "../../wire/ipv6_prefix.ts";
-import {
-  egressNetworks,
-  type ForwardItem,
-  ipv4Prefixes,
-  ipv6Prefixes,
-  type Prefix,
-} from "../values/addresses.ts";
+import { egressNetworks, ipv4Prefixes, ipv6Prefixes, type Prefix } from "../values/addresses.ts";
+import type { ForwardItem } from "../values/forward_key.ts";
 import type { HookCommand, InterfaceConfig } from "../config.ts";
 import type { Section } from "./config_document.ts";
 import { ConfigError } from "../config_error.ts";
@@ -18,6 +13,9 @@ import { INTERFACE_KEYS, SECTION_KEYS } from "../values/keys.ts";
 import type { Notes } from "./notes.ts";
 import type { HookKeys } from "../hook_keys.ts";
 import { badValue, readSection } from "./section.ts";
+
+/** The NAT tells published services apart by ten bits. */
+const MAX_FORWARDS = 1000;
 
 /** The section, but for the keys that commands would set. */
 export interface InterfaceDraft {
@@ -139,12 +137,19 @@ function carriedAddresses(
 }
 
 function refuseRepeatedForwards(forwards: readonly ForwardItem[]): void {
+  const first = forwards.at(MAX_FORWARDS);
+  if (first !== undefined) {
+    throw badValue(first.entry, `there are ${MAX_FORWARDS} before it, the maximum: remove some`);
+  }
   const lines = new Map<string, number>();
   for (const { forward, entry } of forwards) {
-    const port = `${forward.protocol} port ${forward.externalPort}`;
+    const { protocol, externalAddress, externalPort, backEnds } = forward;
+    const front = externalAddress === null
+      ? `${protocol} port ${externalPort}`
+      : `${protocol} ${formatIpv4(externalAddress)}:${externalPort}`;
     // What its target sends itself leaves by one port.
-    const target = `${forward.protocol} to ${formatIpv4(forward.address)}:${forward.port}`;
-    for (const each of [port, target]) {
+    const targets = backEnds.map(({ text }) => `${protocol} to ${text}`);
+    for (const each of [front, ...targets]) {
       const line = lines.get(each);
       if (line !== undefined) throw badValue(entry, `line ${line} forwards ${each} already`);
       lines.set(each, entry.line);

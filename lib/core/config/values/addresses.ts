@@ -1,4 +1,4 @@
-/** Address values: reads networks, resolvers, endpoints and port forwards. */
+/** Address values: reads networks, resolvers and endpoints. */
 import {
   bracketed,
   canonicalIpv6,
@@ -26,7 +26,7 @@ import {
   prefixMask,
 } from "../../wire/ipv4_text.ts";
 import type { Ipv4SocketAddress } from "../../wire/socket_address.ts";
-import type { DnsResolver, EgressTarget, Endpoint, PortForward } from "../config.ts";
+import type { DnsResolver, EgressTarget, Endpoint } from "../config.ts";
 import type { Entry } from "../text/config_document.ts";
 import type { Notes } from "../text/notes.ts";
 import { badValue } from "../text/section.ts";
@@ -248,26 +248,6 @@ export function parseSubnet(entry: Entry): Ipv4Prefix {
   return rejectValue(entry, `the network is ${formatCidr({ address: network, prefixLength })}`);
 }
 
-/** One `Forward`, with its entry for messages. */
-export interface ForwardItem {
-  readonly forward: PortForward;
-  readonly entry: Entry;
-}
-
-/** `tcp:8080 -> 10.66.77.2:80`. */
-export function parseForward(entry: Entry): readonly ForwardItem[] {
-  const rule = "a forward is PROTOCOL:PORT -> ADDRESS:PORT, as in tcp:8080 -> 10.66.77.2:80";
-  const [, protocolText, externalText, addressText, portText] =
-    /^(tcp|udp)\s*:\s*(\d+)\s*->\s*([\d.]+):(\d+)$/i.exec(entry.value) ?? rejectValue(entry, rule);
-  const protocol = protocolText!.toLowerCase() === "tcp" ? "tcp" : "udp";
-  const externalPort = integer(externalText!, 1, 65535) ??
-    rejectValue(entry, "a port is 1 to 65535");
-  const port = integer(portText!, 1, 65535) ?? rejectValue(entry, "a port is 1 to 65535");
-  const address = parseIpv4(addressText!);
-  if (address === null || !isUnicast(address)) rejectValue(entry, rule);
-  return [{ forward: { protocol, externalPort, address, port }, entry }];
-}
-
 function items(entry: Entry): readonly string[] {
   // `wg` drops all blanks, those around a slash included.
   const text = entry.value.replace(/\s+/g, " ").replace(/ ?\/ ?/g, "/");
@@ -298,7 +278,7 @@ export function isHostName(text: string): boolean {
 }
 
 /** Not "this network", loopback, multicast, class E or broadcast (RFC 6890). */
-function isUnicast(address: number): boolean {
+export function isUnicast(address: number): boolean {
   return isUnicastOrLoopback(address) && address >>> 24 !== 127;
 }
 

@@ -7,11 +7,11 @@ import {
   parseEgressAllow,
   parseEgressDeny,
   parseEndpoint,
-  parseForward,
   parsePeerEndpoint,
   parseResolvers,
   parseSocketAddress,
 } from "./addresses.ts";
+import { parseForward } from "./forward_key.ts";
 import { parseDnsBlock, parseDnsDomain, parseDnsRoute } from "./name_keys.ts";
 import { parseExpires } from "./expiry.ts";
 import { parseQuota } from "./quota.ts";

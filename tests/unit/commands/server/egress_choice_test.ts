@@ -6,7 +6,7 @@ import { requireFewRules } from "../../../../lib/commands/server/egress_choice.t
 import { ConfigError } from "../../../../lib/core/config/config_error.ts";
 import { parseConfig } from "../../../../lib/core/config/parse_config.ts";
 import { validateServer } from "../../../../lib/core/config/roles.ts";
-import { MAX_EGRESS_RULES } from "../../../../lib/dataplane/data_plane_handle.ts";
+import { MAX_EGRESS_RULES } from "../../../../lib/dataplane/message_parts.ts";
 import { assertEquals, assertThrows } from "../../../support/assert.ts";
 import { section } from "../../../support/control/reload_site.ts";
 

@@ -114,3 +114,17 @@ hostTest(
     assertEquals((await other.edit(section())).restart, ["DnsProxy (removed)"]);
   },
 );
+
+hostTest(
+  "a reload changes back ends at once, unless something else is published then",
+  async () => {
+    for (const canPublish of [true, false]) {
+      const { role, asked } = serverRole({ canPublish });
+      using site = new Site(section("Forward = tcp:443 -> a:1, b:1"), role);
+      const result = await site.edit(section("Forward = tcp:443 -> a:1, c:1 (least)"));
+      assertEquals(result.changes.length, canPublish ? 1 : 0);
+      assertEquals(result.restart.length, canPublish ? 0 : 1);
+      assertEquals(asked.length, canPublish ? 1 : 0);
+    }
+  },
+);

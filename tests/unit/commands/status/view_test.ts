@@ -35,6 +35,31 @@ Deno.test("statusLines() says what a tunnel is degraded by", () => {
   );
 });
 
+Deno.test("statusLines() shows what is published, and why back ends are out", () => {
+  const backEnd = { isOutside: false, reason: null, connections: 0, totalConnections: 0 };
+  const [first, second] = [
+    { ...backEnd, name: "web-1:8443", address: "10.66.77.2:8443", state: "up" },
+    { ...backEnd, name: "web-2:8443", address: null, state: "absent", reason: "no such peer" },
+  ] as const;
+  const third = { ...backEnd, name: "192.0.2.7:80", address: "192.0.2.7:80", isOutside: true };
+  const status = statusOf({
+    services: [
+      {
+        name: "tcp:443",
+        method: "least",
+        backEnds: [{ ...first, connections: 12, totalConnections: 340 }, second],
+      },
+      { name: "tcp:80", method: "hash", backEnds: [{ ...third, state: "unchecked" }] },
+    ],
+  });
+  assertEquals(statusLines(status, PLAIN).slice(-4), [
+    "  SERVICE  BY     BACK END      ADDRESS               STATE                 CONNECTIONS  IN ALL",
+    "  tcp:443  least  web-1:8443    10.66.77.2:8443       up                    12           340",
+    "                  web-2:8443    -                     absent: no such peer  0            0",
+    "  tcp:80          192.0.2.7:80  192.0.2.7:80 outside  unchecked             -            -",
+  ]);
+});
+
 Deno.test("statusLines() shows an instance and its peers, aligned", () => {
   const status = statusOf({
     peers: [LAPTOP, peerOf({ allowedIps: ["10.66.77.3/32", "10.9.0.0/16"] })],

@@ -76,6 +76,19 @@ Deno.test("by default clients reach no address of the gateway's but that outside
   );
 });
 
+Deno.test("clients reach the addresses of published services, unless one is denied by itself, or nothing leads outside", () => {
+  const host = { ...HOST, virtual: ["192.0.2.80", "10.20.0.80"].map(ipv4) };
+  const of = (rules: EgressPolicy, external = HOST.external) =>
+    host.virtual.map((address) => {
+      const { rules: all } = egressRules(rules, { ...host, external });
+      const found = all.filter((rule) => rule.prefixLength === 32 && rule.address === address);
+      return found.at(-1)?.verdict ?? null;
+    });
+  assertEquals(of(policy()), ["pass", "pass"]);
+  assertEquals(of(policy("", "192.0.2.80/32, 10.20.0.0/16")), ["denied", "pass"]);
+  assertEquals(of(policy(), null), [null, null]);
+});
+
 Deno.test("by default, and with `lan`, clients reach no cloud's service for its hosts", () => {
   const services = ["100.100.100.200", "168.63.129.16", "192.0.0.192"];
   for (const allow of ["", "lan"]) {

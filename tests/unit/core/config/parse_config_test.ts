@@ -7,6 +7,7 @@ import { MAX_PEERS } from "../../../../lib/core/limits/max_peers.ts";
 import { type Ipv4Prefix, parseIpv4 } from "../../../../lib/core/wire/ipv4_text.ts";
 import { assertEquals, assertThrows } from "../../../support/assert.ts";
 import { ConfigError } from "../../../../lib/core/config/config_error.ts";
+import { plainForward } from "../../../support/config/plain_forward.ts";
 import { sampleKeys } from "../../../support/config/sample_keys.ts";
 
 const OWN = sampleKeys(1);
@@ -209,13 +210,13 @@ Deno.test("parseConfig() reads every key of [Interface]", () => {
     [
       "Forward = tcp:8080 -> 10.66.77.2:80",
       {
-        forwards: [{ protocol: "tcp", externalPort: 8080, address: ipv4("10.66.77.2"), port: 80 }],
+        forwards: [plainForward("tcp", 8080, ipv4("10.66.77.2"), 80)],
       },
     ],
     [
       "Forward = UDP:53->10.66.77.2:5353",
       {
-        forwards: [{ protocol: "udp", externalPort: 53, address: ipv4("10.66.77.2"), port: 5353 }],
+        forwards: [plainForward("udp", 53, ipv4("10.66.77.2"), 5353)],
       },
     ],
     ["SaveConfig = false", {}],

@@ -105,6 +105,20 @@ Deno.test("validateServer() throws when metrics are to be on a port that its NAT
   validate("Metrics = 127.0.0.1:25000", "Egress = kernel");
   validate("Metrics = 127.0.0.1:25000", "NatPorts = 30000-39999");
   validate("Metrics = 127.0.0.1:8080", "Forward = udp:8080 -> 10.66.77.2:80");
+  validate("Metrics = 127.0.0.1:8080", "Forward = tcp:203.0.113.7:8080 -> 10.66.77.2:80");
+});
+
+Deno.test("validateServer() throws for a service's own address inside, and warns of a peer that is not there", () => {
+  const validate = (...lines: string[]) =>
+    validateServer(parseConfig(`${HEAD}${ADDRESS}${lines.join("\n")}`, "s.conf"));
+  const inside = "Forward = tcp:10.66.77.9:443 -> 10.66.77.2:80";
+  assertEquals(
+    assertThrows(() => validate(inside), ConfigError).message,
+    's.conf:4: Forward: cannot use "10.66.77.9": this address is inside the tunnel: give one outside, or none',
+  );
+  assertEquals(validate("Forward = tcp:443 -> web-1:80, 10.66.77.2:80").warnings, [
+    's.conf:4: Forward: there is no peer "web-1": it serves nothing',
+  ]);
 });
 
 Deno.test("validateServer() throws when it is to listen on a port that its NAT has, TCP's for fake TCP", () => {

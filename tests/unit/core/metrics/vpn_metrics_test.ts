@@ -39,6 +39,18 @@ Deno.test("vpnMetrics() tells all that is known, in base units", () => {
   );
   assertEquals(drops!.length, DROP_REASON_NAMES.length - 1);
   assertEquals(rest, {
+    vpn_service_back_end_up: [
+      [{ service: "tcp:443", back_end: "web-1:8443" }, 1],
+      [{ service: "tcp:443", back_end: "web-2:8443" }, 0],
+    ],
+    vpn_service_back_end_connections: [
+      [{ service: "tcp:443", back_end: "web-1:8443" }, 3],
+      [{ service: "tcp:443", back_end: "web-2:8443" }, 0],
+    ],
+    vpn_service_back_end_connections_total: [
+      [{ service: "tcp:443", back_end: "web-1:8443" }, 8],
+      [{ service: "tcp:443", back_end: "web-2:8443" }, 5],
+    ],
     vpn_info: [
       [{ version: "1.2.3", role: "server", interface: "vpn0", aead: "libcrypto" }, 1],
     ],

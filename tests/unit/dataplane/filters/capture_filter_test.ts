@@ -107,6 +107,22 @@ Deno.test("captureFilter() drops packets that are cut off", () => {
   assert(accepts(PORTS, packet.slice(0, 24)));
 });
 
+Deno.test("captureFilter() lets through all of IPv4 to addresses that are services' own, hundreds of them", () => {
+  const virtual = Array.from({ length: 300 }, (_, i) => 0xcb007200 + i);
+  const program = captureFilter(ADDRESS, PORTS, 0, virtual);
+  const last = "203.0.115.43";
+  const packets = [
+    buildTcp({ destination: last, destinationPort: 1 }),
+    buildUdp({ destination: "203.0.114.0", destinationPort: 1 }),
+    buildIpv4({ destination: last, protocol: 47, payload: new Uint8Array(8) }),
+    buildTcp({ destination: EXTERNAL, destinationPort: 8080 }),
+  ];
+  for (const packet of packets) assert(runBpf(program, packet, { etherType: ETH_P_IP }) !== 0);
+  const other = buildTcp({ destination: "203.0.115.44", destinationPort: 8080 });
+  assertEquals(runBpf(program, other, { etherType: ETH_P_IP }), 0);
+  assertEquals(runBpf(program, packets[0], { etherType: 0x86dd }), 0);
+});
+
 Deno.test("captureFilter() takes hundreds of forwards", () => {
   const ports = (count: number, first: number) =>
     Array.from({ length: count }, (_, i) => ({ first: first + 3 * i, last: first + 3 * i + 1 }));

@@ -23,6 +23,7 @@ const STATISTICS: Statistics = {
   segmentation: true,
   sendError: null,
   nat: { mappings: 0, sessions: 0, sendErrors: {} },
+  services: [],
   peers: [],
   workers: [],
 };
