@@ -94,7 +94,10 @@ function answerer(
   const answer = async (request: Request, peer: string): Promise<Response> => {
     const origin = origins.own(request);
     if (origin === null) {
-      return new Problem("misdirected", "The console is not reached by this name.").response();
+      return new Problem(
+        "misdirected",
+        "The console does not have this name: start it with --origin and the name.",
+      ).response();
     }
     const { pathname } = new URL(request.url);
     if (pathname.startsWith(`${API_PATH}/`)) {

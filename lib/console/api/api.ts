@@ -101,6 +101,8 @@ export class Api {
       cookie,
       signal: request.signal,
     };
+    // Nobody would read it, or leave it.
+    if (route.isStream && request.method === "HEAD") return responseOf({}, route, isSecure);
     const answer = await route.handle(call as ApiCall<never, never>);
     return responseOf(answer, route, isSecure);
   }
@@ -186,11 +188,11 @@ function responseOf(answer: ApiAnswer, route: ApiRoute, isSecure: boolean): Resp
   const headers = new Headers();
   if (answer.etag !== undefined) headers.set("ETag", `"${answer.etag}"`);
   if (answer.session !== undefined) headers.set("Set-Cookie", cookieText(answer.session, isSecure));
-  if (answer.stream !== undefined) {
+  if (route.isStream) {
     headers.set("Content-Type", "text/event-stream");
     // nginx would keep events until it has a buffer full of them.
     headers.set("X-Accel-Buffering", "no");
-    return new Response(answer.stream, { headers });
+    return new Response(answer.stream ?? null, { headers });
   }
   if (route.status === 204) return new Response(null, { status: 204, headers });
   headers.set("Content-Type", "application/json");

@@ -122,14 +122,22 @@ async function serve(
   if (body === "gone") return;
   if (body === "too-large") return refuse(message, response, 413);
   const signal = new AbortController();
-  response.once("close", guarded("console", "ending a request", () => signal.abort()));
+  const gone = new Promise<"gone">((resolve) => {
+    response.once(
+      "close",
+      guarded("console", "ending a request", () => {
+        signal.abort();
+        resolve("gone");
+      }),
+    );
+  });
   const request = new Request(address, {
     method,
     headers: headersOf(message),
     body: method === "GET" || method === "HEAD" ? null : body,
     signal: signal.signal,
   });
-  await send(await answer(request, sourceOf(message.socket)), response);
+  await send(await answer(request, sourceOf(message.socket)), { response, gone });
 }
 
 /** What is asked for; null where that, or of whom, cannot be told. */
@@ -209,7 +217,11 @@ function refuse(message: IncomingMessage, response: ServerResponse, status: numb
   );
 }
 
-async function send(answer: Response, response: ServerResponse): Promise<void> {
+/** @param to where it goes, and what resolves when nobody is there any more, which may be before it begins */
+async function send(
+  answer: Response,
+  { response, gone }: { readonly response: ServerResponse; readonly gone: Promise<"gone"> },
+): Promise<void> {
   for (const [name, value] of answer.headers) {
     if (name !== "set-cookie") response.setHeader(name, value);
   }
@@ -221,7 +233,6 @@ async function send(answer: Response, response: ServerResponse): Promise<void> {
     return;
   }
   const reader = answer.body.getReader();
-  const gone = new Promise<"gone">((resolve) => response.once("close", () => resolve("gone")));
   for (;;) {
     const part = await Promise.race([reader.read(), gone]);
     if (part === "gone") break;

@@ -10,8 +10,8 @@ import { SHAPES } from "../shapes.ts";
 import { changeParams } from "./peer_routes.ts";
 
 const PROTOCOLS = ["tcp", "udp", "icmp", "gre", "esp"] as const;
-/** Characters of `[Interface]`. */
-const MAX_SETTINGS = 48 * 1024;
+/** Characters of `[Interface]`: as many as a line of the control protocol has room for. */
+const MAX_SETTINGS = 20_000;
 
 const settingsText = text({ maxLength: MAX_SETTINGS });
 

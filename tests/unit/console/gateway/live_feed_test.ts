@@ -168,6 +168,9 @@ hostTest(
     const stranger = await fetch(url);
     await stranger.body!.cancel();
     assertEquals(stranger.status, 401);
+    const head = await fetch(url, { method: "HEAD", headers: { Cookie: admin.cookie! } });
+    assertEquals([head.status, head.headers.get("content-type")], [200, "text/event-stream"]);
+    assertEquals(fixture.gateway.asked, [], "nobody would read what is told");
     const open = () => fetch(url, { headers: { Cookie: admin.cookie! } });
     const response = await open();
     assertEquals(response.headers.get("content-type"), "text/event-stream");

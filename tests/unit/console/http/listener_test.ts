@@ -106,6 +106,21 @@ hostTest("who does not read the answer is closed, and the answer's source is tol
   await cancelled;
 });
 
+hostTest("who leaves before there is an answer is not waited for", async () => {
+  const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
+  const { promise: cancelled, resolve } = Promise.withResolvers<void>();
+  await using listener = await open(async (request) => {
+    begin();
+    await new Promise((gone) => request.signal.addEventListener("abort", gone));
+    return new Response(new ReadableStream({ cancel: () => resolve() }));
+  });
+  const connection = await Deno.connect({ hostname: ADDRESS, port: listener.port });
+  await connection.write(new TextEncoder().encode(get("/")));
+  await begun;
+  connection.close();
+  await cancelled;
+});
+
 hostTest("a body that is too long is refused, whether or not it says so before", async () => {
   let calls = 0;
   await using listener = await open(() => Promise.resolve(new Response(`${++calls}`)));
