@@ -83,6 +83,20 @@ async function tryUapi(tunnel: RunningTunnel): Promise<AsyncDisposable | null> {
   }
 }
 
+/** Where a tunnel's configuration is. */
+export interface ConfigurationPlace {
+  /** With no link in its path; null where nothing is there any more. */
+  readonly file: string | null;
+}
+
+function configurationOf({ config }: RunningTunnel): ConfigurationPlace {
+  try {
+    return { file: Deno.realPathSync(config.fileName) };
+  } catch {
+    return { file: null };
+  }
+}
+
 function by({ user }: Caller): { readonly by: string } {
   return { by: userName(user) };
 }
@@ -103,6 +117,7 @@ function controlHandlers(tunnel: RunningTunnel): Readonly<Record<string, Handler
       return peers.change([{ kind: "remove", publicKey: publicKeyOf(params) }], by(caller));
     },
     ...tunnel.application,
+    "configuration": () => Promise.try(() => configurationOf(tunnel)),
     "capture": async (params, emit, signal) => {
       const request = captureRequest(params, peers.peers);
       const logger = getLogger("control");

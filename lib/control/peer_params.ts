@@ -1,12 +1,9 @@
 /** Peer parameters: the form of a peer in the control protocol, with the keys of a configuration. */
-import type { PeerConfig } from "../core/config/config.ts";
 import { ConfigError } from "../core/config/config_error.ts";
-import { encodeKey } from "../core/config/values/key_text.ts";
 import { PEER_KEYS } from "../core/config/values/keys.ts";
 import {
   entryOf,
   type PeerSettings,
-  peerSettings,
   settledPeer,
   withoutPlace,
 } from "../core/peers/peer_settings.ts";
@@ -15,11 +12,6 @@ import { type Params, RequestError } from "./protocol.ts";
 
 /** `Key: "value"`, as in a `[Peer]` section; what the section would not have is left out. */
 export type PeerParams = PeerSettings & { readonly PublicKey: string };
-
-/** The parameters that stand for a peer of a configuration. */
-export function peerParams(peer: PeerConfig): PeerParams {
-  return { PublicKey: encodeKey(peer.publicKey), ...peerSettings(peer) };
-}
 
 /**
  * The peer that parameters stand for. An endpoint with a name is left out: a gateway looks up none.

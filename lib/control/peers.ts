@@ -1,10 +1,9 @@
 /** Control methods of `vpn peer`: a running gateway accepts a client, or no longer does, at once. */
-import type { PeerConfig } from "../core/config/config.ts";
 import { encodeKey } from "../core/config/values/key_text.ts";
 import { AppError, ExitCode } from "../process/errors.ts";
 import { ControlClient } from "./client.ts";
 import { type Instance, runningInstances } from "./instances.ts";
-import { peerParams } from "./peer_params.ts";
+import type { PeerParams } from "./peer_params.ts";
 import type { Status } from "./status.ts";
 
 /** ms; one that takes longer is stopped, or as good as. */
@@ -36,8 +35,8 @@ async function statusOf(instance: Instance): Promise<Status | null> {
 }
 
 /** Adds a peer to a running gateway, or changes the one with its key; others are not disturbed. */
-export async function addLivePeer(instance: Instance, peer: PeerConfig): Promise<void> {
-  await ask(instance, "add-peer", peerParams(peer));
+export async function addLivePeer(instance: Instance, peer: PeerParams): Promise<void> {
+  await ask(instance, "add-peer", peer);
 }
 
 /** Removes a peer from a running gateway; no error if it is not there. */

@@ -1,5 +1,6 @@
 /** Command `vpn peer`: what it does with a gateway's clients, and what it says. */
 import type { PeerRequest, PeerUpdate } from "../../cli/command.ts";
+import type { PeerEntry } from "../../control/application/methods.ts";
 import { tableLines } from "../../cli/table.ts";
 import type { Config, PeerConfig } from "../../core/config/config.ts";
 import { encodeKey } from "../../core/config/values/key_text.ts";
@@ -7,18 +8,16 @@ import { formatAccessRules } from "../../core/config/values/access_rules.ts";
 import { formatExpires } from "../../core/config/values/expiry.ts";
 import { formatQuota } from "../../core/config/values/quota.ts";
 import { admissionOf } from "../../core/peers/admission.ts";
-import { formatCidr, formatIpv4 } from "../../core/wire/ipv4_text.ts";
-import { addressOf6 } from "../../core/wire/ipv6_prefix.ts";
+import { formatCidr } from "../../core/wire/ipv4_text.ts";
 import { clientFilePath, readClientFile } from "../../host/files/client_files.ts";
 import { loadConfig } from "../../host/files/config_file.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import { writeText } from "../../process/output.ts";
-import { applyAddition, applyRemoval, applyUpdate } from "./peer_live.ts";
-import { addPeer, removePeer, withdrawPeer } from "./peer_changes.ts";
-import { findPeer, membersOf, peerTitle } from "./peer_names.ts";
+import { addPeer, readToChange, removePeer } from "./peer_changes.ts";
+import { chosenPeers, findPeer, membersOf, peerTitle, refuseTakenName } from "./peer_names.ts";
+import { placeOf } from "./peer_place.ts";
 import { showCode as showQr } from "./peer_qr.ts";
 import { settingChange } from "./peer_settings.ts";
-import { updatePeers } from "./peer_update.ts";
 import { shellWord } from "../../process/shell_word.ts";
 
 type Request<Action> = Extract<PeerRequest, { readonly action: Action }>;
@@ -45,20 +44,14 @@ export async function runPeer(request: PeerRequest): Promise<number> {
 
 async function add(request: Request<"add">): Promise<number> {
   const { configPath, name } = request;
-  const added = await addPeer(configPath, request);
-  const { peer, server, text, path } = added;
+  const server = await readToChange(configPath);
   warn(server);
+  const place = await placeOf(configPath, server);
+  const { peer, text, path } = await addPeer(place, configPath, { ...request, server });
   const config = configPath === "server.conf" ? "" : ` --config ${shellWord(configPath)}`;
-  let applied: readonly string[];
-  try {
-    applied = await applyAddition(server, peer);
-  } catch (error) {
-    await withdrawPeer(configPath, added);
-    throw error;
-  }
   const about = [
     `Added ${name} with inner ${addressText(peer)} to ${configPath}.`,
-    ...applied.map((where) => `The running gateway on ${where} has added it too.`),
+    ...place.appliedOn.map((where) => `The running gateway on ${where} has added it too.`),
   ].join("\n");
   if (path === null) {
     writeText(Deno.stdout, text);
@@ -173,29 +166,35 @@ function showCode({ configPath, file, overwrite }: Request<"show">, peer: PeerCo
 }
 
 async function remove({ configPath, name }: Request<"remove">): Promise<number> {
-  const { peer, server, isOut, fileRemoved, problem } = await removePeer(configPath, name);
+  const server = await readToChange(configPath);
   warn(server);
-  if (isOut) {
-    const file = fileRemoved ? ", and its configuration file is deleted" : "";
-    writeText(Deno.stdout, `Removed ${peerTitle(peer)} from ${configPath}${file}.\n`);
-  }
-  // First of all it must not get in any more, whatever became of the file.
-  for (const where of await applyRemoval(server, peer)) {
-    writeText(Deno.stdout, `The running gateway on ${where} has removed it too.\n`);
-  }
-  if (problem !== null) throw problem;
+  const peer = findPeer(server, name);
+  const place = await placeOf(configPath, server);
+  const fileRemoved = await removePeer(place, configPath, peer);
+  const file = fileRemoved ? ", and its configuration file is deleted" : "";
+  const lines = [
+    `Removed ${peerTitle(peer)} from ${configPath}${file}.`,
+    ...place.appliedOn.map((where) => `The running gateway on ${where} has removed it too.`),
+  ];
+  writeText(Deno.stdout, `${lines.join("\n")}\n`);
   return ExitCode.ok;
 }
 
 async function update(request: Extract<PeerRequest, PeerUpdate>): Promise<number> {
   const { configPath, name } = request;
-  const { edit, done } = await settingChange(request, Date.now());
-  const { changes, server, appliedOn } = await updatePeers(configPath, { name, edit }, applyUpdate);
+  const { edit: { key, value }, done } = await settingChange(request, Date.now());
+  const server = await readToChange(configPath);
   warn(server);
-  const titles = changes.map(({ before }) => peerTitle(before)).join(", ");
+  const chosen = chosenPeers(server, name);
+  const titles = chosen.map(peerTitle).join(", ");
+  if (key === "Name" && value !== null && value !== chosen[0]!.name) {
+    refuseTakenName(server, value, `rename ${titles}`);
+  }
+  const place = await placeOf(configPath, server);
+  await place.change(chosen.map(({ publicKey }) => encodeKey(publicKey)), { [key]: value });
   const lines = [
     done(titles, configPath),
-    ...appliedOn.map((where) => `The running gateway on ${where} has applied it.`),
+    ...place.appliedOn.map((where) => `The running gateway on ${where} has applied it.`),
   ];
   writeText(Deno.stdout, `${lines.join("\n")}\n`);
   return ExitCode.ok;
@@ -207,11 +206,8 @@ function fileOf(configPath: string, { name }: PeerConfig): string | null {
   return clientFilePath(configPath, name);
 }
 
-function addressText({ allowedIps, allowedIps6 }: PeerConfig): string {
-  const addresses = [
-    ...allowedIps.map(({ address }) => formatIpv4(address)),
-    ...allowedIps6.map(addressOf6),
-  ];
+function addressText({ allowedIps }: PeerEntry): string {
+  const addresses = allowedIps.map((network) => network.replace(/\/\d+$/, ""));
   return `${addresses.length === 1 ? "address" : "addresses"} ${addresses.join(", ")}`;
 }
 

@@ -1,9 +1,10 @@
 /** Peer settings: which key of `[Peer]` each change of `vpn peer` is about, what it becomes, and what is said of it. */
 import type { PeerSetting, PeerUpdate } from "../../cli/command.ts";
 import { BadValueError } from "../../core/config/config_error.ts";
-import type { PeerKeyEdit } from "../../core/config/text/peer_edit.ts";
+
 import { formatAccessRules } from "../../core/config/values/access_rules.ts";
 import { expiryTime, formatExpires, parseExpiry } from "../../core/config/values/expiry.ts";
+import type { PeerSettingKey } from "../../core/peers/peer_settings.ts";
 import { PEER_KEYS } from "../../core/config/values/keys.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import { readPresharedKey } from "../keys.ts";
@@ -22,6 +23,13 @@ const SINGLE: ReadonlySet<PeerSetting> = new Set([
   "AllowedIPs",
   "Endpoint",
 ]);
+
+/** What becomes of a key of `[Peer]`. */
+export interface PeerKeyEdit {
+  readonly key: PeerSettingKey;
+  /** One line, without `#`; null takes the key out. */
+  readonly value: string | null;
+}
 
 /** An edit, and what is said once it is made. */
 export interface PeerSettingChange {

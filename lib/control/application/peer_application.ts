@@ -170,17 +170,28 @@ export class PeerApplication {
       ...table,
       peers: new Map(Array.from(table.peers).filter(([key]) => !keys.has(key))),
     });
-    await live.apply({ before, after: without(before) }, by);
+    const refusal = await live.apply({ before, after: without(before) }, by).then(
+      () => null,
+      (error: unknown) => error,
+    );
     try {
       await store.change(() =>
         Array.from(keys, (publicKey): StoreChange => ({ kind: "delete-peer", publicKey }))
       );
     } catch (error) {
-      if (!(error instanceof RefusalError)) throw error;
+      if (!(error instanceof RefusalError) || refusal !== null) throw error;
       throw new RefusalError(
         error.code,
         `${error.message}: access is cut off until the next start or reload, but not taken out of the configuration`,
         { cause: error },
+      );
+    }
+    if (refusal !== null) {
+      const message = refusal instanceof Error ? refusal.message : String(refusal);
+      throw new RefusalError(
+        "unavailable",
+        `The configuration is changed, but what runs has not applied it: ${message}: restart it`,
+        { cause: refusal },
       );
     }
     return removed;

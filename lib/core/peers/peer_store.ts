@@ -94,7 +94,7 @@ export function changedTable(before: StoredPeers, changes: readonly StoreChange[
     }
   }
   const table = { peers, groups };
-  requireDistinct(table);
+  requireDistinct(table, before);
   return table;
 }
 
@@ -136,16 +136,23 @@ function checked<T>(read: () => T): T {
 }
 
 /** A name, and a network, is one peer's; the groups that peers are in are there. */
-function requireDistinct({ peers, groups }: StoreTable): void {
+function requireDistinct({ peers, groups }: StoreTable, before: StoreTable): void {
   const names = new Map<string, string>();
   const networks = new Map<string, string>();
-  for (const [key, { Name: name, AllowedIPs, Groups }] of peers) {
+  for (const [key, settings] of peers) {
+    const { Name: name, Groups } = settings;
     const named = name === undefined ? undefined : names.get(name);
-    if (named !== undefined) throw taken(`the name ${name}`, named, peers);
+    if (named !== undefined) {
+      const had = before.peers.get(named)?.Name === name;
+      throw taken(`the name ${name}`, had ? named : key, before);
+    }
     if (name !== undefined) names.set(name, key);
-    for (const network of AllowedIPs?.split(", ") ?? []) {
+    for (const network of networksOf(settings)) {
       const owner = networks.get(network);
-      if (owner !== undefined) throw taken(network, owner, peers);
+      if (owner !== undefined) {
+        const had = networksOf(before.peers.get(owner)).includes(network);
+        throw taken(network, had ? owner : key, before);
+      }
       networks.set(network, key);
     }
     const unknown = Groups?.split(", ").find((group) => !groups.has(group));
@@ -155,7 +162,12 @@ function requireDistinct({ peers, groups }: StoreTable): void {
   }
 }
 
-function taken(what: string, key: string, peers: StoreTable["peers"]): RefusalError {
-  const owner = peers.get(key)?.Name ?? key;
+function networksOf(settings: PeerSettings | undefined): readonly string[] {
+  return settings?.AllowedIPs?.split(", ") ?? [];
+}
+
+/** @param key of who had it before */
+function taken(what: string, key: string, before: StoreTable): RefusalError {
+  const owner = before.peers.get(key)?.Name ?? key;
   return new RefusalError("conflict", `${what} belongs to ${owner}: take it from that one first`);
 }

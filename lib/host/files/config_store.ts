@@ -101,13 +101,19 @@ export class LockedConfig implements Disposable {
     );
   }
 
+  /** What is no file by now, but a link, say, is replaced; what an editor has written is not. */
   #requireUnchanged(): void {
-    const isSame = attempt(`write ${this.#path}`, () => {
+    let bytes: Uint8Array;
+    try {
       using current = this.#folder.open(this.#name);
-      const bytes = current.read(MAX_CONFIG_SIZE + 1);
-      return bytes.length === this.#content.length &&
-        bytes.every((byte, index) => byte === this.#content[index]);
-    });
+      if (!current.isRegular) return;
+      bytes = current.read(MAX_CONFIG_SIZE + 1);
+    } catch (error) {
+      if (error instanceof SystemCallError) return;
+      throw error;
+    }
+    const isSame = bytes.length === this.#content.length &&
+      bytes.every((byte, index) => byte === this.#content[index]);
     if (!isSame) throw new ChangedMeanwhile(this.#path);
   }
 
@@ -233,13 +239,6 @@ export function createKeyFile(
       else folder.link(temporary, name);
     });
   }, exists);
-}
-
-/** Removes what `createFile()` has made, where something else went wrong. */
-export function removeFile(path: string): void {
-  const { folder, name } = Folder.find(path, { followLast: false });
-  using _folder = folder;
-  folder.remove(name);
 }
 
 function createIn(folder: Folder, name: string, text: string): void {

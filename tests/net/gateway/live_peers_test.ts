@@ -123,9 +123,10 @@ netTest(
       ...["unshare", "--mount", "sh", "-ec", 'mount -o bind,ro "$0" "$0"; exec "$@"'],
       ...[site.folder, ...remove],
     ]);
-    assert(code !== 0);
-    assertMatch(stderr, /Cannot write .*server\.conf/);
+    // The gateway writes its file itself.
+    assertEquals({ code, stderr }, { code: 0, stderr: "" });
     assertMatch(stdout, /on vpn0 has removed it too/);
+    assert(!Deno.readTextFileSync(config).includes("read-only"));
     assertEquals((await ping(one!.namespace, INSIDE, { wait: 1 })).received, 0);
 
     {
@@ -141,7 +142,6 @@ netTest(
     const linked = await gateway.run(vpnCommand("peer", "remove", "linked", "--config", config));
     assert(linked.code !== 0);
     assertMatch(linked.stderr, /Cannot remove .*linked\.conf/);
-    assertMatch(linked.stdout, /on vpn0 has removed it too/);
     assertEquals(await peers(), ["stays"]);
   },
   { programs: [...PROGRAMS, "unshare"] },
@@ -177,8 +177,9 @@ netTest(
     const stranger = { PublicKey: newIdentity().publicKey, Name: "taken" };
     await ask(server, "add-peer", stranger);
     const config = Deno.readTextFileSync(site.path("server.conf"));
-    await assertRejects(() => site.peer("rename", "two", "taken"), Error, "nothing is changed");
-    await assertRejects(() => site.add("taken", other!), Error, "nothing is changed");
+    const refusal = "another peer has the name taken";
+    await assertRejects(() => site.peer("rename", "two", "taken"), Error, refusal);
+    await assertRejects(() => site.add("taken", other!), Error, refusal);
     assertEquals(Deno.readTextFileSync(site.path("server.conf")), config);
     assertEquals(
       Array.from(Deno.readDirSync(site.path("server.peers")), ({ name }) => name).sort(),

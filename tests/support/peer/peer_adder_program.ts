@@ -1,9 +1,9 @@
 /** Program for tests: adds peers to a gateway's file one after the other, by the arguments `FILE PREFIX COUNT`. */
-import { addPeer } from "../../../lib/commands/peer/peer_changes.ts";
+import { addToFile } from "./file_place.ts";
 
 async function main([configPath = "", prefix = "", count = ""]: readonly string[]): Promise<void> {
   for (let number = 1; number <= Number(count); number++) {
-    await addPeer(configPath, { name: `${prefix}${number}` });
+    await addToFile(configPath, { name: `${prefix}${number}` });
   }
 }
 

@@ -1,5 +1,6 @@
 /** Shows how a peer travels over the control socket. */
-import { livePeer, peerParams, publicKeyOf } from "../../../lib/control/peer_params.ts";
+import { livePeer, publicKeyOf } from "../../../lib/control/peer_params.ts";
+import { peerSettings } from "../../../lib/core/peers/peer_settings.ts";
 import { RequestError } from "../../../lib/control/protocol.ts";
 import { encodeKey } from "../../../lib/core/config/values/key_text.ts";
 import { parseConfig } from "../../../lib/core/config/parse_config.ts";
@@ -8,7 +9,7 @@ import { assert, assertEquals, assertThrows } from "../../support/assert.ts";
 const KEY = encodeKey(new Uint8Array(32).fill(1));
 const OTHER = encodeKey(new Uint8Array(32).fill(2));
 
-Deno.test("livePeer() reads what peerParams() has written of a configuration's peer", () => {
+Deno.test("livePeer() reads what peerSettings() has written of a configuration's peer", () => {
   const [full, bare] = parseConfig(
     `[Interface]
 PrivateKey = ${KEY}
@@ -36,7 +37,8 @@ Name = night-shift
   ).peers;
   for (const peer of [full!, bare!]) {
     const { line: _line, zonedEndpoint: _zonedEndpoint, ...rest } = peer;
-    assertEquals(livePeer(JSON.parse(JSON.stringify(peerParams(peer)))), rest);
+    const params = { PublicKey: encodeKey(peer.publicKey), ...peerSettings(peer) };
+    assertEquals(livePeer(JSON.parse(JSON.stringify(params))), rest);
   }
 });
 

@@ -1,6 +1,5 @@
 /** Shows what adding and removing a client does to the files of a gateway, and what it does not. */
 import { AppError, ExitCode, exitCodeOf } from "../../../../lib/process/errors.ts";
-import { addPeer, removePeer, withdrawPeer } from "../../../../lib/commands/peer/peer_changes.ts";
 import type { Config } from "../../../../lib/core/config/config.ts";
 import { encodeKey } from "../../../../lib/core/config/values/key_text.ts";
 import { parseConfig } from "../../../../lib/core/config/parse_config.ts";
@@ -9,6 +8,7 @@ import { formatCidr, formatIpv4 } from "../../../../lib/core/wire/ipv4_text.ts";
 import { sampleKeys } from "../../../support/config/sample_keys.ts";
 import { assert, assertEquals, assertRejects } from "../../../support/assert.ts";
 import { output } from "../../../support/process.ts";
+import { addToFile, removeFromFile } from "../../../support/peer/file_place.ts";
 import { hostTest } from "../../../support/permissions.ts";
 
 const ADDER = new URL("../../../support/peer/peer_adder_program.ts", import.meta.url).pathname;
@@ -57,7 +57,7 @@ folderTest(
   "addPeer() writes both ends, which fit each other, and nothing that others can read",
   serverFile(PUBLIC_ENDPOINT, "DnsProxy = 9.9.9.9"),
   async (folder, configPath) => {
-    const { path, text } = await addPeer(configPath, { name: "laptop" });
+    const { path, text } = await addToFile(configPath, { name: "laptop" });
     assertEquals(path, `${folder}/server.peers/laptop.conf`);
     assertEquals(filesIn(folder), ["server.conf", "server.peers/laptop.conf"]);
     assertEquals(Deno.readTextFileSync(path!), text);
@@ -90,7 +90,7 @@ folderTest("addPeer() takes what it is told instead", serverFile(), async (folde
     allowedIps: "10.0.0.0/8",
     dns: "9.9.9.9",
   };
-  const { path } = await addPeer(configPath, request);
+  const { path } = await addToFile(configPath, request);
   assertEquals(filesIn(folder), ["new/x.conf", "server.conf"]);
   const client = validateClient(read(path!));
   assertEquals(client.server.endpoint, endpoint);
@@ -102,7 +102,7 @@ folderTest(
   "addPeer() keeps the client's file nowhere when it goes to standard output",
   serverFile(PUBLIC_ENDPOINT),
   async (folder, configPath) => {
-    const { path, text } = await addPeer(configPath, { name: "x", out: "-" });
+    const { path, text } = await addToFile(configPath, { name: "x", out: "-" });
     assertEquals(path, null);
     assert(text.includes("PrivateKey"));
     assertEquals(filesIn(folder), ["server.conf"]);
@@ -113,7 +113,7 @@ folderTest(
   "addPeer() sends only the gateway's network through the tunnel where it leads nowhere else",
   serverFile(PUBLIC_ENDPOINT, "Egress = off", "DnsProxy = 9.9.9.9"),
   async (_, configPath) => {
-    const { text } = await addPeer(configPath, { name: "x" });
+    const { text } = await addToFile(configPath, { name: "x" });
     assert(text.includes("AllowedIPs = 10.66.77.0/24\n"), text);
     assert(!text.includes("DNS"), text);
   },
@@ -123,7 +123,7 @@ folderTest(
   "addPeer() gives no DNS where the gateway answers no questions",
   serverFile(PUBLIC_ENDPOINT),
   async (_, configPath) => {
-    const { text } = await addPeer(configPath, { name: "x" });
+    const { text } = await addToFile(configPath, { name: "x" });
     assert(!text.includes("DNS"), text);
   },
 );
@@ -133,32 +133,14 @@ folderTest(
   serverFile(PUBLIC_ENDPOINT),
   async (folder, configPath) => {
     const before = Deno.readTextFileSync(configPath);
-    await addPeer(configPath, { name: "a" });
-    await addPeer(configPath, { name: "b" });
-    assertEquals((await removePeer(configPath, "a")).fileRemoved, true);
+    await addToFile(configPath, { name: "a" });
+    await addToFile(configPath, { name: "b" });
+    assertEquals(await removeFromFile(configPath, "a"), true);
     const { publicKey } = read(configPath).peers[0]!;
-    const { peer } = await removePeer(configPath, encodeKey(publicKey));
-    assertEquals(peer.name, "b");
+    assertEquals(await removeFromFile(configPath, encodeKey(publicKey)), true);
     assertEquals(Deno.readTextFileSync(configPath), before);
     assertEquals(filesIn(folder), ["server.conf"]);
     assertEquals(modeOf(configPath), 0o600);
-  },
-);
-
-folderTest(
-  "withdrawPeer() leaves all as it was before addPeer(), another file of that name included",
-  serverFile(PUBLIC_ENDPOINT),
-  async (folder, configPath) => {
-    const before = Deno.readTextFileSync(configPath);
-    await withdrawPeer(configPath, await addPeer(configPath, { name: "a" }));
-    assertEquals(filesIn(folder), ["server.conf"]);
-    Deno.mkdirSync(`${folder}/server.peers`);
-    Deno.writeTextFileSync(`${folder}/server.peers/b.conf`, "precious");
-    const out = `${folder}/b.conf`;
-    await withdrawPeer(configPath, await addPeer(configPath, { name: "b", out }));
-    await withdrawPeer(configPath, await addPeer(configPath, { name: "b", out: "-" }));
-    assertEquals(filesIn(folder), ["server.conf", "server.peers/b.conf"]);
-    assertEquals(Deno.readTextFileSync(configPath), before);
   },
 );
 
@@ -171,7 +153,7 @@ folderTest(
     Deno.symlinkSync("real/gateway.conf", configPath);
     const owner = Deno.uid() === 0 ? 12 : Deno.uid();
     if (Deno.uid() === 0) Deno.chownSync(`${folder}/real/gateway.conf`, owner, 34);
-    await addPeer(configPath, { name: "x" });
+    await addToFile(configPath, { name: "x" });
     assert(Deno.lstatSync(configPath).isSymlink);
     assertEquals(filesIn(folder), [
       "real/gateway.conf",
@@ -179,7 +161,7 @@ folderTest(
       "server.conf",
     ]);
     assertEquals(Deno.statSync(configPath).uid, owner);
-    assertEquals((await removePeer(configPath, "x")).fileRemoved, true);
+    assertEquals(await removeFromFile(configPath, "x"), true);
   },
 );
 
@@ -211,7 +193,7 @@ for (const [why, text, name, message] of REFUSALS) {
     Deno.mkdirSync(`${folder}/server.peers`);
     Deno.writeTextFileSync(`${folder}/server.peers/there.conf`, "precious");
     const expected = message.replace("FILE", configPath).replace("FOLDER", folder);
-    const error = await assertRejects(() => addPeer(configPath, { name }), Error, expected);
+    const error = await assertRejects(() => addToFile(configPath, { name }), Error, expected);
     assertEquals(exitCodeOf(error), ExitCode.usage);
     assertEquals(Deno.readTextFileSync(configPath), text);
     assertEquals(filesIn(folder), ["server.conf", "server.peers/there.conf"]);
@@ -223,10 +205,14 @@ folderTest(
   "removePeer() names the peer that may have been meant when there is none of this name",
   serverFile(PUBLIC_ENDPOINT),
   async (_, configPath) => {
-    await addPeer(configPath, { name: "laptop" });
+    await addToFile(configPath, { name: "laptop" });
     const before = Deno.readTextFileSync(configPath);
-    await assertRejects(() => removePeer(configPath, "laptpo"), AppError, 'mean "laptop"?');
-    await assertRejects(() => removePeer(configPath, "zebra"), AppError, "`vpn peer list` shows");
+    await assertRejects(() => removeFromFile(configPath, "laptpo"), AppError, 'mean "laptop"?');
+    await assertRejects(
+      () => removeFromFile(configPath, "zebra"),
+      AppError,
+      "`vpn peer list` shows",
+    );
     assertEquals(Deno.readTextFileSync(configPath), before);
   },
 );

@@ -1,9 +1,14 @@
-/** Shows that a change of a client is made in the file and in what runs, or in neither. */
+/** Shows that a change of a client is made in the file and in gateways that are told, or in neither. */
 import { AppError, ExitCode } from "../../../../lib/process/errors.ts";
-import type { PeerConfig } from "../../../../lib/core/config/config.ts";
+import { findPeer } from "../../../../lib/commands/peer/peer_names.ts";
+import { readToChange } from "../../../../lib/commands/peer/peer_changes.ts";
+import { FilePlace } from "../../../../lib/commands/peer/peer_place.ts";
+import type { PeerKeyEdit } from "../../../../lib/commands/peer/peer_settings.ts";
+import { RefusalError } from "../../../../lib/core/config/refusal_error.ts";
 import { parseConfig } from "../../../../lib/core/config/parse_config.ts";
-import type { PeerKeyEdit } from "../../../../lib/core/config/text/peer_edit.ts";
-import { type ApplyLive, updatePeers } from "../../../../lib/commands/peer/peer_update.ts";
+import { encodeKey } from "../../../../lib/core/config/values/key_text.ts";
+import type { PeerSettings } from "../../../../lib/core/peers/peer_settings.ts";
+import type { StoreOutcome } from "../../../../lib/core/peers/peer_store.ts";
 import { assertEquals, assertRejects } from "../../../support/assert.ts";
 import { sampleKeys } from "../../../support/config/sample_keys.ts";
 import { hostTest } from "../../../support/permissions.ts";
@@ -29,7 +34,8 @@ AllowedIPs = 10.66.77.3/32, fd00::3/128
 class Stage implements Disposable {
   readonly folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
   readonly path = `${this.folder}/server.conf`;
-  readonly told: PeerConfig[] = [];
+  readonly told: PeerSettings[] = [];
+  readonly appliedOn = ["vpn0"];
   /** What the gateways say to the next change. */
   refusal: Error | null = null;
   /** Is run when they have applied one. */
@@ -41,15 +47,23 @@ class Stage implements Disposable {
     Deno.writeTextFileSync(`${this.folder}/server.peers/laptop.conf`, "its own", { mode: 0o600 });
   }
 
-  readonly applyLive: ApplyLive = (_, changes) => {
-    if (this.refusal !== null) return Promise.reject(this.refusal);
-    this.told.push(...changes.map(({ after }) => after));
-    this.onApplied();
-    return Promise.resolve(["vpn0"]);
-  };
+  readonly peers = () => new Map();
 
-  update(name: string, edit: PeerKeyEdit) {
-    return updatePeers(this.path, { name, edit }, this.applyLive);
+  apply({ before, after }: StoreOutcome): Promise<void> {
+    if (this.refusal !== null) return Promise.reject(this.refusal);
+    for (const [key, peer] of after.peers) {
+      if (JSON.stringify(peer) !== JSON.stringify(before.peers.get(key))) this.told.push(peer);
+    }
+    this.onApplied();
+    return Promise.resolve();
+  }
+
+  async update(name: string, { key, value }: PeerKeyEdit) {
+    const server = await readToChange(this.path);
+    const place = new FilePlace(this.path, server, this);
+    const publicKey = encodeKey(findPeer(server, name).publicKey);
+    const [changed] = await place.change([publicKey], { [key]: value });
+    return { changed: changed!, appliedOn: place.appliedOn };
   }
 
   get text(): string {
@@ -65,19 +79,22 @@ class Stage implements Disposable {
   }
 }
 
-hostTest("updatePeers() changes one line, keeps its comment, and tells what runs", async () => {
-  using stage = new Stage();
-  const { changes, appliedOn } = await stage.update("laptop", { key: "Enabled", value: "no" });
-  assertEquals([changes[0]!.after.isEnabled, appliedOn], [false, ["vpn0"]]);
-  assertEquals(stage.told.map(({ name, isEnabled }) => [name, isEnabled]), [["laptop", false]]);
-  const line = "AllowedIPs = 10.66.77.2/32\n";
-  assertEquals(stage.text, FILE.replace(line, `${line}Enabled = no\n`));
-  await stage.update("laptop", { key: "Enabled", value: null });
-  assertEquals(stage.text, FILE);
-  assertEquals(Deno.statSync(stage.path).mode! & 0o777, 0o600);
-});
+hostTest(
+  "a change of a client changes one line, keeps its comment, and tells what runs",
+  async () => {
+    using stage = new Stage();
+    const { changed, appliedOn } = await stage.update("laptop", { key: "Enabled", value: "no" });
+    assertEquals([changed.admission, appliedOn], ["disabled", ["vpn0"]]);
+    assertEquals(stage.told.map(({ Name, Enabled }) => [Name, Enabled]), [["laptop", "no"]]);
+    const line = "AllowedIPs = 10.66.77.2/32\n";
+    assertEquals(stage.text, FILE.replace(line, `${line}Enabled = no\n`));
+    await stage.update("laptop", { key: "Enabled", value: null });
+    assertEquals(stage.text, FILE);
+    assertEquals(Deno.statSync(stage.path).mode! & 0o777, 0o600);
+  },
+);
 
-hostTest("updatePeers() renames the client's own file with the client", async () => {
+hostTest("a change of a client renames the client's own file with the client", async () => {
   using stage = new Stage();
   await stage.update("laptop", { key: "Name", value: "Tim's laptop" });
   assertEquals(stage.text, FILE.replace("Name = laptop #", "Name = Tim's laptop #"));
@@ -90,19 +107,19 @@ hostTest("updatePeers() renames the client's own file with the client", async ()
 });
 
 hostTest(
-  "updatePeers() leaves file and client's file as they were where what runs refuses",
+  "a change of a client leaves file and client's file as they were where what runs refuses",
   async () => {
     using stage = new Stage();
     stage.refusal = new AppError("no", { exitCode: ExitCode.unexpected });
     for (const [key, value] of [["Name", "tablet"], ["RateLimit", "1M"]] as const) {
-      await assertRejects(() => stage.update("laptop", { key, value }), AppError, "no");
+      await assertRejects(() => stage.update("laptop", { key, value }), Error, "no");
       assertEquals([stage.text, stage.clientFiles], [FILE, ["laptop.conf"]]);
     }
   },
 );
 
 hostTest(
-  "updatePeers() takes back what runs has applied where the file cannot be written",
+  "a change of a client takes back what runs has applied where the file cannot be written",
   async () => {
     using stage = new Stage();
     // The name of what is written at first is in a folder that is no more.
@@ -114,45 +131,48 @@ hostTest(
     };
     await assertRejects(
       () => stage.update("laptop", { key: "Name", value: "tablet" }),
-      AppError,
+      RefusalError,
       "Cannot write",
     );
-    assertEquals(stage.told.map(({ name }) => name), ["tablet", "laptop"]);
+    assertEquals(stage.told.map(({ Name }) => Name), ["tablet", "laptop"]);
     assertEquals(Deno.readTextFileSync(`${stage.folder}/away.conf`), FILE);
     assertEquals(stage.clientFiles, ["laptop.conf"]);
   },
 );
 
 hostTest(
-  "updatePeers() takes no name and no network from another client, and no other client's file",
+  "a change of a client takes no name and no network from another client, and no other client's file",
   async () => {
     using stage = new Stage();
     Deno.writeTextFileSync(`${stage.folder}/server.peers/there.conf`, "precious");
     for (
       const [key, value, problem] of [
-        ["Name", "phone", "the peer on line 12 of"],
+        ["Name", "phone", "another peer has this name"],
         ["Name", "there", "it exists already and contains keys"],
         ["AllowedIPs", "10.66.77.2/32, 10.66.77.3/32", "10.66.77.3/32 belongs to phone"],
         ["AllowedIPs", "fd00::3/128", "fd00::3/128 belongs to phone"],
       ] as const
     ) {
-      await assertRejects(() => stage.update("laptop", { key, value }), AppError, problem);
+      await assertRejects(() => stage.update("laptop", { key, value }), RefusalError, problem);
     }
     assertEquals([stage.text, stage.told], [FILE, []]);
     assertEquals(Deno.readTextFileSync(`${stage.folder}/server.peers/there.conf`), "precious");
   },
 );
 
-hostTest("updatePeers() of one client after the other loses none of the changes", async () => {
-  using stage = new Stage();
-  await Promise.all([
-    stage.update("laptop", { key: "RateLimit", value: "1M" }),
-    stage.update("phone", { key: "RateLimit", value: "2M" }),
-    stage.update("laptop", { key: "Enabled", value: "no" }),
-  ]);
-  const { peers } = parseConfig(stage.text, "server.conf");
-  assertEquals(peers.map(({ rateLimit, isEnabled }) => [rateLimit, isEnabled]), [
-    [1_000_000, false],
-    [2_000_000, true],
-  ]);
-});
+hostTest(
+  "changes of one client after the other are all there",
+  async () => {
+    using stage = new Stage();
+    await Promise.all([
+      stage.update("laptop", { key: "RateLimit", value: "1M" }),
+      stage.update("phone", { key: "RateLimit", value: "2M" }),
+      stage.update("laptop", { key: "Enabled", value: "no" }),
+    ]);
+    const { peers } = parseConfig(stage.text, "server.conf");
+    assertEquals(peers.map(({ rateLimit, isEnabled }) => [rateLimit, isEnabled]), [
+      [1_000_000, false],
+      [2_000_000, true],
+    ]);
+  },
+);
