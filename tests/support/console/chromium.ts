@@ -19,6 +19,8 @@ export class Chromium implements AsyncDisposable {
   readonly #folder: string;
   /** What pages have reported, violations of their policy among it. */
   readonly complaints: string[] = [];
+  /** The bodies of what pages have sent. */
+  readonly sent: string[] = [];
 
   private constructor(browser: Browser, folder: string) {
     this.#browser = browser;
@@ -58,6 +60,7 @@ export class Chromium implements AsyncDisposable {
       if (["error", "warning"].includes(message.type())) this.complaints.push(message.text());
     });
     page.on("request", (request) => {
+      this.sent.push(request.postData() ?? "");
       if (!/^(?:data|blob):/.test(request.url()) && new URL(request.url()).origin !== origin) {
         this.complaints.push(`it asks another: ${request.url()}`);
       }

@@ -121,7 +121,7 @@ function options(box: HTMLElement, { kind, height, text, step }: Look): uPlot.Op
     // Days and months are those of the accounts.
     ...isBars ? { tzDate: (time: number) => uPlot.tzDate(new Date(time * 1000), "Etc/UTC") } : {},
     cursor: { drag: { x: false, y: false }, points: { size: 6 } },
-    padding: [10, 28, 0, 0],
+    padding: [10, 28, 8, 0],
   };
 }
 
