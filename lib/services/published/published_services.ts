@@ -14,7 +14,7 @@ import type {
 import { formatIpv4, type Ipv4Prefix } from "../../core/wire/ipv4_text.ts";
 import type { DataPlaneHandle, DataPlaneListener } from "../../dataplane/data_plane_handle.ts";
 import type { Statistics } from "../../dataplane/data_plane_protocol.ts";
-import { background } from "../../process/guard.ts";
+import { background, guarded } from "../../process/guard.ts";
 import type { Logger } from "../../process/logging.ts";
 import { type BackEndPlace, BackEndPlaces, type PlacedPeer } from "./back_end_places.ts";
 import { type CheckTarget, type Connect, HealthChecks } from "./health_checks.ts";
@@ -30,6 +30,9 @@ export interface PublishedServicesOptions {
   /** Takes note of what has happened. */
   readonly record: (kind: string, detail: string) => void;
 }
+
+/** ms after the start in which nobody is told: peers have yet to come back to a gateway that was restarted. */
+const QUIET = 10_000;
 
 interface BackEnd {
   readonly configured: ForwardBackEnd;
@@ -63,6 +66,8 @@ export class PublishedServices implements Disposable {
   #told = "";
   #telling: Promise<void> | null = null;
   #isEnded = false;
+  /** While nobody is told. */
+  #quiet: ReturnType<typeof setTimeout> | null = null;
   readonly #hadOutside: boolean;
 
   constructor(options: PublishedServicesOptions) {
@@ -175,6 +180,14 @@ export class PublishedServices implements Disposable {
   /** Begins to check, and to tell the data plane. */
   start(dataPlane: Pick<DataPlaneHandle, "setServices">): void {
     this.#dataPlane = dataPlane;
+    if (this.#services.length === 0) return;
+    this.#quiet = setTimeout(
+      guarded("server", "telling of back ends", () => {
+        this.#quiet = null;
+        this.#follow();
+      }),
+      QUIET,
+    );
     this.#follow();
   }
 
@@ -307,7 +320,7 @@ export class PublishedServices implements Disposable {
   #follow(): void {
     if (this.#dataPlane === null || this.#isEnded) return;
     this.#checks.follow(this.#targets());
-    for (const service of this.#services) this.#tellPeople(service);
+    if (this.#quiet === null) { for (const service of this.#services) this.#tellPeople(service); }
     this.#tellDataPlane(this.#dataPlane);
   }
 
@@ -364,6 +377,7 @@ export class PublishedServices implements Disposable {
 
   [Symbol.dispose](): void {
     this.#isEnded = true;
+    if (this.#quiet !== null) clearTimeout(this.#quiet);
     this.#checks[Symbol.dispose]();
   }
 }

@@ -147,23 +147,50 @@ Deno.test("a super-packet goes to a back end outside as the packets that it stan
   assertEquals(nat.all[0].inboundMerged(10, 1440, world.clock.now), MergedTo.outside);
 });
 
+/** Opens a connection to a back end outside, as far as that back end's first data; what it got, or null. */
+function open(world: World, remote: Remote): Fields | null {
+  const [packet] = world.inbound(toService(remote)).outside;
+  if (packet === undefined) return null;
+  const got = read(packet);
+  world.inbound(answerTo(got));
+  world.inbound(toService(remote, { flags: ACK }));
+  world.inbound(answerTo(got, { flags: ACK }));
+  return got;
+}
+
 Deno.test("flows of one back end have a port each, those of several may have the same", () => {
   const world = stage();
   const ports = new Map<string, Set<number>>();
-  for (const remote of remotes(900)) {
-    const got = read(only(world.inbound(toService(remote)), "outside"));
+  let count = 0;
+  for (const remote of remotes(4000)) {
+    const got = open(world, remote);
+    if (got === null) continue;
+    count++;
     const known = ports.get(got.destination) ?? new Set();
     assert(!known.has(got.sourcePort), "given twice");
     ports.set(got.destination, known.add(got.sourcePort));
   }
   // Three quarters of the upper half are there for each.
-  const all = remotes(4000).slice(900)
-    .flatMap((remote) => world.inbound(toService(remote)).outside);
-  assert(900 + all.length > 3 * 330 && 900 + all.length <= 3 * 375, `${900 + all.length}`);
-  assert(world.dropped(DropReason.natPortsExhausted) > 0);
+  assert(count > 3 * 360 && count <= 3 * 375, `${count}`);
+  assertEquals(world.dropped(DropReason.natPortsExhausted), 4000 - count);
   // Clients have the other half, whatever comes.
   const own = buildTcp({ source: CLIENT, destination: "192.0.2.99", flags: SYN });
   assert(read(only(world.outbound(own), "outside")).sourcePort < 20_500);
+});
+
+Deno.test("strangers that only ask for connections keep nobody out, and take no port that is in use", () => {
+  const world = stage();
+  const all = remotes(600).map((remote) => ({ remote, got: open(world, remote)! }));
+  for (let i = 0; i < 20_000; i++) {
+    const address = `203.0.${i >> 8 & 0xff}.${i & 0xff}`;
+    world.inbound(toService({ address, port: 1024 + i }));
+  }
+  for (const { remote, got } of all) {
+    const again = read(only(world.inbound(toService(remote, { flags: ACK })), "outside"));
+    assertEquals([again.destination, again.sourcePort], [got.destination, got.sourcePort]);
+  }
+  assert(open(world, REMOTE) !== null);
+  assertEquals(world.dropped(DropReason.natPortsExhausted), 0);
 });
 
 Deno.test("the port of a flow that is over is another's after four minutes", () => {

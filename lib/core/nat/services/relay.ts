@@ -119,7 +119,10 @@ export class Relay {
     return this.#pass(packet, length, protocol, now);
   }
 
-  /** The port of a flow, which is given one if it has none; -1 where none was found. */
+  /**
+   * The port of a flow, which is given one if it has none, that of one which can be spared if need be; -1 where none
+   * was found.
+   */
   #portOf(flow: number, backEnd: BackEnd, second: number): number {
     const flows = this.#options.services.flows!;
     const known = flows.portOf(flow);
@@ -128,18 +131,27 @@ export class Relay {
     const count = this.#ports.length;
     if (count === 0) return -1;
     const start = hash(flows.remoteOf(flow), flows.remotePortOf(flow), this.#seed) & 0x7fffffff;
+    let best = -1;
+    let worth = Infinity;
     for (let probe = 0; probe < PROBES; probe++) {
       const place = (start + probe) % count;
       const other = taken[place] - 1;
-      if (other >= 0) {
-        if (!flows.isExpired(other, second)) continue;
-        flows.remove(other);
+      if (other < 0) {
+        best = place;
+        break;
       }
-      taken[place] = flow + 1;
-      flows.setPort(flow, place);
-      return this.#ports[place];
+      // Or strangers with forged addresses would have all ports until what they have begun expires.
+      if (!flows.isExpired(other, second) && !flows.isSpare(other)) continue;
+      const each = flows.worth(other, second);
+      if (best >= 0 && each >= worth) continue;
+      best = place;
+      worth = each;
     }
-    return -1;
+    if (best < 0) return -1;
+    if (taken[best] !== 0) flows.remove(taken[best] - 1);
+    taken[best] = flow + 1;
+    flows.setPort(flow, best);
+    return this.#ports[best];
   }
 
   // From a back end.

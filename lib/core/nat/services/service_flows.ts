@@ -209,7 +209,7 @@ export class ServiceFlows {
     }
     for (let flow = first; flow < first + WAYS; flow++) {
       if (this.#owners[flow] === NONE) return flow;
-      const each = this.#worth(flow, second);
+      const each = this.worth(flow, second);
       if (each < worth) {
         worth = each;
         best = flow;
@@ -218,8 +218,13 @@ export class ServiceFlows {
     return best;
   }
 
+  /** Whether a flow may give way to another: it is over, or its back end has not gone on with it. */
+  isSpare(flow: number): boolean {
+    return this.isOver(flow) || !this.goesOn(flow);
+  }
+
   /** The less, the sooner it gives way: what it is, then when it was last used. */
-  #worth(flow: number, second: number): number {
+  worth(flow: number, second: number): number {
     if (this.isExpired(flow, second)) return -Infinity;
     const age = second - this.#seconds[flow];
     if (this.isOver(flow)) return -age;

@@ -113,7 +113,9 @@ Deno.test("a check that is answered shows that there is a session", async () => 
 Deno.test("a back end that does not answer is down, and up again when it does; people are told once", async () => {
   using world = stage(WEB);
   world.start();
-  await world.timers.advance(1_000);
+  // A gateway that was restarted waits for its peers, and nobody is told of that.
+  await world.timers.advance(11_000);
+  assertEquals(world.recorded, []);
   world.dead.add("192.0.2.7:8443");
   await world.timers.advance(2_750);
   assertEquals(world.eligible(), ["web-1:8443", "web-2:8443"]);
@@ -121,10 +123,20 @@ Deno.test("a back end that does not answer is down, and up again when it does; p
   world.dead.clear();
   await world.timers.advance(3_000);
   assertEquals(world.eligible().length, 3);
-  assertEquals(world.recorded.slice(-2), [
+  assertEquals(world.recorded, [
     "back-end-down tcp:443 192.0.2.7:8443: connection refused",
     "back-end-up tcp:443 192.0.2.7:8443",
   ]);
+});
+
+Deno.test("what is not there ten seconds after the start is told then", async () => {
+  using world = stage(WEB);
+  world.dead.add("10.66.77.2:8443");
+  world.start();
+  await world.timers.advance(9_999);
+  assertEquals(world.recorded, []);
+  await world.timers.advance(1);
+  assertEquals(world.recorded, ["back-end-down tcp:443 web-1:8443: connection refused"]);
 });
 
 Deno.test("checks go to the port that the configuration names, or nowhere", async () => {
