@@ -137,11 +137,13 @@ export class Reloader<Kind extends Config> {
   }
 
   /**
-   * What of the file, as it is by now, is not in effect: what a reload would change, and what waits for a restart.
+   * What of the file, as it is by now, is not in effect: what a reload would change, and what waits for a restart. One
+   * that is under way is waited for.
    *
    * @throws {ConfigError} for a file with a mistake
    */
-  pending(): Pick<ReloadPreview, "changes" | "restart"> {
+  async pending(): Promise<Pick<ReloadPreview, "changes" | "restart">> {
+    await this.#last;
     const { before, after, never, live } = this.#compare();
     return { changes: described(live, isSame(before.groups, after.groups)), restart: never };
   }

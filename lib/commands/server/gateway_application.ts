@@ -1,5 +1,6 @@
 /** Gateway application: what a gateway that runs is asked and has changed, put together of its parts. */
 import type { Accounts } from "../../control/accounts.ts";
+import { watchEdits } from "../../control/application/edit_watch.ts";
 import { liveGateway } from "../../control/application/live_gateway.ts";
 import { methodsOfAccounts } from "../../control/application/methods_of_accounts.ts";
 import {
@@ -27,8 +28,12 @@ export interface GatewayParts extends GatewayQuestions {
   readonly accounts: Accounts;
 }
 
-/** Its methods, by their names. */
-export function gatewayApplication(parts: GatewayParts): Readonly<Record<string, Handler>> {
+/** Its methods, by their names, and what it does by itself until it is disposed of. */
+export interface GatewayApplication extends Disposable {
+  readonly methods: Readonly<Record<string, Handler>>;
+}
+
+export function gatewayApplication(parts: GatewayParts): GatewayApplication {
   const { configPath, peers, accounts, reloader } = parts;
   const logger = getLogger("control");
   const store = new FilePeerStore(configPath, {
@@ -41,10 +46,17 @@ export function gatewayApplication(parts: GatewayParts): Readonly<Record<string,
     now: Date.now,
     newPresharedKey: () => encodeKey(newPresharedKey()),
   });
+  const watch = watchEdits(store, reloader, (what) => {
+    logger.info("{configPath} was edited, and is not reloaded: {what}", { configPath, what });
+    accounts.record("configuration-edited", null, what);
+  });
   return {
-    ...methodsOfPeers(application),
-    ...methodsOfSettings({ file: new SettingsFile(configPath), reloader }),
-    ...methodsOfAccounts(accounts),
-    ...methodsOfGateway(parts),
+    methods: {
+      ...methodsOfPeers(application),
+      ...methodsOfSettings({ file: new SettingsFile(configPath), reloader }),
+      ...methodsOfAccounts(accounts),
+      ...methodsOfGateway(parts),
+    },
+    [Symbol.dispose]: () => watch[Symbol.dispose](),
   };
 }

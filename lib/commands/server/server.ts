@@ -215,6 +215,14 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
       onReload: (summary) => kept.record("reloaded", null, summary),
     });
     const degraded = () => [...gateway.degraded, ...upkeep?.degraded ?? []];
+    const application = services.use(gatewayApplication({
+      configPath: options.configPath,
+      peers: livePeers,
+      accounts,
+      reloader,
+      missing: degraded,
+      dns: () => dnsProxy === null ? null : { ...dnsProxy.counts },
+    }));
     await serveTunnel(services, start, {
       port,
       mark: config.interface.fwMark ?? 0,
@@ -225,14 +233,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
       accounts,
       reloader,
       degraded,
-      application: gatewayApplication({
-        configPath: options.configPath,
-        peers: livePeers,
-        accounts,
-        reloader,
-        missing: degraded,
-        dns: () => dnsProxy === null ? null : { ...dnsProxy.counts },
-      }),
+      application: application.methods,
       hasNat: typeof gateway.dataPlaneConfig.egress === "object",
       dnsProxy,
       published,

@@ -24,13 +24,13 @@ export function methodsOfGateway(
   return {
     "test-access": (params) => Promise.try(() => testAccess(params, peers)),
     "dns": () => Promise.resolve(dns()),
-    "health": () => Promise.try(() => health(gateway)),
+    "health": () => health(gateway),
   };
 }
 
-function health(
+async function health(
   { peers, reloader, missing }: GatewayQuestions,
-): ApplicationMethods["health"]["result"] {
+): Promise<ApplicationMethods["health"]["result"]> {
   const { config } = reloader;
   const lacking = missing();
   const live = Array.from(
@@ -42,17 +42,17 @@ function health(
     state: lacking.length === 0 ? "up" : "degraded",
     missing: lacking,
     warnings: config.warnings,
-    ...pendingIn(reloader),
+    ...await pendingIn(reloader),
     deadRules: dead.map(({ rule, why }) => `${rule}: ${why}`),
   };
 }
 
 /** What of the file is not in effect yet. */
-function pendingIn(
+export async function pendingIn(
   reloader: GatewayQuestions["reloader"],
-): Pick<ApplicationMethods["health"]["result"], "pending" | "restart" | "problem"> {
+): Promise<Pick<ApplicationMethods["health"]["result"], "pending" | "restart" | "problem">> {
   try {
-    const { changes, restart } = reloader.pending();
+    const { changes, restart } = await reloader.pending();
     return { pending: changes, restart, problem: null };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;

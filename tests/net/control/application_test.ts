@@ -60,7 +60,7 @@ netTest(
 
     using follower = await ControlClient.connectTo(path, "vpn0");
     const followed: EventEntry[] = [];
-    const following = follower.request("follow-events", {}, {
+    const following = follower.request("follow-events", { after: 0 }, {
       onEvent: (event) => void followed.push(event as EventEntry),
     });
     // Where the test ends before it does.
@@ -101,6 +101,7 @@ netTest(
       const { pending } = await say("health") as { pending: string[] };
       return pending.includes("groups") || null;
     });
+    await eventually(() => followed.some(({ event }) => event === "configuration-edited") || null);
     await say("change-peers", { peers: ["phone"], set: { Groups: "staff", RateLimit: "50M" } });
     assertMatch(text(), /\nGroups = staff\nRateLimit = 50M\n/);
     await say("delete-peers", { peers: [publicKey] });
