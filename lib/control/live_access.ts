@@ -11,7 +11,12 @@ import {
   type TrialSite,
   tryAccess,
 } from "../core/peers/access_trial.ts";
-import { AccessBook, type AccessPeer, type AccessUpdate } from "../core/peers/access_book.ts";
+import {
+  AccessBook,
+  type AccessPeer,
+  type AccessUpdate,
+  type KnownHosts,
+} from "../core/peers/access_book.ts";
 
 export interface LiveAccessOptions {
   readonly groups: readonly GroupConfig[];
@@ -28,6 +33,8 @@ export class LiveAccess {
   readonly #table = new AccessTable();
   #groups: readonly GroupConfig[];
   #surroundings: AccessSurroundings;
+  #hosts: KnownHosts = new Map();
+  #hostNames: ReadonlySet<string> = new Set();
 
   constructor({ groups, surroundings, peers }: LiveAccessOptions) {
     this.#groups = groups;
@@ -56,10 +63,22 @@ export class LiveAccess {
     return true;
   }
 
+  /** Hosts that rules name. */
+  get hostNames(): ReadonlySet<string> {
+    return this.#hostNames;
+  }
+
+  /** Takes these addresses for those of hosts from the next update on. */
+  followHosts(hosts: KnownHosts): void {
+    this.#hosts = hosts;
+  }
+
   /** What the data plane is to be told, if these are its peers from now on, and these the groups. */
   update(peers: ReadonlyMap<string, AccessPeer>, groups = this.#groups): AccessUpdate {
     this.#groups = groups;
-    const update = this.#book.update({ peers, groups, surroundings: this.#surroundings });
+    const [surroundings, hosts] = [this.#surroundings, this.#hosts];
+    this.#hostNames = new Set([...hostsIn(peers.values()), ...hostsIn(groups)]);
+    const update = this.#book.update({ peers, groups, surroundings, hosts });
     this.#table.change([...update.before, ...update.after]);
     return update;
   }
@@ -72,5 +91,11 @@ export class LiveAccess {
       ruleText: (rule) => this.ruleText(rule),
       peers,
     });
+  }
+}
+
+function* hostsIn(sections: Iterable<Pick<AccessPeer, "allow" | "deny">>): Generator<string> {
+  for (const { allow, deny } of sections) {
+    for (const { target } of [...allow, ...deny]) if (target.kind === "host") yield target.name;
   }
 }

@@ -3,7 +3,7 @@
  * the data plane and, on a gateway, with their routes; peers of a gateway that are disabled or have expired are in
  * neither.
  */
-import { type Config, type GroupConfig, type PeerConfig } from "../core/config/config.ts";
+import type { Config, GroupConfig, PeerConfig } from "../core/config/config.ts";
 import { encodeKey } from "../core/config/values/key_text.ts";
 import { MAX_PEERS } from "../core/limits/max_peers.ts";
 import { formatCidr, type Ipv4Prefix } from "../core/wire/ipv4_text.ts";
@@ -22,6 +22,7 @@ import { planPeerRoutes } from "../host/network/route_plan.ts";
 import { peerOptions } from "../core/peers/peer_options.ts";
 import { NetworkOwners } from "../core/peers/network_owners.ts";
 import type { LiveAccess } from "./live_access.ts";
+import { refuseHosts } from "./host_rules.ts";
 import { RequestError } from "./protocol.ts";
 
 /** A peer whose endpoint, if it has one, is an address. */
@@ -177,6 +178,7 @@ export class LivePeers implements Disposable {
   ): Promise<void> {
     const peers = await paced(changedPeers(this.#peers, changes));
     this.#refuse(peers, changes);
+    refuseHosts(this.#options.config, changes, groups);
     const now = this.#options.now();
     const admitted = this.#admittedAt(now, peers);
     const before = await paced(this.#routed(this.#admitted));

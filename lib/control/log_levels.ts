@@ -31,7 +31,7 @@ export function changeLevels(
   { role, log, dataPlane }: LoggingTunnel,
 ): LevelsByCategory {
   const categories = LOG_CATEGORIES.filter((each) =>
-    each === role || !["server", "client", "relay"].includes(each)
+    each === role || !["server", "client", "relay", "console"].includes(each)
   );
   const changes = Object.entries(params).map(([category, level]) =>
     change(category, level, categories)

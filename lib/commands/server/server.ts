@@ -181,9 +181,17 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
         domain: config.interface.dnsDomain,
         blockList,
         peers: () => peers,
+        onHosts: (hosts) => {
+          access.followHosts(hosts);
+          return livePeers.followAccess();
+        },
         logger: getLogger("dns"),
       }),
     );
+    const followHosts = () => {
+      const followed = dnsProxy?.followHosts(access.hostNames) ?? Promise.resolve();
+      background("dns", "asking for the addresses of hosts in rules", followed);
+    };
     const livePeers = services.use(
       new LivePeers({
         role: "server",
@@ -200,10 +208,12 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
           kept.follow(changed);
           events.changed(change);
           published.setPeers(changed);
+          followHosts();
         },
       }),
     );
     services.use(published).start(dataPlane);
+    followHosts();
     const reloader = new Reloader({
       path: options.configPath,
       interfaceName,

@@ -22,6 +22,8 @@ export const TargetKind = {
   peer: 6,
   /** The members of the group with this number. */
   group: 7,
+  /** An address of a host by its name: a network that is of the internet too, whatever a resolver says. */
+  internetHost: 8,
 } as const;
 
 /** Stands for every protocol. */

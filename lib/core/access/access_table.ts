@@ -231,8 +231,10 @@ export class AccessTable {
       case TargetKind.network:
         return isInPrefix(destination, rules, at + NETWORK);
       case TargetKind.internet:
-        return to === 0 && !PRIVATE_ADDRESSES.contains(destination) &&
-          !this.#ownNetworks.contains(destination) && !this.#outer.contains(destination);
+        return to === 0 && this.#isInternet(destination);
+      case TargetKind.internetHost:
+        return to === 0 && isInPrefix(destination, rules, at + NETWORK) &&
+          this.#isInternet(destination);
       case TargetKind.lan:
         return to === 0 && this.#lan.contains(destination) && !this.#isGateway(destination);
       case TargetKind.gateway:
@@ -246,6 +248,11 @@ export class AccessTable {
       default:
         return false;
     }
+  }
+
+  #isInternet(address: Int32Array): boolean {
+    return !PRIVATE_ADDRESSES.contains(address) && !this.#ownNetworks.contains(address) &&
+      !this.#outer.contains(address);
   }
 
   #isGateway(address: Int32Array): boolean {

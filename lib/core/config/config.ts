@@ -217,7 +217,9 @@ export type AccessTarget =
   /** `any`: everywhere; `gateway`: its own addresses; `lan`: the networks that it is attached to. */
   | { readonly kind: "any" | "internet" | "lan" | "gateway" | "peers" }
   | { readonly kind: "network"; readonly prefix: Ipv4Prefix | Ipv6PrefixText }
-  | { readonly kind: "peer" | "group"; readonly name: string };
+  | { readonly kind: "peer" | "group"; readonly name: string }
+  /** The addresses that resolvers have for a name, in lower case and without a dot at its end. */
+  | { readonly kind: "host"; readonly name: string };
 
 export interface AccessService {
   readonly protocol: "tcp" | "udp" | "icmp" | "gre" | "esp";

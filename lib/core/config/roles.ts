@@ -1,5 +1,6 @@
 /** Roles: what a configuration must have to serve as a gateway's or as a client's. */
 import { formatIpv4, prefixMask } from "../wire/ipv4_text.ts";
+import { hostIn, NO_RESOLVER } from "./values/access_rules.ts";
 import { ZONED_ENDPOINT_RULE } from "./values/addresses.ts";
 import type { ClientConfig, Config, PeerConfig, ServerConfig } from "./config.ts";
 import { BadValueError, ConfigError, quoted } from "./config_error.ts";
@@ -58,6 +59,7 @@ export function validateServer(config: Config): ServerConfig {
     refuseInNat(config, { key: "Metrics", protocol: "tcp", port, value });
   }
   refuseOwnResolver(config);
+  requireResolver(config);
   requireSecret(config);
   refuseInnerServices(config);
   const listenPort = config.interface.listenPort ?? DEFAULT_LISTEN_PORT;
@@ -174,6 +176,21 @@ function requireSecret({ fileName, interface: { webhooks, webhookSecret, lines }
       lines.get("Webhook")
     }: Webhook: WebhookSecret is missing: create one with \`vpn genpsk\``,
   );
+}
+
+/** What is denied by a host's name would be open if nobody had its addresses. */
+function requireResolver({ fileName, interface: { dnsProxy }, peers, groups }: Config): void {
+  if (dnsProxy.length > 0) return;
+  for (const [header, sections] of [["[Peer]", peers], ["[Group]", groups]] as const) {
+    for (const { line, allow, deny } of sections) {
+      const host = hostIn({ allow, deny });
+      if (host === null) continue;
+      throw new BadValueError(
+        `${fileName}:${line}: ${header}`,
+        `cannot use ${quoted(host)} in a rule: ${NO_RESOLVER}`,
+      );
+    }
+  }
 }
 
 /** The proxy would ask itself. */

@@ -21,6 +21,9 @@ import type {
   PeerConfig,
 } from "../config/config.ts";
 import { formatAccessRule } from "../config/values/access_rules.ts";
+import { type HostAddress, isIpv6 } from "../wire/host_address.ts";
+import type { Ipv4Prefix } from "../wire/ipv4_text.ts";
+import type { Ipv6PrefixText } from "../wire/ipv6_prefix.ts";
 
 /** What of a peer the rules are about. */
 export type AccessPeer = Pick<PeerConfig, "name" | "groups" | "allow" | "deny">;
@@ -30,6 +33,20 @@ export interface AccessSources {
   readonly peers: ReadonlyMap<string, AccessPeer>;
   readonly groups: readonly Omit<GroupConfig, "line">[];
   readonly surroundings: AccessSurroundings;
+  /** What is known of hosts that rules name. */
+  readonly hosts: KnownHosts;
+}
+
+/** Hosts by name: in lower case, without a dot at the end. */
+export type KnownHosts = ReadonlyMap<string, KnownHost>;
+
+export interface KnownHost {
+  readonly addresses: readonly HostAddress[];
+  /**
+   * Whether a resolver of our own has them. Who answers for any other name is not to say that an address inside is
+   * allowed: such a host is only where the internet is (DNS rebinding).
+   */
+  readonly isOwn: boolean;
 }
 
 /** What the data plane is told: before it is told of peers that come, and after it has been told of those that go. */
@@ -47,7 +64,7 @@ export const PROTOCOLS: Readonly<Record<AccessService["protocol"], number>> = {
   esp: 50,
 };
 const PLACES: Readonly<
-  Record<Exclude<AccessTarget["kind"], "network" | "peer" | "group">, number>
+  Record<Exclude<AccessTarget["kind"], "network" | "peer" | "group" | "host">, number>
 > = {
   any: TargetKind.any,
   internet: TargetKind.internet,
@@ -61,12 +78,20 @@ const RULES_PER_ITEM = 200;
 const MAX_RULES = 1 << 22;
 
 type Rules = Pick<AccessPeer, "allow" | "deny">;
+type Place = Pick<RuleItem, "kind" | "network" | "target">;
+
+/** What names in rules stand for. */
+interface KnownNames {
+  /** Access ids of peers. */
+  readonly names: ReadonlyMap<string, number>;
+  readonly hosts: KnownHosts;
+}
 
 interface KnownPeer {
   readonly id: number;
   peer: AccessPeer | null;
-  /** Whether its rules name other peers. */
-  namesPeers: boolean;
+  /** Whether its rules name other peers, or hosts. */
+  namesOthers: boolean;
 }
 
 export class AccessBook {
@@ -89,7 +114,7 @@ export class AccessBook {
     const known = this.#peers.get(key);
     if (known !== undefined) return known.id;
     const id = this.#freeIds.shift() ?? this.#peers.size + 1;
-    this.#peers.set(key, { id, peer: null, namesPeers: false });
+    this.#peers.set(key, { id, peer: null, namesOthers: false });
     this.#keys.set(id, key);
     return id;
   }
@@ -105,7 +130,7 @@ export class AccessBook {
   }
 
   /** What is another now than when this was last asked. */
-  update({ peers, groups, surroundings }: AccessSources): AccessUpdate {
+  update({ peers, groups, surroundings, hosts }: AccessSources): AccessUpdate {
     const before: AccessItem[] = [];
     const after: AccessItem[] = [];
     const tell = (name: string, items: readonly AccessItem[]) => {
@@ -128,7 +153,7 @@ export class AccessBook {
     const isOtherGroups = groups !== this.#lastGroups;
     const goneGroups = new Set(this.#groups.keys());
     const tellList = (list: number, where: string, rules: Rules): boolean => {
-      const items = this.#list(list, where, rules, names);
+      const items = this.#list(list, where, rules, { names, hosts });
       if (items.length > 0) tell(`list ${list}`, items);
       else forget(`list ${list}`, { kind: "no-list", list });
       return items.length > 0;
@@ -144,9 +169,11 @@ export class AccessBook {
     }
     for (const [key, peer] of peers) {
       const known = this.#peers.get(key)!;
-      if (known.peer === peer && !known.namesPeers && !isOtherGroups) continue;
+      if (known.peer === peer && !known.namesOthers && !isOtherGroups) continue;
       known.peer = peer;
-      known.namesPeers = [...peer.allow, ...peer.deny].some(({ target }) => target.kind === "peer");
+      known.namesOthers = [...peer.allow, ...peer.deny].some(({ target: { kind } }) =>
+        kind === "peer" || kind === "host"
+      );
       const { id } = known;
       const hasOwn = tellList(id, `[Peer] ${peer.name ?? key}`, peer);
       const ofGroups = peer.groups.flatMap((name) => this.#groups.get(name) ?? []);
@@ -179,7 +206,7 @@ export class AccessBook {
     list: number,
     where: string,
     { allow, deny }: Rules,
-    names: ReadonlyMap<string, number>,
+    known: KnownNames,
   ): AccessItem[] {
     const numbers = new Map<string, number>();
     const before = this.#rules.get(list);
@@ -189,7 +216,7 @@ export class AccessBook {
         const number = before?.get(text) ?? numbers.get(text) ?? this.#nextRule();
         numbers.set(text, number);
         this.#ruleTexts.set(number, `${where}: ${text}`);
-        return this.#ruleItems(number, rule, names);
+        return this.#ruleItems(number, rule, known);
       });
     const allowed = itemsOf("Allow", allow);
     const denied = itemsOf("Deny", deny);
@@ -213,43 +240,41 @@ export class AccessBook {
     });
   }
 
-  /** A rule for each service; none where what it names is not there. */
-  #ruleItems(
-    rule: number,
-    { target, services }: AccessRule,
-    names: ReadonlyMap<string, number>,
-  ): RuleItem[] {
-    const place = this.#place(target, names);
-    if (place === null) return [];
-    if (services.length === 0) {
-      return [{ rule, ...place, protocol: ANY_PROTOCOL, first: 0, last: 0xffff }];
-    }
-    return services.map(({ protocol, ports }) => ({
-      rule,
-      ...place,
-      protocol: PROTOCOLS[protocol],
-      first: ports?.first ?? 0,
-      last: ports?.last ?? 0xffff,
-    }));
+  /** A rule for each place and service; none where what it names is not there. */
+  #ruleItems(rule: number, { target, services }: AccessRule, known: KnownNames): RuleItem[] {
+    return this.#places(target, known).flatMap((place): RuleItem[] => {
+      if (services.length === 0) {
+        return [{ rule, ...place, protocol: ANY_PROTOCOL, first: 0, last: 0xffff }];
+      }
+      return services.map(({ protocol, ports }) => ({
+        rule,
+        ...place,
+        protocol: PROTOCOLS[protocol],
+        first: ports?.first ?? 0,
+        last: ports?.last ?? 0xffff,
+      }));
+    });
   }
 
-  #place(
-    target: AccessTarget,
-    names: ReadonlyMap<string, number>,
-  ): Pick<RuleItem, "kind" | "network" | "target"> | null {
+  #places(target: AccessTarget, { names, hosts }: KnownNames): Place[] {
     switch (target.kind) {
       case "network":
-        return { kind: TargetKind.network, network: prefixWords(target.prefix) };
+        return [{ kind: TargetKind.network, network: prefixWords(target.prefix) }];
       case "peer": {
         const id = names.get(target.name);
-        return id === undefined ? null : { kind: TargetKind.peer, target: id };
+        return id === undefined ? [] : [{ kind: TargetKind.peer, target: id }];
       }
       case "group": {
         const number = this.#groups.get(target.name);
-        return number === undefined ? null : { kind: TargetKind.group, target: number };
+        return number === undefined ? [] : [{ kind: TargetKind.group, target: number }];
+      }
+      case "host": {
+        const { addresses = [], isOwn = false } = hosts.get(target.name) ?? {};
+        const kind = isOwn ? TargetKind.network : TargetKind.internetHost;
+        return addresses.map((address) => ({ kind, network: prefixWords(hostPrefix(address)) }));
       }
       default:
-        return { kind: PLACES[target.kind] };
+        return [{ kind: PLACES[target.kind] }];
     }
   }
 
@@ -262,6 +287,11 @@ export class AccessBook {
     for (const number of this.#rules.get(list)?.values() ?? []) this.#ruleTexts.delete(number);
     this.#rules.delete(list);
   }
+}
+
+/** The prefix of one address. */
+export function hostPrefix(address: HostAddress): Ipv4Prefix | Ipv6PrefixText {
+  return isIpv6(address) ? `${address}/128` : { address, prefixLength: 32 };
 }
 
 /** Items in parts, for a message each: of so many bytes of JSON, or of one item that is longer. */

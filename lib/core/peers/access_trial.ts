@@ -7,7 +7,7 @@ import type { AccessService, PeerConfig } from "../config/config.ts";
 import { type HostAddress, ipv6Bytes, isIpv6 } from "../wire/host_address.ts";
 import { AllowedIps } from "../wireguard/allowed_ips.ts";
 import { AllowedIps6 } from "../wireguard/allowed_ips6.ts";
-import { PROTOCOLS } from "./access_book.ts";
+import { hostPrefix, PROTOCOLS } from "./access_book.ts";
 
 /** The first packet of a flow. */
 export interface TrialPacket {
@@ -41,10 +41,7 @@ export function tryAccess(
   { table, idOf, ruleText, peers }: TrialSite,
 ): TrialResult {
   const facts = new PacketFacts();
-  const prefix = isIpv6(destination)
-    ? `${destination}/128`
-    : { address: destination, prefixLength: 32 };
-  facts.destination.set(prefixWords(prefix).slice(0, 4));
+  facts.destination.set(prefixWords(hostPrefix(destination)).slice(0, 4));
   facts.protocol = PROTOCOLS[protocol];
   facts.destinationPort = port ?? NO_PORT;
   const owner = ownerOf(destination, peers);

@@ -112,7 +112,7 @@ function coversTarget(outer: AccessTarget, inner: AccessTarget): boolean {
     if (typeof one === "string") return typeof other === "string" && isWithin6(one, other);
     return typeof other !== "string" && isWithin(one, other);
   }
-  if (outer.kind === "peer" || outer.kind === "group") {
+  if (outer.kind === "peer" || outer.kind === "group" || outer.kind === "host") {
     return inner.kind === outer.kind && inner.name === outer.name;
   }
   return outer.kind === inner.kind;

@@ -19,6 +19,7 @@ import { formatAddress, type HostAddress } from "../../core/wire/host_address.ts
 import { addressOf6, type Ipv6PrefixText } from "../../core/wire/ipv6_prefix.ts";
 import { ClientDirectory, type PeerNetworks } from "./clients.ts";
 import { closeQuietly } from "./framing.ts";
+import { NamedHosts, type NamedHostsOptions } from "./named_hosts.ts";
 import { LoopProbe } from "./loop_probe.ts";
 import { PeerNames } from "./peer_names.ts";
 import { TlsUpstreams } from "./tls_upstreams.ts";
@@ -31,6 +32,8 @@ import type { Logger } from "../../process/logging.ts";
 import { lowPort } from "../../process/privileges.ts";
 
 const PORT = 53;
+/** Who asks for the addresses of hosts in access rules. */
+const GATEWAY = "gateway";
 /**
  * Wrong answers from upstream that are a line of the log: the first one, and then each time they have become tenfold.
  */
@@ -50,6 +53,8 @@ export interface DnsProxyOptions {
   readonly blockList: BlockList | null;
   /** By their keys, as they are now: another map when they have changed. */
   readonly peers: () => ReadonlyMap<string, PeerNetworks>;
+  /** Takes the addresses of the hosts that access rules name when they are others; resolves when rules go by them. */
+  readonly onHosts: NamedHostsOptions["onChange"];
   readonly logger: Logger;
 }
 
@@ -69,6 +74,7 @@ export class DnsProxy implements AsyncDisposable {
   readonly #budget = new QueryBudget();
   readonly #loopProbe = new LoopProbe();
   readonly #names: PeerNames;
+  readonly #hosts: NamedHosts;
   readonly #tcp: TcpService;
   #resources: AsyncDisposableStack;
   #blockList: BlockList | null;
@@ -129,6 +135,14 @@ export class DnsProxy implements AsyncDisposable {
         throw error;
       }),
     });
+    this.#hosts = resources.use(
+      new NamedHosts({
+        ask: (query) => this.#forwarder.answer(query, { transport: "tcp", client: GATEWAY }),
+        hasIpv6: options.addresses6.length > 0,
+        onChange: options.onHosts,
+        now: () => performance.now(),
+      }, routes.map(({ domain }) => domain)),
+    );
     const clients = new ClientDirectory(options.peers);
     const clientOf = (at: HostAddress) => clients.at(at);
     const admit = (client: DnsClient) => this.#budget.take(client, performance.now());
@@ -212,6 +226,12 @@ export class DnsProxy implements AsyncDisposable {
   async setRoutes(routes: readonly DomainUpstreams[]): Promise<void> {
     await this.#loopProbe.refuseLoops(addressesOf(routes.flatMap(({ upstreams }) => upstreams)));
     this.#forwarder.setRoutes(routes);
+    await this.#hosts.setRoutes(routes.map(({ domain }) => domain));
+  }
+
+  /** Keeps the addresses of these hosts from now on, and of no others. Resolves when each was asked for. */
+  followHosts(names: ReadonlySet<string>): Promise<void> {
+    return this.#hosts.follow(names);
   }
 
   /** Answers for this domain with the peers' names from now on; null for none. */
@@ -242,7 +262,9 @@ export class DnsProxy implements AsyncDisposable {
     this.#loopProbe.see(query);
     const answer = await this.#forwarder.answer(query, from);
     this.#tellOfWrongAnswers();
-    if (answer !== null) this.#budget.charge(from.client, answer.length, performance.now());
+    if (answer === null) return null;
+    this.#budget.charge(from.client, answer.length, performance.now());
+    await this.#hosts.learn(answer);
     return answer;
   }
 

@@ -3,7 +3,14 @@
  * gateway, its networks and the internet, whole and in fragments, with one thread and with two.
  */
 import { FLOW_CAPACITY, flowTableSize } from "../../../lib/core/access/flow_table.ts";
-import { accessPeer, AccessWorld, ADDRESSES, GATEWAY, rules } from "../../support/access/world.ts";
+import {
+  accessPeer,
+  AccessWorld,
+  ADDRESSES,
+  GATEWAY,
+  HOSTS,
+  rules,
+} from "../../support/access/world.ts";
 import {
   type PacketModel,
   ReferenceAccess,
@@ -32,6 +39,7 @@ const TARGETS = [
   "10.20.0.0/16",
   "198.51.100.0/25",
   "192.168.1.9",
+  ...HOSTS.keys(),
   ...NAMES.map((name) => `peer:${name}`),
   ...GROUPS.map((name) => `group:${name}`),
 ];
@@ -57,6 +65,7 @@ const SITE = {
   lan: ["203.0.113.0/24", "192.168.1.0/24"],
   own: ["10.66.77.0/24"],
   addresses: ADDRESSES,
+  hosts: HOSTS,
 };
 
 type Texts = Record<string, { allow: string; deny: string; groups: string[] }>;

@@ -10,7 +10,9 @@ import {
   INTERNET,
 } from "../support/gateway.ts";
 import { statusOf } from "../support/programs/instance.ts";
+import { DnsServer } from "../support/programs/dns_server.ts";
 import { vpnCommand } from "../support/programs/vpn.ts";
+import { addressData, buildAnswer } from "../../support/dns/messages.ts";
 import { Site } from "../support/site.ts";
 import { SERVER_PORT } from "../support/wire.ts";
 
@@ -62,6 +64,10 @@ for (const [way, section] of Object.entries(WAYS)) {
       await using _other = new Site(network.internet, 8080);
       await using _printer = new Site(printer.namespace, 80);
       await using _gateway = new Site(network.gateway, 80);
+      let hostAddress = "192.0.2.1";
+      using _names = new DnsServer(network.internet, [INTERNET], ({ query }) => [
+        buildAnswer(query, { answers: [{ data: addressData(hostAddress), timeToLive: 0 }] }),
+      ]);
       const curl = async ({ namespace }: Client, url: string) => {
         const command = [
           "curl",
@@ -111,6 +117,14 @@ for (const [way, section] of Object.entries(WAYS)) {
       assertMatch(await network.gateway.output(vpnCommand("reload")), /groups/);
       assertEquals(await curl(laptop, `http://${INTERNET}:8080/`), 0);
       assertEquals(await curl(laptop, `http://${INTERNET}/`), CONNECT_FAILED);
+      // A host's name counts for the addresses that it has, from the answer on that tells the client of one.
+      await set("laptop", "Allow", "lan icmp, web.example tcp/80");
+      assertEquals(await curl(laptop, `http://${INTERNET}/`), CONNECT_FAILED);
+      hostAddress = INTERNET;
+      const named = await laptop.namespace.output(["dig", `@${INSIDE}`, "+short", "web.example"]);
+      assertEquals(named, `${INTERNET}\n`);
+      assertEquals(await curl(laptop, `http://${INTERNET}/`), 0);
+      await set("laptop", "Allow", "lan icmp");
 
       const test = (...args: readonly string[]) =>
         network.gateway.run(vpnCommand("access", "test", ...args));

@@ -3,7 +3,8 @@
  * objects in a list, all of them judged again whenever a rule changes.
  */
 import type { AccessRule } from "../../../lib/core/config/config.ts";
-import type { AccessPeer } from "../../../lib/core/peers/access_book.ts";
+import type { AccessPeer, KnownHosts } from "../../../lib/core/peers/access_book.ts";
+import { formatAddress } from "../../../lib/core/wire/host_address.ts";
 import { formatCidr } from "../../../lib/core/wire/ipv4_text.ts";
 
 /** A packet as the reference sees it. */
@@ -28,6 +29,7 @@ export interface ReferenceSite {
   readonly own: readonly string[];
   /** The address of each peer by name. */
   readonly addresses: Readonly<Record<string, string>>;
+  readonly hosts: KnownHosts;
 }
 
 export interface ReferenceRules {
@@ -177,9 +179,10 @@ export class ReferenceAccess {
   }
 
   #isTarget({ target }: AccessRule, address: string, to: string | null): boolean {
-    const { gateway, lan, own } = this.#site;
+    const { gateway, lan, own, hosts } = this.#site;
     const isGateway = [...gateway.inner, ...gateway.outer].includes(address);
     const isIn = (networks: readonly string[]) => networks.some((each) => contains(each, address));
+    const isInternet = to === null && !isGateway && !isIn(lan) && !isIn(own) && !isIn(PRIVATE);
     switch (target.kind) {
       case "any":
         return true;
@@ -190,11 +193,16 @@ export class ReferenceAccess {
       case "lan":
         return to === null && !isGateway && isIn(lan);
       case "internet":
-        return to === null && !isGateway && !isIn(lan) && !isIn(own) && !isIn(PRIVATE);
+        return isInternet;
       case "peers":
         return to !== null;
       case "peer":
         return to === target.name;
+      case "host": {
+        const { addresses = [], isOwn = false } = hosts.get(target.name) ?? {};
+        const isHost = addresses.map(formatAddress).includes(address);
+        return isHost && (isOwn || isInternet);
+      }
       case "group":
         return to !== null && (this.#rules.peers[to]?.groups.includes(target.name) ?? false);
     }

@@ -8,6 +8,7 @@ import {
   ADDRESSES,
   GATEWAY,
   GATEWAY6,
+  HOSTS,
   type PeerText,
   rules,
   type RulesText,
@@ -80,6 +81,7 @@ export class AccessSite {
         deny: rules(deny),
       })),
       surroundings: SURROUNDINGS,
+      hosts: HOSTS,
     });
     return [...before, ...after];
   }

@@ -4,7 +4,11 @@ import type { AccessSurroundings } from "../../../lib/core/access/access_items.t
 import { prefixWords } from "../../../lib/core/access/inner_address.ts";
 import type { AccessRule } from "../../../lib/core/config/config.ts";
 import { parseAccessRules } from "../../../lib/core/config/values/access_rules.ts";
-import { AccessBook, type AccessPeer } from "../../../lib/core/peers/access_book.ts";
+import {
+  AccessBook,
+  type AccessPeer,
+  type KnownHosts,
+} from "../../../lib/core/peers/access_book.ts";
 import { DropReason } from "../../../lib/core/wire/drop_reason.ts";
 import { parseCidr, parseIpv4 } from "../../../lib/core/wire/ipv4_text.ts";
 import { createMemory } from "../../../lib/core/wire/memory.ts";
@@ -35,6 +39,16 @@ export const SURROUNDINGS: AccessSurroundings = {
   outer: [prefixWords(parseCidr("203.0.113.5/32")!), prefixWords(parseCidr("192.168.1.1/32")!)],
   lan: [prefixWords(parseCidr("203.0.113.0/24")!), prefixWords(parseCidr("192.168.1.0/24")!)],
 };
+
+/** One on the internet, one that our own resolver has, and one whose resolver says that it is inside. */
+export const HOSTS: KnownHosts = new Map([
+  ["git.example.org", { addresses: [0xc6336407, 0xc63364c8], isOwn: false }],
+  ["wiki.corp.example", { addresses: [0x0a140105], isOwn: true }],
+  ["rebound.example.org", {
+    addresses: [0x0a140105, 0x0a424d03, 0xc0a80109, 0xcb007105, 0xc6336407],
+    isOwn: false,
+  }],
+]);
 
 /** Rules from their text. */
 export function rules(value = ""): readonly AccessRule[] {
@@ -109,6 +123,7 @@ export class AccessWorld {
         deny: rules(deny),
       })),
       surroundings: SURROUNDINGS,
+      hosts: HOSTS,
     });
     return [...before, ...after];
   }

@@ -10,7 +10,7 @@ import { integer, isGroupName, isPeerName, portOf } from "./values.ts";
 
 const RULE =
   "a rule is a target, a service or both, as in internet, 10.20.0.0/16 tcp/443 tcp/8443, " +
-  "peer:NAME udp/631, group:NAME, lan, gateway, peers or icmp";
+  "git.example.org tcp/22, peer:NAME udp/631, group:NAME, lan, gateway, peers or icmp";
 const SERVICE_RULE = "a service is tcp, udp, tcp/443, udp/1000-2000, icmp, gre or esp";
 
 const PLACES = ["any", "internet", "lan", "gateway", "peers"] as const;
@@ -59,7 +59,7 @@ function parseTarget(entry: Entry, word: string): AccessTarget {
   const prefix6 = parseCidr6(word);
   if (prefix6 !== null) return { kind: "network", prefix: network6(formatCidr6(prefix6)) };
   if (word.includes(".") && isHostName(word)) {
-    throw badValue(entry, "a host's name has no addresses here: give the addresses", word);
+    return { kind: "host", name: word.toLowerCase().replace(/\.$/, "") };
   }
   throw badValue(entry, RULE, word);
 }
@@ -89,6 +89,18 @@ export function parseAccessAddress(entry: Entry): string {
   return formatAddress(address);
 }
 
+/** Why a host's name is no use in a rule of a gateway without a DNS proxy. */
+export const NO_RESOLVER =
+  "a gateway without DnsProxy does not know a host's addresses: set DnsProxy, or give the addresses";
+
+/** A host that rules name; null where they name none. */
+export function hostIn(
+  { allow, deny }: { readonly allow: readonly AccessRule[]; readonly deny: readonly AccessRule[] },
+): string | null {
+  for (const { target } of [...allow, ...deny]) if (target.kind === "host") return target.name;
+  return null;
+}
+
 /** Rules as the value of a key. */
 export function formatAccessRules(rules: readonly AccessRule[]): string {
   return rules.map(formatAccessRule).join(", ");
@@ -111,6 +123,8 @@ function formatTarget(target: AccessTarget): string {
     case "peer":
     case "group":
       return `${target.kind}:${/[\s,]/.test(target.name) ? `"${target.name}"` : target.name}`;
+    case "host":
+      return target.name;
     default:
       return target.kind;
   }

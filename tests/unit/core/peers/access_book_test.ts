@@ -5,6 +5,7 @@ import {
   AccessBook,
   accessParts,
   type AccessPeer,
+  type KnownHosts,
 } from "../../../../lib/core/peers/access_book.ts";
 import { accessPeer, type PeerText, rules } from "../../../support/access/world.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";
@@ -13,6 +14,7 @@ type Texts = Readonly<Record<string, PeerText>>;
 
 class Site {
   readonly book = new AccessBook();
+  hosts: KnownHosts = new Map();
   /** A peer that is not changed is the same object, as in a gateway. */
   readonly #made = new Map<string, AccessPeer>();
 
@@ -33,6 +35,7 @@ class Site {
         deny: rules(deny),
       })),
       surroundings: NO_SURROUNDINGS,
+      hosts: this.hosts,
     });
     return { before: before.map(described), after: after.map(described) };
   }
@@ -126,7 +129,12 @@ Deno.test("thousands of rules come in parts that fit a message, and count all to
   const book = new AccessBook();
   const networks = Array.from({ length: 3000 }, (_, i) => `10.${i >> 8}.${i & 255}.0/24 tcp/443`);
   const peers = new Map([["a", accessPeer("a", { allow: networks.join(", ") })]]);
-  const { before } = book.update({ peers, groups: [], surroundings: NO_SURROUNDINGS });
+  const { before } = book.update({
+    peers,
+    groups: [],
+    surroundings: NO_SURROUNDINGS,
+    hosts: new Map(),
+  });
   const parts = [...accessParts(before, 20_000)];
   assert(parts.length > 3);
   for (const part of parts) assert(JSON.stringify(part).length < 40_000);
@@ -137,4 +145,15 @@ Deno.test("thousands of rules come in parts that fit a message, and count all to
   );
   assertEquals(count, 3000);
   assertEquals(new AccessTable(before).hasRules[1], 1);
+});
+
+Deno.test("a rule that names a host holds for the addresses that it has now, and allows nothing else without any", () => {
+  const site = new Site();
+  const peers = { a: { allow: "git.example.org tcp/22 tcp/443" }, b: { allow: "internet" } };
+  assertEquals(site.update(peers).before, ["list 1: 0+0", "peer 1: 1", "list 2: 1+0", "peer 2: 2"]);
+  site.hosts = new Map([["git.example.org", { addresses: [7, "2001:db8::7"], isOwn: false }]]);
+  assertEquals(site.update(peers), { before: ["list 1: 4+0"], after: [] });
+  assertEquals(site.update(peers), { before: [], after: [] });
+  site.hosts = new Map([["git.example.org", { addresses: [8], isOwn: false }]]);
+  assertEquals(site.update(peers), { before: ["list 1: 2+0"], after: [] });
 });

@@ -30,6 +30,10 @@ for (
     ["tcp/5-5", "tcp/5"],
     ["gre, esp, tcp, udp"],
     ["any tcp/25", "tcp/25"],
+    [
+      "Git.Example.org. tcp/22, xn--bcher-kva.example",
+      "git.example.org tcp/22, xn--bcher-kva.example",
+    ],
     ["", ""],
   ] as const
 ) {
@@ -44,11 +48,20 @@ for (
     [
       "nowhere",
       'cannot use "nowhere": a rule is a target, a service or both, as in internet, ' +
-      "10.20.0.0/16 tcp/443 tcp/8443, peer:NAME udp/631, group:NAME, lan, gateway, peers or icmp",
+      "10.20.0.0/16 tcp/443 tcp/8443, git.example.org tcp/22, peer:NAME udp/631, group:NAME, lan, gateway, " +
+      "peers or icmp",
     ],
     [
-      "git.example.org tcp/22",
-      'cannot use "git.example.org": a host\'s name has no addresses here: give the addresses',
+      "10.20.0.256 tcp/22",
+      'cannot use "10.20.0.256": a rule is a target, a service or both, as in internet, ' +
+      "10.20.0.0/16 tcp/443 tcp/8443, git.example.org tcp/22, peer:NAME udp/631, group:NAME, lan, gateway, " +
+      "peers or icmp",
+    ],
+    [
+      "git..example.org tcp/22",
+      'cannot use "git..example.org": a rule is a target, a service or both, as in internet, ' +
+      "10.20.0.0/16 tcp/443 tcp/8443, git.example.org tcp/22, peer:NAME udp/631, group:NAME, lan, gateway, " +
+      "peers or icmp",
     ],
     [
       "lan http",
