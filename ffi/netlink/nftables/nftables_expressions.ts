@@ -34,7 +34,7 @@ const NFTA_LIST_ELEM = 1;
 
 /** The register that decides about the packet, and the one that values are loaded into. */
 const NFT_REG_VERDICT = 0;
-const NFT_REG_1 = 1;
+export const NFT_REG_1 = 1;
 
 const NFTA_META_DREG = 1;
 const NFTA_META_KEY = 2;
@@ -70,10 +70,8 @@ const NFT_CMP_GTE = 5;
 const NFTA_CT_DREG = 1;
 const NFTA_CT_KEY = 2;
 const NFT_CT_STATE = 0;
-const NFT_CT_STATUS = 2;
-/** Bits of the state: established and related (`NF_CT_STATE_BIT()`); of the status: `IPS_DST_NAT`. Host order. */
+/** Bits of the state: established and related (`NF_CT_STATE_BIT()`), host order. */
 const CT_ESTABLISHED_OR_RELATED = 1 << 1 | 1 << 2;
-const CT_DESTINATION_NAT = 1 << 5;
 
 const NFTA_BITWISE_SREG = 1;
 const NFTA_BITWISE_DREG = 2;
@@ -217,12 +215,7 @@ export function markIs(mark: number): Expression[] {
 /** `meta mark set M`. */
 export function setMark(mark: number): Expression[] {
   return [
-    expression("immediate", (data) =>
-      data.be32(NFTA_IMMEDIATE_DREG, NFT_REG_1)
-        .nested(
-          NFTA_IMMEDIATE_DATA,
-          (value) => value.bytes(NFTA_DATA_VALUE, hostOrder(mark)),
-        )),
+    immediate(NFT_REG_1, hostOrder(mark)),
     expression(
       "meta",
       (data) => data.be32(NFTA_META_KEY, NFT_META_MARK).be32(NFTA_META_SREG, NFT_REG_1),
@@ -255,11 +248,6 @@ export function isAnswer(): Expression[] {
   return connectionHas(NFT_CT_STATE, CT_ESTABLISHED_OR_RELATED);
 }
 
-/** `ct status dnat`: a rule of somebody's has sent the connection there. */
-export function isRedirected(): Expression[] {
-  return connectionHas(NFT_CT_STATUS, CT_DESTINATION_NAT);
-}
-
 /** `drop`. */
 export function drop(): Expression {
   return verdict(NF_DROP);
@@ -273,11 +261,6 @@ export function accept(): Expression {
 /** `notrack`. */
 export function notrack(): Expression {
   return expression("notrack");
-}
-
-/** `masquerade`. */
-export function masquerade(): Expression {
-  return expression("masq");
 }
 
 /** `queue num N`, never bypassed. */
@@ -298,14 +281,21 @@ export function xtablesQueue(number: number): Expression {
       .bytes(NFTA_TARGET_INFO, info));
 }
 
+/** Puts a value into a register. */
+export function immediate(register: number, bytes: Uint8Array): Expression {
+  return put(register, (value) => value.bytes(NFTA_DATA_VALUE, bytes));
+}
+
 function verdict(code: number): Expression {
-  return expression("immediate", (data) =>
-    data.be32(NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT)
-      .nested(
-        NFTA_IMMEDIATE_DATA,
-        (value) =>
-          value.nested(NFTA_DATA_VERDICT, (content) => content.be32(NFTA_VERDICT_CODE, code)),
-      ));
+  const fill = (content: MessageBuilder) => content.be32(NFTA_VERDICT_CODE, code);
+  return put(NFT_REG_VERDICT, (value) => value.nested(NFTA_DATA_VERDICT, fill));
+}
+
+function put(register: number, fill: (value: MessageBuilder) => void): Expression {
+  return expression(
+    "immediate",
+    (data) => data.be32(NFTA_IMMEDIATE_DREG, register).nested(NFTA_IMMEDIATE_DATA, fill),
+  );
 }
 
 /** Compares a fragment's offset with 0. */
@@ -315,6 +305,11 @@ function fragmentOffset(operation: number): Expression[] {
     mask(FRAGMENT_OFFSET_MASK),
     compare(operation, new Uint8Array(FRAGMENT_OFFSET_MASK.length)),
   ];
+}
+
+/** `th dport P`, behind `transportIs()`. */
+export function destinationPortIs(port: number): Expression[] {
+  return portsAre({ destination: { first: port, last: port } });
 }
 
 function portsAre({ source, destination }: TransportPorts): Expression[] {
@@ -355,7 +350,7 @@ function compare(operation: number, value: Uint8Array): Expression {
 }
 
 /** Whether connection tracking has one of these bits under a key. */
-function connectionHas(key: number, bits: number): Expression[] {
+export function connectionHas(key: number, bits: number): Expression[] {
   const value = hostOrder(bits);
   return [
     expression("ct", (data) => data.be32(NFTA_CT_KEY, key).be32(NFTA_CT_DREG, NFT_REG_1)),
@@ -381,7 +376,7 @@ function mask(bits: Uint8Array): Expression {
       ));
 }
 
-function expression(name: string, fill?: (data: MessageBuilder) => void): Expression {
+export function expression(name: string, fill?: (data: MessageBuilder) => void): Expression {
   return (list) =>
     list.nested(NFTA_LIST_ELEM, (element) => {
       element.string(NFTA_EXPR_NAME, name);

@@ -33,7 +33,7 @@ export interface Externals {
 /** The keys by which the configuration says it. */
 export type EgressNetworks = Pick<ServerConfig["interface"], "egressAllow" | "egressDeny">;
 
-export const NOWHERE: EgressPlan = { rules: [], exits: [], exits6: [] };
+export const NOWHERE: EgressPlan = { rules: [], exits: [], exits6: [], uplink6: null };
 
 export interface EgressChoiceOptions {
   readonly config: ServerConfig;
@@ -95,6 +95,7 @@ export class EgressChoice {
       rules: plan.rules,
       exits: egress === "kernel" && external !== null ? [external.name, ...others] : others,
       exits6: [],
+      uplink6: null,
     };
     if (egress6Of(config.interface) === "off") return ofIpv4;
     const around6 = hostSurroundings6(netlink, { external: external6, tunnel });
@@ -107,6 +108,7 @@ export class EgressChoice {
       ...ofIpv4,
       rules: [...plan.rules, ...plan6.rules],
       exits6: external6 === null ? others6 : [external6.name, ...others6],
+      uplink6: external6?.name ?? null,
     };
   }
 }

@@ -7,9 +7,12 @@ import { NoNftablesError } from "../../../ffi/netlink/nftables/nfnetlink.ts";
 import { inputDeviceIs, sourceIsIn } from "../../../ffi/netlink/nftables/nftables_expressions.ts";
 import type { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import type { ServerConfig } from "../../core/config/config.ts";
+import { ipv6Bytes } from "../../core/wire/host_address.ts";
+import { PROTOCOL_TCP, PROTOCOL_UDP } from "../../core/wire/ipv4.ts";
 import { Forwarding } from "../../host/firewall/forwarding.ts";
 import type { Journal } from "../../host/journal/journal.ts";
 import { guestBridges } from "../../host/network/guest_bridges.ts";
+import { listenerAmong } from "../../host/network/port_safety.ts";
 import { SysctlError } from "../../host/network/sysctl.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import { guarded } from "../../process/guard.ts";
@@ -31,6 +34,8 @@ export interface Exits {
   readonly exits: readonly string[];
   /** The same of IPv6. */
   readonly exits6: readonly string[];
+  /** That of them by which the internet is reached; null for none. */
+  readonly uplink6: string | null;
 }
 
 export class KernelForwarding implements Disposable {
@@ -44,13 +49,14 @@ export class KernelForwarding implements Disposable {
   constructor(options: KernelForwardingOptions) {
     this.#options = options;
     const { interfaceName, journal, config } = options;
-    const { addresses, addresses6, egress6 } = config.interface;
+    const { addresses, addresses6, egress6, forwards6 } = config.interface;
     this.#ipv4 = new Forwarding({
       family: "ip",
       interfaceName,
       masqueraded: addresses.map(({ address, prefixLength }) =>
         sourceIsIn({ address: ipv4FromNumber(address), length: prefixLength })
       ),
+      inlets: [],
       journal,
     });
     this.#ipv6 = addresses6.length === 0 ? null : new Forwarding({
@@ -58,6 +64,13 @@ export class KernelForwarding implements Disposable {
       interfaceName,
       // Clients may have addresses of other networks than the gateway's own, which is often a single one.
       masqueraded: egress6 === "nat" ? [inputDeviceIs(interfaceName)] : [],
+      inlets: forwards6.map(({ protocol, externalPort, address, port }) => ({
+        protocol: protocol === "tcp" ? PROTOCOL_TCP : PROTOCOL_UDP,
+        externalPort,
+        address: ipv6Bytes(address),
+        port,
+        isDirect: egress6 === "routed",
+      })),
       journal,
     });
   }
@@ -70,9 +83,11 @@ export class KernelForwarding implements Disposable {
   /**
    * Keeps the kernel from forwarding to and from the tunnel.
    *
+   * @throws {AppError} where a service has a forwarded port, or the kernel no nftables
    * @param leadsOutside whether there is an interface outside: a gateway without one needs netfilter for nothing else
    */
   close(leadsOutside: boolean): void {
+    this.#requireFreePorts();
     try {
       this.#ipv4.close();
       this.#ipv6?.close();
@@ -93,6 +108,21 @@ export class KernelForwarding implements Disposable {
     }
   }
 
+  /** A service that listens on a forwarded port would receive nothing there any more. */
+  #requireFreePorts(): void {
+    const { config: { interface: { forwards6 } } } = this.#options;
+    const portsOf = (protocol: "tcp" | "udp") =>
+      forwards6.filter((forward) => forward.protocol === protocol)
+        .map(({ externalPort }) => ({ first: externalPort, last: externalPort }));
+    const found = listenerAmong({ tcp: portsOf("tcp"), udp: portsOf("udp") }, { onlyIpv6: true });
+    if (this.#ipv6 === null || found === null) return;
+    throw new AppError(
+      `Cannot forward ${found.protocol} port ${found.port}: ${found.owner} listens on it: ` +
+        "stop it, or choose another port with Forward6",
+      { exitCode: ExitCode.usage },
+    );
+  }
+
   /** Puts the rules of `close()` back where something has removed them. */
   install(): void {
     this.#ipv4.install();
@@ -104,7 +134,7 @@ export class KernelForwarding implements Disposable {
    *
    * @throws {AppError} where it may not; of IPv6, where the file has a key that asks for it, else `cannot6` says why
    */
-  open({ exits, exits6 }: Exits): void {
+  open({ exits, exits6, uplink6 }: Exits): void {
     const { config: { interface: { egress, lines } }, netlink } = this.#options;
     const guests = guestBridges(netlink);
     try {
@@ -114,7 +144,7 @@ export class KernelForwarding implements Disposable {
     }
     if (this.#ipv6 === null || this.#cannot6 !== null) return;
     try {
-      this.#ipv6.open(exits6, guests);
+      this.#ipv6.open(exits6, guests, uplink6);
     } catch (error) {
       const refusal = refused(error, exits6, lines.has("Egress6") ? "Egress6" : "EgressAllow");
       if (lines.has("Egress6") || !(refusal instanceof AppError)) throw refusal;

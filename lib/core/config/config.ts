@@ -1,7 +1,7 @@
 /** Configuration: what a file in wg-quick's format says, with types, defaults and units. */
 import type { Ipv4SocketAddress } from "../wire/socket_address.ts";
 import type { PortRange } from "../wire/port_range.ts";
-import type { HostAddress } from "../wire/host_address.ts";
+import type { HostAddress, Ipv6Text } from "../wire/host_address.ts";
 import type { Ipv4Prefix } from "../wire/ipv4_text.ts";
 import type { Ipv6Prefix, Ipv6PrefixText } from "../wire/ipv6_prefix.ts";
 
@@ -99,6 +99,7 @@ export interface InterfaceConfig {
   /** Files of names that the proxy does not resolve, as the file has their paths. */
   readonly dnsBlock: readonly string[];
   readonly forwards: readonly PortForward[];
+  readonly forwards6: readonly PortForward6[];
   readonly transport: "udp" | "faketcp" | "auto";
   /** ms */
   readonly connectTimeout: number;
@@ -234,6 +235,14 @@ export interface Endpoint {
   /** The address where `host` is one; `null` for a name that must be looked up. */
   readonly address: HostAddress | null;
   /** Host order, 1 to 65535. */
+  readonly port: number;
+}
+
+/** A port of the gateway's outside that leads to a client's address of IPv6. */
+export interface PortForward6 {
+  readonly protocol: "tcp" | "udp";
+  readonly externalPort: number;
+  readonly address: Ipv6Text;
   readonly port: number;
 }
 

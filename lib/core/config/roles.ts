@@ -25,6 +25,7 @@ export const SERVER_ONLY_KEYS: readonly string[] = [
   "DnsRoute",
   "DnsBlock",
   "Forward",
+  "Forward6",
   "ReleaseAfter",
   "Webhook",
   "WebhookSecret",
@@ -39,9 +40,9 @@ export const CLIENT_ONLY_KEYS: readonly string[] = [
 ];
 
 /** Of no use to a gateway that leads nowhere. */
-const EGRESS_KEYS = ["Egress6", "EgressAllow", "EgressDeny"];
+const EGRESS_KEYS = ["Egress6", "EgressAllow", "EgressDeny", "Forward6"];
 /** Of no use to one whose tunnel carries IPv4 alone. */
-const IPV6_KEYS = ["Egress6"];
+const IPV6_KEYS = ["Egress6", "Forward6"];
 /** Of no use to one that answers no questions. */
 const DNS_KEYS = ["DnsDomain", "DnsRoute", "DnsBlock"];
 
@@ -65,6 +66,7 @@ export function validateServer(config: Config): ServerConfig {
   const listenPort = config.interface.listenPort ?? DEFAULT_LISTEN_PORT;
   for (const protocol of transport === "udp" ? ["udp"] as const : ["udp", "tcp"] as const) {
     refuseInNat(config, { key: "ListenPort", protocol, port: listenPort, value: `${listenPort}` });
+    refuseInForwards6(config, protocol, listenPort);
   }
   return {
     ...config,
@@ -78,6 +80,8 @@ export function validateServer(config: Config): ServerConfig {
         ? withoutEffect(config, EGRESS_KEYS, "a gateway with Egress = off")
         : config.interface.addresses6.length === 0
         ? withoutEffect(config, IPV6_KEYS, "a gateway without an IPv6 Address")
+        : config.interface.egress6 === "off"
+        ? withoutEffect(config, ["Forward6"], "a gateway with Egress6 = off")
         : [],
       ...config.interface.dnsProxy.length === 0
         ? withoutEffect(config, DNS_KEYS, "a gateway without DnsProxy")
@@ -260,6 +264,22 @@ function refuseInNat(
     ? [`${fileName}:${lines.get(key)}: ${key}`, quoted(value)]
     : [`${fileName}: ${key}`, `the default ${quoted(value)}`];
   throw new BadValueError(where, `cannot use ${what}: ${owner} uses that port: give another`);
+}
+
+/** Nobody would reach the gateway by IPv6. */
+function refuseInForwards6(
+  { fileName, interface: { forwards6, lines } }: Config,
+  protocol: "tcp" | "udp",
+  port: number,
+): void {
+  const isTaken = forwards6.some((each) =>
+    each.protocol === protocol && each.externalPort === port
+  );
+  if (!isTaken) return;
+  throw new BadValueError(
+    `${fileName}:${lines.get("Forward6")}: Forward6`,
+    `cannot use "${protocol}:${port}": the gateway listens on that port: give another`,
+  );
 }
 
 function withoutEffect(config: Config, keys: readonly string[], role: string): readonly string[] {

@@ -12,10 +12,18 @@
  * Both families have one each; in that of IPv6, the host goes on listening to the routers that it has its routes from.
  */
 import { openLibc } from "../../../ffi/libc.ts";
+import {
+  isRedirected,
+  masquerade,
+  redirectTo,
+} from "../../../ffi/netlink/nftables/nat_expressions.ts";
+import type { IpAddress } from "../../../ffi/netlink/ip_address.ts";
 import { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
 import {
   NF_INET_FORWARD,
   NF_INET_POST_ROUTING,
+  NF_INET_PRE_ROUTING,
+  PRIORITY_DESTINATION_NAT,
   PRIORITY_FILTER,
   PRIORITY_SOURCE_NAT,
 } from "../../../ffi/netlink/nftables/hooks.ts";
@@ -25,13 +33,15 @@ import type {
 } from "../../../ffi/netlink/nftables/nftables_objects.ts";
 import {
   accept,
+  destinationIs,
+  destinationIsLocal,
+  destinationPortIs,
   drop,
   type Expression,
   inputDeviceIs,
   isAnswer,
-  isRedirected,
-  masquerade,
   outputDeviceIs,
+  transportIs,
 } from "../../../ffi/netlink/nftables/nftables_expressions.ts";
 import type { Journal } from "../journal/journal.ts";
 import { RouterListening } from "../network/router_advertisements.ts";
@@ -51,7 +61,21 @@ export interface ForwardingOptions {
   readonly interfaceName: string;
   /** Which packets leave as the exit's address, one of these for each; those of no other leave as they are. */
   readonly masqueraded: readonly Expression[][];
+  /** What is let in from the uplink, of IPv6. */
+  readonly inlets: readonly Inlet[];
   readonly journal: Journal;
+}
+
+/** A port outside that leads to a host inside. */
+export interface Inlet {
+  /** Number of the protocol. */
+  readonly protocol: number;
+  /** Of the gateway's own addresses. */
+  readonly externalPort: number;
+  readonly address: IpAddress;
+  readonly port: number;
+  /** Whether the host inside is reached by its own address as well, which is known outside. */
+  readonly isDirect: boolean;
 }
 
 export class Forwarding implements Disposable {
@@ -61,6 +85,7 @@ export class Forwarding implements Disposable {
   #nftables: Nftables | null = null;
   #exits: readonly string[] = [];
   #guests: readonly string[] = [];
+  #uplink: string | null = null;
   #forwards = false;
   /** Whether the host forwards for us alone. */
   #isClosed = false;
@@ -99,15 +124,17 @@ export class Forwarding implements Disposable {
    * Opens these exits (names of interfaces), and no others any more; switches forwarding on where there are any.
    *
    * @param guests names of bridges that nobody but guests of the host is on
+   * @param uplink name of the interface that inlets are on; null for none
    * @throws {Error} where forwarding is off and may not be switched on
    */
-  open(exits: readonly string[], guests: readonly string[]): void {
+  open(exits: readonly string[], guests: readonly string[], uplink: string | null = null): void {
     // Without a firewall, it would be an open router.
     if (this.#nftables === null) return;
     const { journal, family } = this.#options;
     const path = SWITCHES[family];
     this.#exits = [...exits].sort();
     this.#guests = [...guests].sort();
+    this.#uplink = uplink;
     const isFirst = exits.length > 0 && !this.#forwards;
     if (isFirst) {
       this.#forwards = true;
@@ -129,7 +156,10 @@ export class Forwarding implements Disposable {
     // already.
     const isTracked = this.#exits.length > 0 || isTracking();
     this.#isTracked = isTracked;
-    const made = JSON.stringify([this.#exits, this.#isClosed, others, guests, isTracked]);
+    const made = JSON.stringify([
+      ...[this.#exits, this.#uplink],
+      ...[this.#isClosed, others, guests, isTracked],
+    ]);
     if (this.#nftables === null || made === this.#made) return;
     this.#nftables.replaceTable(this.#table, ...this.#chains({ others, guests, isTracked }));
     this.#made = made;
@@ -152,8 +182,9 @@ export class Forwarding implements Disposable {
     readonly guests: readonly string[];
     readonly isTracked: boolean;
   }): NftablesChain[] {
-    const { interfaceName: tunnel, masqueraded } = this.#options;
+    const { interfaceName: tunnel, masqueraded, inlets } = this.#options;
     const exits = this.#exits;
+    const uplink = this.#uplink;
     /** Answers, and what somebody's rule has sent there. */
     const tracked = (match: Expression[]): Expression[][] =>
       isTracked ? [isAnswer(), isRedirected()].map((state) => [...match, ...state, accept()]) : [];
@@ -164,6 +195,15 @@ export class Forwarding implements Disposable {
       ...tracked(inputDeviceIs(tunnel)),
       [...inputDeviceIs(tunnel), drop()],
       ...tracked(outputDeviceIs(tunnel)),
+      ...uplink === null ? [] : inlets.filter(({ isDirect }) => isDirect)
+        .map(({ protocol, address, port }) => [
+          ...inputDeviceIs(uplink),
+          ...outputDeviceIs(tunnel),
+          ...destinationIs(address),
+          ...transportIs(protocol),
+          ...destinationPortIs(port),
+          accept(),
+        ]),
       [...outputDeviceIs(tunnel), drop()],
       // Other gateways of ours on this host have tables of their own, which judge their tunnels' packets.
       ...others.flatMap((other) => [
@@ -183,8 +223,22 @@ export class Forwarding implements Disposable {
       hook: { type: "filter", hook: NF_INET_FORWARD, priority: PRIORITY_FILTER },
       rules,
     };
-    if (exits.length === 0 || masqueraded.length === 0) return [forward];
-    return [forward, {
+    const chains = [forward];
+    if (uplink !== null && inlets.length > 0) {
+      chains.push({
+        name: "prerouting",
+        hook: { type: "nat", hook: NF_INET_PRE_ROUTING, priority: PRIORITY_DESTINATION_NAT },
+        rules: inlets.map(({ protocol, externalPort, address, port }) => [
+          ...inputDeviceIs(uplink),
+          ...destinationIsLocal(),
+          ...transportIs(protocol),
+          ...destinationPortIs(externalPort),
+          ...redirectTo(address, port),
+        ]),
+      });
+    }
+    if (exits.length === 0 || masqueraded.length === 0) return chains;
+    return [...chains, {
       name: "postrouting",
       hook: { type: "nat", hook: NF_INET_POST_ROUTING, priority: PRIORITY_SOURCE_NAT },
       rules: exits.flatMap((exit) =>

@@ -39,6 +39,8 @@ interface Listener {
   readonly port: number;
   /** As in the kernel's table: hexadecimal, in host order of its parts. */
   readonly address: string;
+  /** Whether it takes what comes by IPv6. */
+  readonly isIpv6: boolean;
   readonly inode: string;
 }
 
@@ -92,8 +94,11 @@ function refuseOtherGateways(
 /** Who listens on one of the ports, and on which; null where nobody does. `owner` is as in `"nginx" (process 812)`. */
 export function listenerAmong(
   ports: NatPorts,
+  { onlyIpv6 = false }: { readonly onlyIpv6?: boolean } = {},
 ): { readonly protocol: "tcp" | "udp"; readonly port: number; readonly owner: string } | null {
-  const found = listeners().find(({ protocol, port }) => contains(ports[protocol], port));
+  const found = listeners().find(({ protocol, port, isIpv6 }) =>
+    contains(ports[protocol], port) && (isIpv6 || !onlyIpv6)
+  );
   if (found === undefined) return null;
   return { protocol: found.protocol, port: found.port, owner: ownerOf(found.inode) };
 }
@@ -133,7 +138,8 @@ function listeners(): Listener[] {
       const fields = line.trim().split(/\s+/);
       if (fields[3] !== listening) return [];
       const [address, port] = fields[1].split(":");
-      return [{ protocol, port: parseInt(port, 16), address, inode: fields[9] }];
+      const isIpv6 = file.endsWith("6");
+      return [{ protocol, port: parseInt(port, 16), address, isIpv6, inode: fields[9] }];
     })
   );
 }

@@ -19,7 +19,7 @@ import {
 } from "../support/gateway6.ts";
 import { hostState } from "../support/host_state.ts";
 import { endWell } from "../support/simple_tunnel.ts";
-import { startVpn, vpnCommand } from "../support/programs/vpn.ts";
+import { runVpn, startVpn, vpnCommand } from "../support/programs/vpn.ts";
 import { Site } from "../support/site.ts";
 import { capture, ping } from "../support/traffic/traffic.ts";
 
@@ -58,10 +58,11 @@ netTest(
     using _resolver = new DnsServer(internet, [INTERNET], ({ query }) => [
       buildAnswer(query, { answers: [{ data: addressData("198.51.100.77"), timeToLive: 300 }] }),
     ]);
+    const Forward6 = `tcp:8080 -> [${CLIENT6[1]}]:80`;
     const running = await startVpn(
       "server",
       gateway,
-      config6(network, { DnsProxy: INTERNET }, CLIENT6, {}, { Deny: "internet" }),
+      config6(network, { DnsProxy: INTERNET, Forward6 }, CLIENT6, {}, { Deny: "internet" }),
     );
     // A host that forwards would forget it.
     assertMatch(await gateway.output(["ip", "-6", "route", "show", "default"]), /proto ra/);
@@ -85,6 +86,14 @@ netTest(
     for (const [from, to] of [[internet, CLIENT6[0]!], [internet, "2001:db8:2::2"]] as const) {
       assert(await isShut(from, to), to);
     }
+    // A client that may begin nothing there answers who comes by a forwarded port, and sees who that is.
+    await using _own = new Site(other.namespace, 80, CLIENT6[1]);
+    const visit = ["curl", "-sS", "--max-time", "20", "--interface", INTERNET6];
+    const forwarded = [...visit, `http://[${EXTERNAL6}]:8080/`];
+    assertEquals(await internet.output(forwarded), `hello ${INTERNET6}`);
+    const listed = await gateway.output(["nft", "list", "table", "ip6", "vpn_vpn0_forward"]);
+    const to = `tcp dport 8080 dnat to [${CLIENT6[1]}]:80`;
+    assert(listed.includes(`iifname "${UPLINK}" fib daddr type local ${to}`), listed);
     for (const how of ["+notcp", "+tcp"]) {
       const question = ["dig", `@${INSIDE6}`, "+short", "+tries=1", "+time=8", how, "a.example"];
       assertEquals(await client.namespace.output(question), "198.51.100.77\n");
@@ -118,8 +127,15 @@ netTest(
     await using _site = new Site(internet, 80, "::");
     // The sockets of all namespaces lie in one folder.
     const name = `s${Deno.pid}${crypto.getRandomValues(new Uint16Array(1))[0]!.toString(16)}`;
-    const section = { Address: "10.66.77.1/24, 2001:db8:1::77:1/112", Egress6: "routed" };
+    const Forward6 = "tcp:8080 -> [2001:db8:1::77:2]:80";
+    const section = { Address: "10.66.77.1/24, 2001:db8:1::77:1/112", Egress6: "routed", Forward6 };
     const [own, added] = ["2001:db8:1::77:2", "2001:db8:1::77:22"];
+    // A service of the host's would receive nothing on that port.
+    const taken = gateway.inside(() => Deno.listen({ hostname: "::", port: 8080 }));
+    const refused = await runVpn("server", gateway, config6(network, section, [own]));
+    assertEquals(refused.code, 2);
+    assertMatch(refused.stderr, /Cannot forward tcp port 8080: .* listens on it/);
+    taken.close();
     const running = await startVpn(
       "server",
       gateway,
@@ -140,6 +156,11 @@ netTest(
     const site = `http://[${INTERNET6}]/`;
     assertEquals(await fetchText(client.namespace, site), `hello ${own}`);
     assert(await isShut(internet, own));
+    await using _own = new Site(client.namespace, 80, own);
+    for (const place of [`[${own}]`, `[${EXTERNAL6}]:8080`]) {
+      const visit = ["curl", "-sS", "--max-time", "20", "--interface", INTERNET6];
+      assertEquals(await internet.output([...visit, `http://${place}/`]), `hello ${INTERNET6}`);
+    }
     assertEquals(await answeredFor(), `${own} dev ${UPLINK} proxy \n`);
     const { publicKey } = client.identity;
     const networks = `${client.inside}/32,${own}/128,${added}/128`;

@@ -8,6 +8,7 @@ import type { ForwardItem } from "../values/forward_key.ts";
 import type { HookCommand, InterfaceConfig } from "../config.ts";
 import type { Section } from "./config_document.ts";
 import { ConfigError } from "../config_error.ts";
+import type { Forward6Item } from "../values/forward6.ts";
 import { mergedRoutes } from "../values/name_keys.ts";
 import { INTERFACE_KEYS, SECTION_KEYS } from "../values/keys.ts";
 import type { Notes } from "./notes.ts";
@@ -40,6 +41,7 @@ export function readInterface(section: Section, notes: Notes): InterfaceDraft {
   const addresses = withoutRepetitions(values.Address);
   const addresses6 = carriedAddresses(addresses, values.MTU ?? null, notes);
   refuseRepeatedForwards(values.Forward);
+  refuseRepeatedForwards6(values.Forward6);
 
   const peerTimeout = values.PeerTimeout ?? 6_000;
   const releaseAfter = values.ReleaseAfter ?? Math.max(180_000, peerTimeout);
@@ -87,6 +89,7 @@ export function readInterface(section: Section, notes: Notes): InterfaceDraft {
     dnsRoutes: mergedRoutes(values.DnsRoute),
     dnsBlock: values.DnsBlock,
     forwards: values.Forward.map(({ forward }) => forward),
+    forwards6: values.Forward6.map(({ forward }) => forward),
     transport: values.Transport ?? "udp",
     connectTimeout: values.ConnectTimeout ?? 2_500,
     peerTimeout,
@@ -154,5 +157,15 @@ function refuseRepeatedForwards(forwards: readonly ForwardItem[]): void {
       if (line !== undefined) throw badValue(entry, `line ${line} forwards ${each} already`);
       lines.set(each, entry.line);
     }
+  }
+}
+
+function refuseRepeatedForwards6(forwards: readonly Forward6Item[]): void {
+  const lines = new Map<string, number>();
+  for (const { forward: { protocol, externalPort }, entry } of forwards) {
+    const port = `${protocol} port ${externalPort}`;
+    const line = lines.get(port);
+    if (line !== undefined) throw badValue(entry, `line ${line} forwards ${port} already`);
+    lines.set(port, entry.line);
   }
 }

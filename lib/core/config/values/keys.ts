@@ -14,6 +14,7 @@ import {
 import { parseForward } from "./forward_key.ts";
 import { parseDnsBlock, parseDnsDomain, parseDnsRoute } from "./name_keys.ts";
 import { parseExpires } from "./expiry.ts";
+import { parseForward6 } from "./forward6.ts";
 import { parseQuota } from "./quota.ts";
 import { list, single } from "../text/section.ts";
 import {
@@ -76,6 +77,7 @@ export const INTERFACE_KEYS = {
   DnsRoute: list(parseDnsRoute),
   DnsBlock: list(parseDnsBlock),
   Forward: list(parseForward),
+  Forward6: list(parseForward6),
   Transport: single(oneOf("udp", "faketcp", "auto")),
   ConnectTimeout: single(secondsBetween(0.1, 60)),
   PeerTimeout: single(secondsBetween(2, 3600, TOO_SHORT)),

@@ -94,3 +94,24 @@ Deno.test("egress6Of() is off where no IPv6 is carried, and where Egress is off"
   assertEquals(of(address, "Egress = off", "Egress6 = routed"), "off");
   assertEquals(of("Address = 10.66.77.1/24", "Egress6 = nat"), "off");
 });
+
+Deno.test("parseConfig() refuses a Forward6 without brackets, to nobody's address, of a wrong port, and a second of one port", () => {
+  const rule = "a forward is PROTOCOL:PORT -> [ADDRESS]:PORT";
+  for (
+    const [value, why] of [
+      ["tcp:80 -> fd00::2:80", rule],
+      ["tcp:80 -> 10.66.77.2:80", rule],
+      ["sctp:80 -> [fd00::2]:80", rule],
+      ["tcp:80 -> [fd00::2::3]:80", rule],
+      ["tcp:0 -> [fd00::2]:80", "a port is 1 to 65535"],
+      ["tcp:80 -> [fd00::2]:65536", "a port is 1 to 65535"],
+      ["tcp:80 -> [ff02::1]:80", "no host can have this address"],
+    ] as const
+  ) assertThrows(() => parseInterface(`Forward6 = ${value}`), ConfigError, why);
+  const twice = ["tcp:80 -> [fd00::2]:80", "udp:80 -> [fd00::2]:80", "tcp:80 -> [fd00::3]:81"];
+  assertThrows(
+    () => parseInterface(...twice.map((value) => `Forward6 = ${value}`)),
+    ConfigError,
+    "line 3 forwards tcp port 80 already",
+  );
+});

@@ -77,6 +77,7 @@ Deno.test("parseConfig() fills in the defaults when a file says the least it can
       webhookSecret: null,
       controlGroup: null,
       forwards: [],
+      forwards6: [],
       transport: "udp",
       connectTimeout: 2500,
       peerTimeout: 6000,
@@ -125,6 +126,9 @@ Deno.test("parseConfig() ends soon, whatever a value that is as long as the file
 });
 
 Deno.test("parseConfig() reads every key of [Interface]", () => {
+  const forward = (protocol: "tcp" | "udp", externalPort: number, port: number) => ({
+    forwards: [plainForward(protocol, externalPort, ipv4("10.66.77.2"), port)],
+  });
   const cases: [line: string, expected: Partial<Config["interface"]>][] = [
     ["ListenPort = 51820", { listenPort: 51820 }],
     ["ListenPort = 0", { listenPort: 0 }],
@@ -207,18 +211,11 @@ Deno.test("parseConfig() reads every key of [Interface]", () => {
     ["Metrics = 127.0.0.1:9586", { metrics: { address: ipv4("127.0.0.1"), port: 9586 } }],
     ["Metrics = 10.66.77.1:1", { metrics: { address: ipv4("10.66.77.1"), port: 1 } }],
     ["Metrics = 0.0.0.0:65535", { metrics: { address: 0, port: 65535 } }],
-    [
-      "Forward = tcp:8080 -> 10.66.77.2:80",
-      {
-        forwards: [plainForward("tcp", 8080, ipv4("10.66.77.2"), 80)],
-      },
-    ],
-    [
-      "Forward = UDP:53->10.66.77.2:5353",
-      {
-        forwards: [plainForward("udp", 53, ipv4("10.66.77.2"), 5353)],
-      },
-    ],
+    ["Forward = tcp:8080 -> 10.66.77.2:80", forward("tcp", 8080, 80)],
+    ["Forward = UDP:53->10.66.77.2:5353", forward("udp", 53, 5353)],
+    ["Forward6 = TCP:80->[FD00:0::2]:81", {
+      forwards6: [{ protocol: "tcp", externalPort: 80, address: "fd00::2", port: 81 }],
+    }],
     ["SaveConfig = false", {}],
   ];
   assertEquals(

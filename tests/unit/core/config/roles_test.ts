@@ -213,6 +213,7 @@ Deno.test("validateClient() warns when a key is a gateway's", () => {
     "ClientToClient = off",
     "DnsProxy = 1.1.1.1",
     "Forward = tcp:80 -> 10.66.77.2:80",
+    "Forward6 = tcp:80 -> [fd00::2]:80",
     "ReleaseAfter = 60",
   ];
   const text = `${HEAD}${ADDRESS}${lines.join("\n")}\n${PEER}${ENDPOINT}`;
@@ -232,8 +233,24 @@ Deno.test("validateServer() warns when it leads nowhere and is told where not to
     "c.conf:5: EgressAllow: has no effect on a gateway with Egress = off",
     "c.conf:6: EgressDeny: has no effect on a gateway with Egress = off",
   ]);
+  const address6 = ADDRESS.replace("\n", ", fd00::1/64\n");
+  const shut = `${HEAD}${address6}Egress6 = off\nForward6 = tcp:80 -> [fd00::2]:80\n`;
+  assertEquals(validateServer(parseConfig(shut, "c.conf")).warnings, [
+    "c.conf:5: Forward6: has no effect on a gateway with Egress6 = off",
+  ]);
   const four = parseConfig(`${HEAD}${ADDRESS}Egress6 = routed\n`, "c.conf");
   assertEquals(validateServer(four).warnings, [
     "c.conf:4: Egress6: has no effect on a gateway without an IPv6 Address",
   ]);
+});
+
+Deno.test("validateServer() refuses a Forward6 of the gateway's own port, by UDP and, with fake TCP, by TCP", () => {
+  const validate = (...lines: string[]) =>
+    validateServer(parseConfig(`${HEAD}${ADDRESS}${lines.join("\n")}\n`, "c.conf"));
+  const why = (protocol: string) =>
+    `c.conf:4: Forward6: cannot use "${protocol}:51820": the gateway listens on that port: give another`;
+  const forward = (protocol: string) => `Forward6 = ${protocol}:51820 -> [fd00::2]:80`;
+  assertThrows(() => validate(forward("udp")), ConfigError, why("udp"));
+  assertThrows(() => validate(forward("tcp"), "Transport = auto"), ConfigError, why("tcp"));
+  validate(forward("tcp"));
 });

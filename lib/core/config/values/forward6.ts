@@ -1,0 +1,29 @@
+/** `Forward6`: ports of a gateway's outside that lead to a client's address of IPv6. */
+import { canonicalIpv6 } from "../../wire/host_address.ts";
+import type { PortForward6 } from "../config.ts";
+import type { Entry } from "../text/config_document.ts";
+import { hostAddress6 } from "./addresses.ts";
+import { integer, rejectValue } from "./values.ts";
+
+/** One `Forward6`, with its entry for messages. */
+export interface Forward6Item {
+  readonly forward: PortForward6;
+  readonly entry: Entry;
+}
+
+/** `tcp:8080 -> [fd00:77::2]:80`. */
+export function parseForward6(entry: Entry): readonly Forward6Item[] {
+  const rule = "a forward is PROTOCOL:PORT -> [ADDRESS]:PORT, as in tcp:8080 -> [fd00:77::2]:80";
+  const [, protocolText, externalText, addressText, portText] =
+    /^(tcp|udp)\s*:\s*(\d{1,5})\s*->\s*\[([^\]]{2,45})\]:(\d{1,5})$/i.exec(entry.value) ??
+      rejectValue(entry, rule);
+  const protocol = protocolText!.toLowerCase() === "tcp" ? "tcp" : "udp";
+  const port = (text: string) =>
+    integer(text, 1, 65535) ?? rejectValue(entry, "a port is 1 to 65535");
+  const address = canonicalIpv6(addressText!) ?? rejectValue(entry, rule);
+  hostAddress6(entry, address);
+  return [{
+    forward: { protocol, externalPort: port(externalText!), address, port: port(portText!) },
+    entry,
+  }];
+}
