@@ -17,7 +17,8 @@ import { idOf, keyOf } from "../../../support/console/fake_gateway.ts";
 import { hostTest } from "../../../support/permissions.ts";
 import { SEED } from "../../../run/seed.ts";
 
-const RUNS = 150;
+const RUNS = 100;
+const LOGIN = { body: { name: "root", password: PASSWORD } };
 
 interface Operation {
   readonly parameters: readonly {
@@ -135,7 +136,7 @@ function requests(): [method: string, path: string, ask?: Ask][] {
     ["POST", "/login/passkey/options", { body: {} }],
     ["POST", "/login/passkey", { body: { id: "x", response: {} } }],
     ["POST", "/setup", { body: { token: "x", name: "mallory", password: PASSWORD } }],
-    ["POST", "/login", { body: { name: "root", password: PASSWORD } }],
+    ["POST", "/login", LOGIN],
     ["DELETE", "/session"],
   ];
 }
@@ -158,6 +159,37 @@ hostTest("every route answers with a status and a shape that the document has", 
   assertEquals(unseen, ["get /api/v1/live"]);
   assertEquals(fixture.faults, []);
 });
+
+/** Those that change nothing, though they are no GET. */
+const HARMLESS = [
+  "POST /account/totp",
+  "POST /account/passkeys/options",
+  "POST /access/test",
+  "POST /settings/preview",
+  "POST /login/passkey/options",
+  "POST /links/inspect",
+];
+
+hostTest(
+  "what changes something is in the audit, with who has done it and from where",
+  async () => {
+    await using fixture = await ConsoleFixture.open();
+    const admin = await fixture.admin();
+    let seen = 0;
+    let last = 0;
+    for (const [method, path, ask] of requests()) {
+      const { status } = await admin.ask(method, path, ask);
+      if (method === "DELETE" && path === "/session") await admin.ask("POST", "/login", LOGIN);
+      const { body: entries } = await admin.ask("GET", `/audit?after=${last}`);
+      last = entries.at(-1)?.id ?? last;
+      if (method === "GET" || status >= 300 || HARMLESS.includes(`${method} ${path}`)) continue;
+      seen++;
+      const [{ account, source }] = entries;
+      assertEquals([path, account, source], [path, "root", "127.0.0.1"]);
+    }
+    assert(seen > 15, `${seen} changes`);
+  },
+);
 
 hostTest("nobody who is not logged in is answered by a route that is not public", async () => {
   await using fixture = await ConsoleFixture.open();
