@@ -19,11 +19,16 @@ async function main(names: readonly string[]): Promise<number> {
     return 2;
   }
   const outcomes: Outcome[] = [];
-  for (const step of STEPS) {
-    if (names.length > 0 ? !names.includes(step.name) : step.isOptional === true) continue;
+  const steps = STEPS.filter(({ name, isOptional }) =>
+    names.length > 0 ? names.includes(name) : isOptional !== true
+  );
+  const isRun = (name: string) => steps.some((step) => step.name === name);
+  const prepared = new Map(steps.map((step) => [step, step.prepare?.()]));
+  for (const step of steps) {
     print(`== ${step.name}: ${step.title}`);
     const start = performance.now();
-    const result = await step.run((line) => print(`   ${line}`));
+    await prepared.get(step);
+    const result = await step.run((line) => print(`   ${line}`), isRun);
     outcomes.push({ name: step.name, duration: performance.now() - start, ...result });
   }
   const total = totalOf(outcomes);

@@ -30,6 +30,22 @@ const SERVICES: ReadonlySet<string> = new Set(["vsftpd"]);
 
 /** In ms. */
 const APT_TIMEOUT = 240_000;
+const UPDATE = ["-qq", "update"];
+const INSTALL = ["-qq", "--yes", "--no-install-recommends", "install"];
+
+/**
+ * Has apt fetch the packages of programs that are missing, a hundred megabytes of them, and change nothing else yet.
+ * Whatever goes wrong, `installPeers()` says.
+ */
+export async function fetchPeers(): Promise<void> {
+  const missing = missingPrograms(PACKAGES);
+  if (missing.length === 0 || Deno.uid() !== 0 || !isDebian()) return;
+  const packages = missing.map((program) => PACKAGES[program]!);
+  for (const args of [UPDATE, [...INSTALL, "--download-only", ...packages]]) {
+    const { code } = await runApt(args, () => {});
+    if (code !== 0) return;
+  }
+}
 
 /**
  * Installs the programs that are missing for the network tests. Failing is no error: the tests that need a missing
@@ -64,22 +80,11 @@ export async function installPrograms(
   }
   const packages = missing.map((program) => table[program]!);
   say(`installing by apt, for ${user}: ${packages.join(" ")}`);
-  for (
-    const args of [
-      ["-qq", "update"],
-      ["-qq", "--yes", "--no-install-recommends", "install", ...packages],
-    ]
-  ) {
+  for (const args of [UPDATE, [...INSTALL, ...packages]]) {
     const last: string[] = [];
-    const { code, timedOut } = await runStreamed({
-      program: "apt-get",
-      args,
-      env: { DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C" },
-      timeout: APT_TIMEOUT,
-      onLine: (line) => {
-        last.push(line);
-        if (last.length > 5) last.shift();
-      },
+    const { code, timedOut } = await runApt(args, (line) => {
+      last.push(line);
+      if (last.length > 5) last.shift();
     });
     if (code === 0) continue;
     last.forEach(say);
@@ -88,6 +93,16 @@ export async function installPrograms(
   }
   const still = missingPrograms(table);
   return still.length === 0 ? null : `${still.join(", ")} missing even so`;
+}
+
+function runApt(args: readonly string[], onLine: (line: string) => void) {
+  return runStreamed({
+    program: "apt-get",
+    args,
+    env: { DEBIAN_FRONTEND: "noninteractive", LC_ALL: "C" },
+    timeout: APT_TIMEOUT,
+    onLine,
+  });
 }
 
 function missingPrograms(table: Readonly<Record<string, string>>): string[] {

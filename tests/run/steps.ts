@@ -1,7 +1,7 @@
 /** Steps of `deno task test`, in their order: what each runs, how long it may take, what it counts as. */
 import { basename } from "node:path";
 import { missingPrerequisite } from "../support/net.ts";
-import { installPeers } from "./peers.ts";
+import { fetchPeers, installPeers } from "./peers.ts";
 import { runStreamed } from "./streamed_command.ts";
 import { openLog } from "./run_log.ts";
 import { testFilesIn } from "./test_groups.ts";
@@ -30,8 +30,16 @@ export interface Step {
   readonly title: string;
   /** Whether it is run only where it is named. */
   readonly isOptional?: boolean;
-  /** @param say shows a line to the user */
-  run(say: (line: string) => void): Promise<StepResult>;
+  /** Begins what may go on beside the steps before it; never rejects. */
+  prepare?(): Promise<void>;
+  /**
+   * @param say shows a line to the user
+   * @param isRun whether the step of a name is one of this run
+   */
+  run(
+    say: (line: string) => void,
+    isRun: (name: string) => boolean,
+  ): Promise<StepResult>;
 }
 
 const MINUTE = 60_000;
@@ -50,6 +58,7 @@ const LONG = [
   "gateway_egress",
   "offload",
   "path_mtu",
+  "executable",
 ]
   .map((name) => `${name}_test.ts`);
 
@@ -61,6 +70,7 @@ export const STEPS: readonly Step[] = [
   {
     name: "peers",
     title: "programs the network tests compare with",
+    prepare: () => missingPrerequisite() === null ? fetchPeers() : Promise.resolve(),
     async run(say) {
       const trouble = missingPrerequisite() === null ? await installPeers(say) : null;
       return { counts: NO_TESTS, note: trouble ?? "" };
@@ -68,8 +78,8 @@ export const STEPS: readonly Step[] = [
   },
   {
     name: "compile",
-    title: "./compile.sh --oci, and tests of dist/vpn and its image",
-    async run(say) {
+    title: './compile.sh --oci; alone, or without "net", also tests of dist/vpn and its image',
+    async run(say, isRun) {
       const built = await runCounted(say, {
         program: new URL("../../compile.sh", import.meta.url).pathname,
         args: ["--oci"],
@@ -78,18 +88,25 @@ export const STEPS: readonly Step[] = [
       });
       if (built.counts.failed > 0) return built;
       isBuilt = true;
-      const tested = await runTests(say, {
-        args: ["tests/compile"],
-        timeout: LIMIT,
-        env: environmentNow(),
-      });
+      // Network tests wait much, so the step with them has time for these as well.
+      if (isRun("net")) {
+        // It unpacks itself here, once, rather than in all of those that start it at the same time.
+        await runCounted(say, { program: EXECUTABLE, args: ["--version"], timeout: LIMIT });
+        return built;
+      }
+      const tested = await runFiles(say, { folders: ["tests/compile"], width: 1, timeout: LIMIT });
       return { ...tested, counts: addCounts(built.counts, tested.counts) };
     },
   },
   {
     name: "net",
-    title: "network tests, in namespaces",
-    run: (say) => runFiles(say, { folder: "tests/net", width: 6, timeout: LIMIT }),
+    title: "network tests, in namespaces; those of dist/vpn where it has been built",
+    run: (say) =>
+      runFiles(say, {
+        folders: [...isBuilt ? ["tests/compile"] : [], "tests/net"],
+        width: 6,
+        timeout: LIMIT,
+      }),
   },
   {
     name: "demo",
@@ -146,7 +163,7 @@ async function runCounted(say: (line: string) => void, program: Program): Promis
 
 interface FilesRun {
   /** Whose files ending in `_test.ts` are run. */
-  readonly folder: string;
+  readonly folders: readonly string[];
   /** Files that run at the same time. */
   readonly width: number;
   /** Of one file, in ms. */
@@ -154,21 +171,24 @@ interface FilesRun {
 }
 
 /**
- * Runs the tests of a folder, each file in a process of its own and some at once, as network tests wait for most of
- * their time. Each has what our processes and `ip netns` tell each other by for itself: `vpn cleanup` of one removes
- * what another has killed to see it removed.
+ * Runs the tests of folders, each file in a process of its own and some at once, as network tests wait for most of
+ * their time. Each of these has what our processes and `ip netns` tell each other by for itself: `vpn cleanup` of one
+ * removes what another has killed to see it removed.
  */
 async function runFiles(
   say: (line: string) => void,
-  { folder, width, timeout }: FilesRun,
+  { folders, width, timeout }: FilesRun,
 ): Promise<StepResult> {
-  const files = testFilesIn(folder).sort((a, b) =>
+  const files = folders.flatMap(testFilesIn).sort((a, b) =>
     Number(LONG.includes(basename(b))) - Number(LONG.includes(basename(a))) || (a < b ? -1 : 1)
   );
-  const isApart = missingPrerequisite() === null;
+  const canBeApart = missingPrerequisite() === null;
   const env = environmentNow();
   return addResults(
-    await atOnce(width, files, (file) => runTests(say, { args: [file], timeout, isApart, env })),
+    await atOnce(width, files, (file) => {
+      const isApart = canBeApart && file.startsWith("tests/net/");
+      return runTests(say, { args: [file], timeout, isApart, env });
+    }),
   );
 }
 
