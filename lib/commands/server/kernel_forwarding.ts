@@ -146,7 +146,7 @@ export class KernelForwarding implements Disposable {
     try {
       this.#ipv6.open(exits6, guests, uplink6);
     } catch (error) {
-      const refusal = refused(error, exits6, lines.has("Egress6") ? "Egress6" : "EgressAllow");
+      const refusal = refused(error, exits6, "Egress6");
       if (lines.has("Egress6") || !(refusal instanceof AppError)) throw refusal;
       this.#cannot6 = refusal.message;
       this.#ipv6.open([], guests);

@@ -3,6 +3,7 @@
  * more and forgets the default routes that it has from them (`rt6_purge_dflt_routers()`), unless `accept_ra` is 2.
  */
 import type { Journal } from "../journal/journal.ts";
+import { SysctlError } from "./sysctl.ts";
 
 const INTERFACES = "/proc/sys/net/ipv6/conf";
 /** Not read by the kernel, but for what it copies to all interfaces. */
@@ -29,8 +30,8 @@ export class RouterListening {
       try {
         if (this.#journal.sysctlBefore(path) === "1") this.#journal.makeSysctl(path, "2");
       } catch (error) {
-        // The interface has gone meanwhile.
-        if (!(error instanceof Deno.errors.NotFound)) throw error;
+        // The interface has gone meanwhile; or the host may not be made to forward either, which is said then.
+        if (!(error instanceof Deno.errors.NotFound || error instanceof SysctlError)) throw error;
       }
     }
   }

@@ -4,7 +4,7 @@ import { netTest, type RunResult, type TestNamespace } from "../../support/net.t
 import { temporaryFile } from "../support/config.ts";
 import { endWell, simpleTunnel } from "../support/simple_tunnel.ts";
 import { patientClient, startVpn, vpnCommand } from "../support/programs/vpn.ts";
-import { CLIENT_OUTSIDE, layWire } from "../support/wire.ts";
+import { CABLE, CLIENT_OUTSIDE, layWire, SERVER_INSIDE } from "../support/wire.ts";
 
 const SRC_VALID_MARK = "net.ipv4.conf.all.src_valid_mark";
 const FULL = { AllowedIPs: "0.0.0.0/0" };
@@ -83,6 +83,25 @@ netTest(
     await process.waitFor(/listening on UDP port/);
     await endWell(process);
     assertEquals(/cannot undo/.test(process.stderr), false, process.stderr);
+    // IPv6 goes as far as it can, and where the file asks for more, that is refused.
+    await server.output(["ip", "-batch", "-"], {
+      stdin: `address add 2001:db8:1::1/64 dev ${CABLE} nodad\n` +
+        "route add default via 2001:db8:1::9\n",
+    });
+    const Address = `${SERVER_INSIDE}/24, fd00:77::1/64`;
+    const why =
+      "Cannot forward to eth0, as Egress6 asks: net\\.ipv6\\.conf\\.all\\.forwarding is not 1, " +
+      ".*`--sysctl net\\.ipv6\\.conf\\.all\\.forwarding=1`";
+    using asked = temporaryFile(tunnel.server({ Address, Egress6: "nat" }));
+    assertRefused(
+      await runIn(server, readOnlySysctls, "server", "--config", asked.path),
+      new RegExp(`^vpn: ${why}`, "m"),
+    );
+    using both = temporaryFile(tunnel.server({ Address }));
+    const without = server.spawn(readOnlySysctls(vpnCommand("server", "--config", both.path)));
+    await without.waitFor(/listening on UDP port/);
+    assertMatch(without.stderr, new RegExp(`${why}.*: IPv6 packets to the internet are refused`));
+    await endWell(without);
   },
   { programs: [...MOUNTS, "ip"] },
 );
