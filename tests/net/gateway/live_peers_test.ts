@@ -112,22 +112,30 @@ netTest(
     const { gateway, clients: [one] } = site.network;
     const names = ["read-only", "locked", "linked", "stays"];
     for (const name of names) await site.add(name, one!);
-    const server = await site.start();
+    const config = site.path("server.conf");
+    // One that may not write its file, as a unit of another system may have it: the command does.
+    const server = gateway.spawn([
+      ...["unshare", "--mount", "sh", "-ec", 'mount -o bind,ro "$0" "$0"; exec "$@"'],
+      ...[site.folder, ...vpnCommand("server", "--config", config)],
+    ]);
+    await server.waitFor(/listening on UDP port/);
     await site.connect("read-only", one!);
     const peers = async () => (await statusOf(server)).peers.map(({ name }) => name).sort();
     assertEquals(await peers(), [...names].sort());
-    const config = site.path("server.conf");
-
     const remove = vpnCommand("peer", "remove", "read-only", "--config", config);
-    const { code, stdout, stderr } = await gateway.run([
+    const { code, stderr } = await gateway.run([
       ...["unshare", "--mount", "sh", "-ec", 'mount -o bind,ro "$0" "$0"; exec "$@"'],
       ...[site.folder, ...remove],
     ]);
-    // The gateway writes its file itself.
-    assertEquals({ code, stderr }, { code: 0, stderr: "" });
-    assertMatch(stdout, /on vpn0 has removed it too/);
-    assert(!Deno.readTextFileSync(config).includes("read-only"));
+    assert(code !== 0);
+    assertMatch(stderr, /Cannot write .*server\.conf.*access is cut off/);
+    assert(Deno.readTextFileSync(config).includes("read-only"));
     assertEquals((await ping(one!.namespace, INSIDE, { wait: 1 })).received, 0);
+
+    const added = await site.peer("add", "late", "--endpoint", "192.0.2.1", "--expires", "1d");
+    assertMatch(added, /on vpn0 has added it too/);
+    assertMatch(Deno.readTextFileSync(config), /Name = late\n/);
+    assertMatch(await site.peer("remove", "late"), /on vpn0 has removed it too/);
 
     {
       using folderLock = Deno.openSync(site.folder);
