@@ -162,6 +162,17 @@ netTest(
       await untilStanding(page, "Expired");
       await untilReached(namespace, INSIDE, false);
 
+      await page.getByRole("link", { name: /^Peers/ }).click();
+      await page.getByRole("checkbox", { name: `Choose ${PHONE}` }).check();
+      await page.getByRole("button", { name: "Disable" }).click();
+      await row.getByText("Disabled").waitFor({ timeout: PATIENCE });
+
+      await addGroup(page);
+      await changeSettings(page);
+      const written = Deno.readTextFileSync(config);
+      assertMatch(written, /^Name = contractors$/m);
+      assertMatch(written, /^DnsDomain = office$/m);
+
       await page.getByRole("link", { name: "Events", exact: true }).click();
       for (
         const event of [
@@ -188,4 +199,25 @@ async function testRules(page: Page): Promise<void> {
   await page.getByLabel("Reaches").fill(INTERNET);
   await page.getByRole("button", { name: "Test", exact: true }).click();
   await page.getByText("It is denied").waitFor();
+}
+
+async function addGroup(page: Page): Promise<void> {
+  await page.getByRole("link", { name: "Access rules" }).click();
+  await page.getByRole("button", { name: "Add a group" }).click();
+  await page.getByLabel("Name", { exact: true }).fill("contractors");
+  await page.getByLabel("Allow", { exact: true }).fill("internet, 10.20.0.0/16 tcp/443");
+  await page.getByRole("button", { name: "Save" }).click();
+  await page.getByRole("cell", { name: "contractors", exact: true }).waitFor();
+}
+
+/** Changes a key, with a look at what that changes before. */
+async function changeSettings(page: Page): Promise<void> {
+  await page.getByRole("link", { name: "Settings" }).click();
+  const text = page.getByLabel("The configuration");
+  await text.fill(`${(await text.inputValue()).trimEnd()}\nDnsDomain = office\n`);
+  await page.getByRole("button", { name: "Review changes" }).click();
+  await page.locator(".diff .is-added", { hasText: "DnsDomain = office" }).waitFor();
+  assertEquals(await page.locator(".diff .is-removed").count(), 0);
+  await page.getByRole("button", { name: "Apply" }).click();
+  await page.getByText("The settings are written").waitFor();
 }

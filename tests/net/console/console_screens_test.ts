@@ -15,12 +15,15 @@ import { environment } from "../../support/permissions.ts";
 
 const PROGRAMS = ["chromium"];
 
-/** A desk in both themes, and a phone; the others are for those who look at the pictures. */
+/** Whether pictures are taken for README.md, and all others for those who look at them. */
+const isForReadme = environment("VPN_README_PICTURES") !== undefined;
+
+/** A desk in both themes, and a phone; more widths for those who look at the pictures. */
 const VIEWS: readonly View[] = [
   DESK,
   { ...DESK, scheme: "dark" },
   { width: 390, height: 844, scheme: "light" },
-  ...environment("VPN_README_PICTURES") === undefined ? [] : [
+  ...!isForReadme ? [] : [
     { width: 390, height: 844, scheme: "dark" } as const,
     { width: 768, height: 1024, scheme: "light" } as const,
     { width: 768, height: 1024, scheme: "dark" } as const,
@@ -29,13 +32,6 @@ const VIEWS: readonly View[] = [
 
 /** Where pictures of the screens, and what was measured, are kept for people. */
 const PICTURES = new URL("../../../dist/console/", import.meta.url).pathname;
-/** Those that README.md shows; written where this variable is set. */
-const README_PICTURES: Readonly<Record<string, string>> = {
-  "overview-1440-light": "console-light.png",
-  "peers-1440-dark": "console-dark.png",
-  "added-390-light": "console-phone.png",
-};
-
 function keepText(name: string, text: string): void {
   Deno.mkdirSync(PICTURES, { recursive: true });
   Deno.writeTextFileSync(PICTURES + name, text);
@@ -44,10 +40,31 @@ function keepText(name: string, text: string): void {
 async function keepPicture(page: Page, name: string): Promise<void> {
   Deno.mkdirSync(PICTURES, { recursive: true });
   await page.screenshot({ path: `${PICTURES}${name}.png` });
-  const file = README_PICTURES[name];
-  if (file === undefined || environment("VPN_README_PICTURES") === undefined) return;
-  const packaging = new URL("../../../lib/packaging/", import.meta.url).pathname;
-  Deno.copyFileSync(`${PICTURES}${name}.png`, `${packaging}${file}`);
+}
+
+/** Takes the pictures of README.md, when there is something to see on them. */
+async function takeReadmePictures(site: PageSite): Promise<void> {
+  const take = async (
+    file: string,
+    path: string,
+    view: View,
+    act?: (page: Page) => Promise<void>,
+  ) => {
+    const page = await site.page(path, view);
+    const thread = await MainThread.of(page);
+    for (let count = 0; count < 40; count++) await thread.nextEvent();
+    await act?.(page);
+    const folder = new URL("../../../lib/packaging/", import.meta.url).pathname;
+    await page.screenshot({ path: folder + file });
+  };
+  await take("console-light.png", "#/", { width: 1140, height: 600, scheme: "light" });
+  await take("console-dark.png", "#/peers", { width: 1060, height: 560, scheme: "dark" });
+  await take(
+    "console-phone.png",
+    "#/",
+    { width: 390, height: 720, scheme: "light" },
+    (page) => addByKeyboard(page, "anna-phone"),
+  );
 }
 
 /** Says what is wrong with what is shown now, and keeps a picture of it. */
@@ -76,6 +93,7 @@ netTest(
     await using site = await PageSite.open({ count: 60 });
     const found: string[] = [];
     for (const view of VIEWS) found.push(...await inspectAll(site, view));
+    if (isForReadme) await takeReadmePictures(site);
     assertEquals(found, []);
     assertEquals(site.chromium.complaints, []);
   },

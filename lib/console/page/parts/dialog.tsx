@@ -17,6 +17,8 @@ export function Dialog({ title, isWide, onClose, children }: DialogProps): JSX.E
   const id = useId();
   useEffect(() => {
     dialog.current!.showModal();
+    // What is focused may stand at the end, and one begins to read at the start.
+    dialog.current!.scrollTop = 0;
   }, []);
   return (
     <dialog

@@ -50,7 +50,7 @@ export function PeerHead({ order, onOrder, choice }: HeadProps): JSX.Element {
       {column("name", "Name", "", false)}
       {column("status", "Status", "at-narrow", false)}
       {column("rate", "Rate", "number", true)}
-      <div role="columnheader" class="at-middle">Last minute</div>
+      <div role="columnheader" class="at-middle nowrap">Last minute</div>
       {column("transferred", "Transferred", "at-middle number", true)}
       {column("handshake", "Handshake", "at-narrow", true)}
       <div role="columnheader" class="at-wide">Endpoint</div>
