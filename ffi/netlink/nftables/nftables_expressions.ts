@@ -70,7 +70,8 @@ const NFT_CMP_GTE = 5;
 const NFTA_CT_DREG = 1;
 const NFTA_CT_KEY = 2;
 const NFT_CT_STATE = 0;
-/** Bits of the state: established and related (`NF_CT_STATE_BIT()`), host order. */
+/** Bits of the state (`NF_CT_STATE_BIT()`), host order: invalid and untracked, established and related. */
+const CT_INVALID_OR_UNTRACKED = 1 << 0 | 1 << 6;
 const CT_ESTABLISHED_OR_RELATED = 1 << 1 | 1 << 2;
 
 const NFTA_BITWISE_SREG = 1;
@@ -115,10 +116,8 @@ const FRAGMENT_OFFSET_MASK = Uint8Array.of(0x1f, 0xff);
 
 /** `meta protocol ip`: needed before looking at IPv4 headers where other protocols pass as well. */
 export function isIpv4(): Expression[] {
-  return [
-    meta(NFT_META_PROTOCOL),
-    compare(NFT_CMP_EQ, Uint8Array.of(ETH_P_IP >> 8, ETH_P_IP & 0xff)),
-  ];
+  const value = Uint8Array.of(ETH_P_IP >> 8, ETH_P_IP & 0xff);
+  return [meta(NFT_META_PROTOCOL), compare(NFT_CMP_EQ, value)];
 }
 
 /** `meta nfproto ipv4` or `ipv6`: the same in tables of family inet. */
@@ -246,6 +245,11 @@ export function counter(): Expression {
 /** `ct state established,related`. */
 export function isAnswer(): Expression[] {
   return connectionHas(NFT_CT_STATE, CT_ESTABLISHED_OR_RELATED);
+}
+
+/** `ct state invalid,untracked`: of no connection, so that nothing translates it. */
+export function isOfNoConnection(): Expression[] {
+  return connectionHas(NFT_CT_STATE, CT_INVALID_OR_UNTRACKED);
 }
 
 /** `drop`. */

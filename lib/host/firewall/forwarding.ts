@@ -40,6 +40,7 @@ import {
   type Expression,
   inputDeviceIs,
   isAnswer,
+  isOfNoConnection,
   outputDeviceIs,
   transportIs,
 } from "../../../ffi/netlink/nftables/nftables_expressions.ts";
@@ -189,6 +190,16 @@ export class Forwarding implements Disposable {
     const tracked = (match: Expression[]): Expression[][] =>
       isTracked ? [isAnswer(), isRedirected()].map((state) => [...match, ...state, accept()]) : [];
     const rules: Expression[][] = [
+      // The NAT passes them by: they would leave with the client's address, an ICMP error about no connection, say.
+      ...exits.flatMap((exit) =>
+        masqueraded.map((match) => [
+          ...inputDeviceIs(tunnel),
+          ...match,
+          ...outputDeviceIs(exit),
+          ...isOfNoConnection(),
+          drop(),
+        ])
+      ),
       ...exits.map((exit) => [...inputDeviceIs(tunnel), ...outputDeviceIs(exit), accept()]),
       // The router has let them go to the host's own addresses alone: a port that the host publishes is one of its
       // services.

@@ -20,6 +20,7 @@ import {
 import { hostState } from "../support/host_state.ts";
 import { endWell } from "../support/simple_tunnel.ts";
 import { runVpn, startVpn, vpnCommand } from "../support/programs/vpn.ts";
+import { CABLE } from "../support/wire.ts";
 import { Site } from "../support/site.ts";
 import { capture, ping } from "../support/traffic/traffic.ts";
 
@@ -71,10 +72,18 @@ netTest(
       "lan1",
       "ip6 and src host 2001:db8:2::2 and (not icmp6 or icmp6[icmp6type] = icmp6-echo)",
     );
+    // What the NAT passes by, as it is of no connection, leaves as little.
+    await using untranslated = await capture(internet, CABLE, "ip6 src net fd00:77::/64");
+    await gateway.output(["nft", "-f", "-"], {
+      stdin: "add table ip6 odd\n" +
+        "add chain ip6 odd first { type filter hook prerouting priority -300; }\n" +
+        "add rule ip6 odd first iifname vpn0 udp dport 9 notrack\n",
+    });
     await startVpn("client", client.namespace, clientConfig6(network, client, CLIENT6[0]!));
     await startVpn("client", other.namespace, clientConfig6(network, other, CLIENT6[1]!));
     const site = `http://[${INTERNET6}]/`;
     assertEquals(await fetchText(client.namespace, site), `hello ${EXTERNAL6}`);
+    await client.namespace.output(["bash", "-c", `echo >/dev/udp/${INTERNET6}/9`]);
     assertEquals((await ping(client.namespace, INTERNET6)).received, 3);
     const hops = await client.namespace.output(["traceroute", "-6", "-n", "-q1", INTERNET6]);
     assertMatch(hops, new RegExp(`1  ${INSIDE6} .*\n 2  ${INTERNET6} `));
@@ -110,7 +119,8 @@ netTest(
     await eventually(async () =>
       (await ping(client.namespace, INTERNET6, { count: 1, wait: 1 })).received === 1 || null
     );
-    assertEquals(leaks.count(), 0);
+    assertEquals([leaks.count(), untranslated.count()], [0, 0]);
+    await gateway.output(["nft", "delete", "table", "ip6", "odd"]);
     await endWell(running);
     assertEquals(await stateOf(gateway), before);
   },
@@ -127,8 +137,12 @@ netTest(
     await using _site = new Site(internet, 80, "::");
     // The sockets of all namespaces lie in one folder.
     const name = `s${Deno.pid}${crypto.getRandomValues(new Uint16Array(1))[0]!.toString(16)}`;
-    const Forward6 = "tcp:8080 -> [2001:db8:1::77:2]:80";
-    const section = { Address: "10.66.77.1/24, 2001:db8:1::77:1/112", Egress6: "routed", Forward6 };
+    const section = {
+      Address: "10.66.77.1/24, 2001:db8:1::77:1/112",
+      Egress6: "routed",
+      EgressAllow: "lan",
+      Forward6: "tcp:8080 -> [2001:db8:1::77:2]:80",
+    };
     const [own, added] = ["2001:db8:1::77:2", "2001:db8:1::77:22"];
     // A service of the host's would receive nothing on that port.
     const taken = gateway.inside(() => Deno.listen({ hostname: "::", port: 8080 }));
@@ -152,6 +166,7 @@ netTest(
       [`${client.inside}/24`, `${own}/112`],
     );
     await peer.route("2001:db8:99::/64");
+    await peer.route("2001:db8:1::/64");
     const answeredFor = () => gateway.output(["ip", "-6", "neighbour", "show", "proxy"]);
     const site = `http://[${INTERNET6}]/`;
     assertEquals(await fetchText(client.namespace, site), `hello ${own}`);
@@ -161,6 +176,9 @@ netTest(
       const visit = ["curl", "-sS", "--max-time", "20", "--interface", INTERNET6];
       assertEquals(await internet.output([...visit, `http://${place}/`]), `hello ${INTERNET6}`);
     }
+    assertMatch(await refusal(client.namespace, ROUTER6), / 1 received/);
+    // What is any router's of a network is the gateway's own now.
+    assertMatch(await refusal(client.namespace, "2001:db8:1::"), /administratively prohibited/i);
     assertEquals(await answeredFor(), `${own} dev ${UPLINK} proxy \n`);
     const { publicKey } = client.identity;
     const networks = `${client.inside}/32,${own}/128,${added}/128`;
