@@ -80,6 +80,7 @@ export const RouteType = {
   unicast: 1,
   local: 2,
   broadcast: 3,
+  anycast: 4,
   multicast: 5,
   blackhole: 6,
   unreachable: 7,

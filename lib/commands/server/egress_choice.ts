@@ -87,7 +87,7 @@ export class EgressChoice {
     const around = hostSurroundings(netlink, { external, tunnel, virtual });
     const allow = networks.egressAllow.filter(isOfIpv4);
     const deny = networks.egressDeny.filter(isOfIpv4);
-    const plan = egressRules({ allow, deny }, around);
+    const plan = egressRules({ allow, deny }, around, { isForwarded: egress === "kernel" });
     const namesOf = (links: readonly number[]) =>
       links.flatMap((link) => netlink.links.find(link)?.name ?? []);
     const others = namesOf(plan.exits);
@@ -102,7 +102,12 @@ export class EgressChoice {
     const plan6 = egressRules6({
       allow: networks.egressAllow.filter(isOfIpv6),
       deny: [...networks.egressDeny.filter(isOfIpv6), ...deny.filter(isNetwork).map(translated)],
-    }, { ...around6, networks: [...around6.networks, ...around.networks.map(translated)] });
+    }, {
+      ...around6,
+      networks: [...around6.networks, ...around.networks.map(translated)],
+      // Access rules take these for the gateway, which no translator leads to.
+      local: [...around6.local ?? [], ...config.interface.addresses.map(translated)],
+    });
     const others6 = namesOf(plan6.exits);
     return {
       ...ofIpv4,

@@ -1,7 +1,7 @@
 /** Egress families: what egress rules have to know of a family of addresses. */
 import { type HostAddress, ipv6Bytes, type Ipv6Text } from "../wire/host_address.ts";
 import { formatCidr, type Ipv4Prefix, parseCidr, prefixMask } from "../wire/ipv4_text.ts";
-import { formatCidr6, network6, parseCidr6, splitCidr6 } from "../wire/ipv6_prefix.ts";
+import { formatCidr6, network6, parseCidr6, splitCidr6, translated } from "../wire/ipv6_prefix.ts";
 import { AllowedIps } from "../wireguard/allowed_ips.ts";
 import { AllowedIps6 } from "../wireguard/allowed_ips6.ts";
 
@@ -26,8 +26,10 @@ export interface EgressFamily<Address extends HostAddress> {
    * services for their hosts.
    */
   readonly cloudServices: readonly PrefixOf<Address>[];
-  /** Whether no entry opens those, nor the gateway's own addresses. */
+  /** Whether no entry opens the gateway's own addresses. */
   readonly isOwnClosed: boolean;
+  /** What no entry opens besides. */
+  readonly closed: readonly PrefixOf<Address>[];
   table<T extends NonNullable<unknown>>(): PrefixTable<Address, T>;
   /** A prefix without its host bits, and a text that is the same for the same one. */
   keyOf(prefix: PrefixOf<Address>): { readonly key: string; readonly network: PrefixOf<Address> };
@@ -42,6 +44,7 @@ export const IPV4_EGRESS: EgressFamily<number> = {
   cloudServices: ["100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32"]
     .map((text) => parseCidr(text)!),
   isOwnClosed: false,
+  closed: [],
   table: ipv4Table,
   keyOf: (prefix) => {
     const network = withoutHostBits(prefix);
@@ -50,13 +53,22 @@ export const IPV4_EGRESS: EgressFamily<number> = {
   nobodies: (prefix) => prefix.prefixLength > 30 ? [] : endsOf(prefix),
 };
 
+/** The metadata services of Amazon, Google, Oracle and Scaleway. */
+const CLOUD_SERVICES6 = ["fd00:ec2::254", "fd20:ce::254", "fd00:c1::a9fe:a9fe", "fd00:42::42"]
+  .map((text) => parseCidr6(text)!);
+/** What no packet of IPv4 may go to (`isMartian()`), and what a translator should refuse but need not. */
+const MARTIANS = ["0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3"]
+  .map((text) => parseCidr(text)!);
+
 export const IPV6_EGRESS: EgressFamily<Ipv6Text> = {
   bits: 128,
   all: { address: "::", prefixLength: 0 },
-  // The metadata services of Amazon, Google, Oracle and Scaleway.
-  cloudServices: ["fd00:ec2::254", "fd20:ce::254", "fd00:c1::a9fe:a9fe", "fd00:42::42"]
-    .map((text) => parseCidr6(text)!),
+  cloudServices: CLOUD_SERVICES6,
   isOwnClosed: true,
+  closed: [
+    ...CLOUD_SERVICES6,
+    ...[...MARTIANS, ...IPV4_EGRESS.cloudServices].map(translated),
+  ],
   table: ipv6Table,
   keyOf: (prefix) => {
     const key = network6(formatCidr6(prefix));

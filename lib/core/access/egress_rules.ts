@@ -5,11 +5,12 @@
  * `EgressAllow` and `EgressDeny` come first: of their entries that hold an address, the longest prefix wins, and a deny
  * wins over an allow of the same length. Where none holds it, the networks of the gateway's own interfaces are refused,
  * those of the uplink included: the neighbours there trust the gateway, not its clients; and so does a cloud's service
- * for its hosts, whose address may look like any other. All else is the internet, and open.
+ * for its hosts, whose address may look like any other. All else is the internet, and open, but for what the kernel
+ * would forward by an interface that an entry has opened for something else.
  *
- * Whatever the entries say: of IPv4, a network's own and its broadcast address are nobody's (RFC 2644); of IPv6, the
- * gateway's own addresses outside and the clouds' services are shut; and what no router forwards never comes this far
- * (`isMartian()` of both families).
+ * Whatever the entries say: of IPv4, a network's own and its broadcast address are nobody's (RFC 2644); of IPv6, all
+ * that is the gateway's own outside, the clouds' services, and by a translator's addresses what no router forwards, are
+ * shut; and the latter itself never comes this far (`isMartian()` of both families).
  */
 import type { HostAddress, Ipv6Text } from "../wire/host_address.ts";
 import { type EgressFamily, IPV4_EGRESS, IPV6_EGRESS, type PrefixOf } from "./egress_family.ts";
@@ -39,6 +40,8 @@ export interface HostSurroundings<Address extends HostAddress = number> {
   readonly addresses: readonly Address[];
   /** Those that published services have for themselves; none if left out. */
   readonly virtual?: readonly Address[];
+  /** Further networks of which the host takes each address for its own. */
+  readonly local?: readonly PrefixOf<Address>[];
   /** Of all interfaces; host bits do not matter. */
   readonly networks: readonly PrefixOf<Address>[];
   /** The better one first where two have the same prefix. */
@@ -70,9 +73,18 @@ interface Compiled<Address extends HostAddress> {
   readonly exits: number[];
 }
 
-/** Compiles the rules of IPv4. An address that no rule holds passes. */
-export function egressRules(policy: EgressPolicy, host: HostSurroundings): Compiled<number> {
-  return compile(policy, host, IPV4_EGRESS);
+/**
+ * Compiles the rules of IPv4. An address that no rule holds passes.
+ *
+ * @param isForwarded whether what passes is the host's to forward, wherever its routes lead
+ */
+export function egressRules(
+  policy: EgressPolicy,
+  host: HostSurroundings,
+  { isForwarded = false }: { readonly isForwarded?: boolean } = {},
+): Compiled<number> {
+  const compiled = compile(policy, host, IPV4_EGRESS);
+  return isForwarded ? compile(policy, host, IPV4_EGRESS, compiled.exits) : compiled;
 }
 
 /** Compiles the rules of IPv6. One holds all addresses: without rules, as where IPv6 is off, none passes. */
@@ -80,15 +92,18 @@ export function egressRules6(
   policy: EgressPolicy<Ipv6Text>,
   host: HostSurroundings<Ipv6Text>,
 ): Compiled<Ipv6Text> {
-  const { rules, exits } = compile(policy, host, IPV6_EGRESS);
+  const { exits } = compile(policy, host, IPV6_EGRESS);
+  const { rules } = compile(policy, host, IPV6_EGRESS, exits);
   const all = { address: "::", prefixLength: 0, verdict: "pass" } as const;
   return { rules: rules[0]?.prefixLength === 0 ? rules : [all, ...rules], exits };
 }
 
+/** @param opened interfaces by which the kernel forwards whatever it is given: only what is named may come there */
 function compile<Address extends HostAddress>(
   policy: EgressPolicy<Address>,
   host: HostSurroundings<Address>,
   family: EgressFamily<Address>,
+  opened: readonly number[] = [],
 ): Compiled<Address> {
   const { external } = host;
   /** Of the internet. */
@@ -96,6 +111,7 @@ function compile<Address extends HostAddress>(
   const own = new Set(host.addresses);
   const published = new Set([...host.virtual ?? [], external?.address]);
   const explicit = family.table<Explicit>();
+  const closed = family.table<Entry<Address>>();
   const networks = family.table<Entry<Address>>();
   const routes = family.table<HostRoute<Address>>();
   const compiled = family.table<EgressRule<Address>>();
@@ -103,19 +119,23 @@ function compile<Address extends HostAddress>(
   const exits = new Set<number>();
 
   const judge = (
-    { prefix, explicit: named, isNobody, isClosed }: Entry<Address>,
+    { prefix, explicit: named, isNobody }: Entry<Address>,
   ): EgressVerdict => {
     const { address, prefixLength } = prefix;
-    if (isClosed) return "private";
+    if (closed.lookup(address) !== null) return "private";
     const entry = explicit.lookup(address);
     // Forwarded ports and hairpinning go by such an address: only an entry for it alone takes it away.
     const isExternal = prefixLength === family.bits && external !== null && published.has(address);
     if (isExternal) return named === "deny" ? "denied" : "pass";
     if (entry === "deny") return "denied";
     if (isNobody) return "private";
-    if (entry === null) return networks.lookup(address) === null ? open : "private";
-    if (prefixLength === family.bits && own.has(address)) return "host";
     const route = routes.lookup(address);
+    if (entry === null) {
+      const isShut = networks.lookup(address) !== null ||
+        (route !== null && opened.includes(route.link));
+      return isShut ? "private" : open;
+    }
+    if (prefixLength === family.bits && own.has(address)) return "host";
     if (route === null || route.link === external?.link) return open;
     exits.add(route.link);
     return "host";
@@ -130,6 +150,7 @@ function compile<Address extends HostAddress>(
   for (const entry of entriesOf(policy, host, family)) {
     const { prefix } = entry;
     if (entry.explicit !== undefined) explicit.insert(prefix, entry.explicit);
+    if (entry.isClosed) closed.insert(prefix, entry);
     if (entry.isNetwork) networks.insert(prefix, entry);
     if (entry.route !== undefined) routes.insert(prefix, entry.route);
     const verdict = judge(entry);
@@ -144,7 +165,7 @@ function compile<Address extends HostAddress>(
 /** All prefixes at which the verdict may change, the shorter ones first. */
 function entriesOf<Address extends HostAddress>(
   policy: EgressPolicy<Address>,
-  { external, addresses, virtual = [], networks, routes }: HostSurroundings<Address>,
+  { external, addresses, virtual = [], local = [], networks, routes }: HostSurroundings<Address>,
   family: EgressFamily<Address>,
 ): Entry<Address>[] {
   const entries = new Map<string, Entry<Address>>();
@@ -169,10 +190,8 @@ function entriesOf<Address extends HostAddress>(
   }
   for (const prefix of family.cloudServices) at(prefix).isNetwork = true;
   for (const address of addresses) alone(address).isNetwork = true;
-  if (family.isOwnClosed) {
-    for (const prefix of family.cloudServices) at(prefix).isClosed = true;
-    for (const address of addresses) alone(address).isClosed = true;
-  }
+  for (const prefix of [...family.closed, ...local]) at(prefix).isClosed = true;
+  if (family.isOwnClosed) { for (const address of addresses) alone(address).isClosed = true; }
   if (external !== null) alone(external.address);
   for (const address of virtual) alone(address);
   // Where nothing is allowed but the internet, it does not matter where other routes lead.

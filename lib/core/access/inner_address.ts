@@ -1,6 +1,9 @@
 /**
  * Inner addresses as access rules compare them: four words of 32 bits, the first the uppermost. An IPv4 address is the
  * IPv6 address that stands for it (RFC 4291 section 2.5.5.2), so that one table serves both families.
+ *
+ * What a translator with the well-known prefix stands for (RFC 6052 section 2.1) is in the prefixes of IPv4 as well as
+ * in its own: it is another way to the same host, and must not be one around a rule.
  */
 import { ipv6Bytes } from "../wire/host_address.ts";
 import type { Ipv4Prefix } from "../wire/ipv4_text.ts";
@@ -9,6 +12,8 @@ import { type Ipv6PrefixText, splitCidr6 } from "../wire/ipv6_prefix.ts";
 export const ADDRESS_WORDS = 4;
 /** The third word of an IPv4 address; the two before it are 0. */
 export const IPV4_WORD = 0xffff;
+/** The first word of an address of a translator; the next two are 0, and the last is the IPv4 address. */
+const TRANSLATED_WORD = 0x0064ff9b;
 const IPV4_BITS = 96;
 
 /** Four words (signed) of an address, and how many of its bits count. */
@@ -68,11 +73,18 @@ export function writePrefix(words: Int32Array, at: number, prefix: PrefixWords):
  */
 export function isInPrefix(address: Int32Array, words: Int32Array, at: number): boolean {
   // The last word first: it is the one in which most prefixes differ.
-  return ((address[3] & words[at + 7]) ^ words[at + 3]) === 0 &&
+  if (((address[3] & words[at + 7]) ^ words[at + 3]) !== 0) return false;
+  if (
     ((address[2] & words[at + 6]) ^ words[at + 2]) === 0 &&
     ((address[1] & words[at + 5]) ^ words[at + 1]) === 0 &&
-    ((address[0] & words[at + 4]) ^ words[at]) === 0 &&
-    (words[at + 6] === -1 || !isIpv4(address));
+    ((address[0] & words[at + 4]) ^ words[at]) === 0
+  ) return words[at + 6] === -1 || !isIpv4(address);
+  return isTranslated(address) && words[at + 6] === -1 && words[at + 2] === IPV4_WORD &&
+    words[at + 1] === 0 && words[at] === 0;
+}
+
+function isTranslated(address: Int32Array): boolean {
+  return address[0] === TRANSLATED_WORD && address[1] === 0 && address[2] === 0;
 }
 
 function isIpv4(address: Int32Array): boolean {

@@ -55,6 +55,12 @@ export function hostSurroundings6(
   const tunnelLink = netlink.links.find(tunnel)?.index ?? null;
   const addresses = netlink.addresses.list({ family: AF_INET6 })
     .filter(({ link, address }) => link !== tunnelLink && !isMartian(address));
+  // Not only addresses: of each network, a host that forwards has the routers' as well (RFC 4291 section 2.6.1).
+  const local = netlink.routes.list({ family: AF_INET6, table: RouteTable.local })
+    .filter(({ type, link, destination: { address } }) =>
+      (type === RouteType.local || type === RouteType.anycast) && link !== tunnelLink &&
+      !isMartian(address)
+    );
   const routes = netlink.routes.list({ family: AF_INET6, table: RouteTable.main })
     .filter(({ type }) => type === RouteType.unicast)
     .sort((a, b) => a.metric - b.metric)
@@ -68,6 +74,10 @@ export function hostSurroundings6(
   return {
     external,
     addresses: addresses.map(({ address }) => formatIp(address)),
+    local: local.map(({ destination: { address, length } }) => ({
+      address: formatIp(address),
+      prefixLength: length,
+    })),
     networks: [
       ...addresses.map(({ address, prefixLength, peer }): Ipv6Prefix => ({
         address: formatIp(peer ?? address),

@@ -1,5 +1,7 @@
 /** Tests of lib/core/access/access_control.ts: where packets may go, with fragments, ICMP errors and counts. */
 import { assertEquals } from "../../../support/assert.ts";
+import { prefixWords } from "../../../../lib/core/access/inner_address.ts";
+import { PacketFacts } from "../../../../lib/core/access/packet_facts.ts";
 import { AccessWorld, GATEWAY } from "../../../support/access/world.ts";
 import {
   buildIpv4,
@@ -100,6 +102,29 @@ for (
     );
   });
 }
+
+/** Whether the laptop's rules let it go to an address of IPv6 that is no peer's. */
+function goesTo6(rules: { allow?: string; deny?: string }, address: string): boolean {
+  const { control, peers } = new AccessWorld({ laptop: rules });
+  const facts = new PacketFacts();
+  facts.destination.set(prefixWords(`${address}/128`).slice(0, 4));
+  return control.table.allows(peers.get("laptop")!.accessId, 0, facts);
+}
+
+Deno.test("a translator's addresses lead no further than rules for those of IPv4 let go", () => {
+  const [internet, host, lan, own] = ["c633:6407", "a14:105", "c0a8:109", "cb00:7105"]
+    .map((last) => `64:ff9b::${last}`) as [string, string, string, string];
+  const goes = (rules: { allow?: string; deny?: string }) =>
+    [internet, host, lan, own].map((address) => goesTo6(rules, address));
+  assertEquals(goes({ allow: "internet" }), [true, false, false, false]);
+  assertEquals(goes({ deny: "198.51.100.7" }), [false, true, true, true]);
+  assertEquals(goes({ deny: "10.20.0.0/16, lan" }), [true, false, false, true]);
+  assertEquals(goes({ deny: "gateway" }), [true, true, true, false]);
+  assertEquals(goes({ allow: "64:ff9b::/96" }), [true, true, true, true]);
+  assertEquals(goes({ deny: "0.0.0.0/0" }), [false, false, false, false]);
+  // Others with the same end are none.
+  assertEquals(goesTo6({ deny: "198.51.100.7" }, "2001:db8::c633:6407"), true);
+});
 
 Deno.test("a Deny wins over every Allow, that of a group as well", () => {
   const packets = { printer: PLACES.printer, phone: PLACES.phone };

@@ -280,10 +280,50 @@ Deno.test("of IPv6, clients reach the internet, and by entries alone the network
   const all = [INTERNET6, NEIGHBOUR6, LAN_HOST6, "fd20::9"];
   const judge6 = (allow: string, deny = "") => verdicts6(allow, deny, HOST6, all);
   assertEquals(judge6(""), ["pass", "private", "private", "pass"]);
-  assertEquals(judge6("lan"), ["pass", "pass", "host", "pass", LAN]);
+  assertEquals(judge6("lan"), ["pass", "pass", "host", "private", LAN]);
   assertEquals(judge6("fd20::/16"), ["pass", "private", "private", "host", LAN]);
-  assertEquals(judge6("2001:db8:2::/80", "2000::/3"), ["denied", "denied", "host", "pass", LAN]);
+  assertEquals(judge6("2001:db8:2::/80", "2000::/3"), [
+    "denied",
+    "denied",
+    "host",
+    "private",
+    LAN,
+  ]);
   assertEquals(judge6("", "::/0"), ["denied", "denied", "denied", "denied"]);
+});
+
+Deno.test("where the kernel forwards, an entry does not open what lies behind a router of the same interface", () => {
+  const judged = (allow: string) => {
+    const { rules, exits } = egressRules(policy(allow), HOST, { isForwarded: true });
+    return [...[BEHIND_ROUTER, INTERNET].map((each) => judge(rules, ipv4(each))), ...exits];
+  };
+  assertEquals(judged("10.20.3.4/32"), ["private", "pass", LAN]);
+  assertEquals(judged("10.20.3.4/32, 172.16.0.0/12"), ["host", "pass", LAN]);
+  // By none but the uplink, the kernel forwards nothing.
+  assertEquals(judged(""), ["pass", "pass"]);
+});
+
+Deno.test("of IPv6, no entry opens what is local to the gateway without being an address, nor parts of it", () => {
+  const local = ["2001:db8:2::/128", "2001:db8:5::/64"].map((text) => parseCidr6(text)!);
+  const own = ["2001:db8:2::", "2001:db8:5::9"];
+  for (const allow of ["lan", "2001:db8:2::/64, 2001:db8:5::9/128", "::/0"]) {
+    assertEquals(verdicts6(allow, "", { ...HOST6, local }, own).slice(0, 2), [
+      "private",
+      "private",
+    ]);
+  }
+});
+
+Deno.test("of IPv6, a translator leads to no address that no router forwards, nor to a cloud's service", () => {
+  const never = ["a9fe:a9fe", "7f00:1", "0:1", "e000:1", "ffff:ffff", "a83f:8110", "6464:64c8"]
+    .map((last) => `64:ff9b::${last}`);
+  for (const allow of ["", "lan, 64:ff9b::/96", "64:ff9b::a9fe:a9fe/128"]) {
+    assertEquals(
+      verdicts6(allow, "", HOST6, never).slice(0, never.length),
+      never.map(() => "private"),
+      allow,
+    );
+  }
 });
 
 Deno.test("of IPv6, no entry opens the gateway's own addresses, nor a cloud's metadata service", () => {
