@@ -39,8 +39,6 @@ function program(namespace: TestNamespace, ...args: readonly string[]): Backgrou
     "--quiet",
     "--no-check",
     "--allow-net",
-    "--allow-read",
-    "--allow-env",
   ];
   return namespace.spawn([...runtime, PROGRAM, ...args]);
 }

@@ -4,7 +4,8 @@
  * - `serve PORT NAME` says its name, one letter, on each connection, and then what it is told.
  * - `visit ADDRESS PORT COUNT` opens so many connections and holds them: `opened` and whose they are. Then it opens
  *   more, and closes them at once, until one of those it holds has ended and none of the last has failed: `avoided` and
- *   the ms between. Last it asks on all that it holds: `alive` and `broken`, and whose.
+ *   the ms from that end to the beginning of the last one that failed. Last it asks on all that it holds: `alive` and
+ *   `broken`, and whose.
  */
 
 import { writeText } from "../../../../lib/process/output.ts";
@@ -13,9 +14,9 @@ import { writeText } from "../../../../lib/process/output.ts";
 const BATCH = 100;
 /** Of those that are opened later: at a time, and how many in a row shall go well. */
 const PROBES = 5;
-const GOOD = 200;
+const GOOD = 100;
 /** ms. */
-const PROBE_LIMIT = 1_000;
+const PROBE_LIMIT = 5_000;
 const PROBE_PAUSE = 20;
 
 type Counts = Record<string, number>;
@@ -88,14 +89,15 @@ async function readName(connection: Deno.TcpConn): Promise<string> {
   return new TextDecoder().decode(buffer);
 }
 
-/** Whether a connection is served. */
+/** Whether a connection is served. One may end without a word of it: what a killed program's host sends may be lost. */
 async function probe(target: Deno.ConnectOptions): Promise<boolean> {
   const ended = new AbortController();
   const timer = setTimeout(() => ended.abort(), PROBE_LIMIT);
   try {
     using connection = await Deno.connect({ ...target, signal: ended.signal });
-    await readName(connection);
-    return true;
+    const { promise: late, resolve } = Promise.withResolvers<null>();
+    ended.signal.addEventListener("abort", () => resolve(null));
+    return await Promise.race([readName(connection), late]) !== null;
   } catch {
     return false;
   } finally {
@@ -121,8 +123,8 @@ async function visit(target: Deno.ConnectOptions, count: number): Promise<void> 
   let failedAt = 0;
   let good = 0;
   while (brokenAt === null || good < GOOD) {
-    const results = await Promise.all(Array.from({ length: PROBES }, () => probe(target)));
     const now = performance.now();
+    const results = await Promise.all(Array.from({ length: PROBES }, () => probe(target)));
     if (brokenAt === null) good = 0;
     else if (results.every(Boolean)) good += PROBES;
     else {
