@@ -157,8 +157,7 @@ hostTest("a file that is no configuration any more is left as it is", async () =
   assertEquals([refusal.code, site.text], ["invalid", `${FILE}[Peer]\n`]);
 });
 
-hostTest("an edit that would change another's section is not made", async () => {
-  // `wg` reads one section where a person sees two: the network is the last one's that names it.
+hostTest("a peer in two sections has a new key behind the last of them", async () => {
   const twice = `${FILE}[Peer]\nPublicKey = ${LAPTOP}\nName = phone-2\n`;
   using site = new Site(twice);
   const { peers } = await site.store.snapshot();
@@ -180,3 +179,25 @@ hostTest("a file that cannot be written says so, and nothing is changed", async 
   );
   assertEquals([refusal.code, site.text === before], ["unavailable", true]);
 });
+
+hostTest(
+  "one that is killed before it writes leaves the file as it was, and to the next",
+  async () => {
+    using site = new Site(FILE);
+    const program = new URL("../../../support/peer/stuck_writer_program.ts", import.meta.url);
+    const stuck = new Deno.Command(Deno.execPath(), {
+      args: ["run", "--quiet", "--no-check", "--allow-all", program.pathname, site.path],
+      stdout: "piped",
+    }).spawn();
+    const reader = stuck.stdout.getReader();
+    assertEquals(new TextDecoder().decode((await reader.read()).value), "about to write\n");
+    // It has the lock until it ends, however that is.
+    const change = site.store.change(() => [{ kind: "put-group", name: "next", settings: {} }]);
+    stuck.kill("SIGKILL");
+    await stuck.status;
+    await reader.cancel();
+    await change;
+    assertEquals(site.text, `${FILE}\n[Group]\nName = next\n`);
+    assertEquals(site.others, []);
+  },
+);
