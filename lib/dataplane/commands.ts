@@ -109,6 +109,9 @@ export class Commands {
         router.setClientToClient(command.allowed);
         if (egress !== null) egress.nat.clientToClient = command.allowed;
         break;
+      case "set-admits-new":
+        device.admitsNew = command.admits;
+        break;
       case "set-trace":
         reports.setTrace(command.trace);
         break;

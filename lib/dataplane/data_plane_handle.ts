@@ -15,8 +15,8 @@ import type {
   PeerCounts,
   PeerQuota,
   PeerStatistics,
+  Question,
   Report,
-  Request,
   Statistics,
 } from "./data_plane_protocol.ts";
 import type { ExternalLink } from "../core/nat/external_link.ts";
@@ -33,10 +33,6 @@ import { packetWorkerConfig, PacketWorkers } from "./workers/packet_workers.ts";
 
 type ReportOf<Kind extends Report["kind"]> = Extract<Report, { kind: Kind }>;
 
-/** A request before it has an id. */
-type Question = Request extends infer Each ? Each extends Request ? Omit<Each, "id"> : never
-  : never;
-
 /** Somebody who waits for an answer. */
 interface Waiter {
   readonly resolve: (answer: Answer) => void;
@@ -49,7 +45,6 @@ const CHANGES_SIZE = 4096;
 const QUOTAS_AT_ONCE = 32;
 /** Bytes of access rules in one message. */
 const ACCESS_SIZE = 16_384;
-
 /** ms within which the report of a thread's death follows what it leads to. */
 const REPORT_LIMIT = 2_000;
 /** ms between two looks at the host's network, which follow from its changes. */
@@ -243,6 +238,11 @@ export class DataPlaneHandle {
   setClientToClient(allowed: boolean): void {
     this.#send({ kind: "set-client-to-client", allowed });
     this.#workers?.setClientToClient(allowed);
+  }
+
+  /** Says whether peers that have no session get one from now on. */
+  setAdmitsNew(admits: boolean): void {
+    this.#send({ kind: "set-admits-new", admits });
   }
 
   /** Changes the peers, in this order; all others go on undisturbed. */

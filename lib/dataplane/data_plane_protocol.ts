@@ -107,6 +107,10 @@ export type Request =
   /** Answered by `statistics`: the first page, with some of the peers, or the next one. */
   | { readonly kind: "get-statistics"; readonly id: number; readonly isFirst: boolean };
 
+/** A request before it has an id. */
+export type Question = Request extends infer Each ? Each extends Request ? Omit<Each, "id"> : never
+  : never;
+
 /** From the main thread, as JSON over the wake channel. A peer is named by its public key in base64. */
 export type DataPlaneCommand =
   | Request
@@ -140,6 +144,8 @@ export type DataPlaneCommand =
   }
   /** Whether one client may reach another, from now on. */
   | { readonly kind: "set-client-to-client"; readonly allowed: boolean }
+  /** Whether peers that have no session get one, from now on. */
+  | { readonly kind: "set-admits-new"; readonly admits: boolean }
   /** Log each packet that goes outside from now on, or no more. */
   | { readonly kind: "set-trace"; readonly trace: boolean }
   | CaptureCommand

@@ -173,6 +173,8 @@ export const DropReason = {
   accessDenied: 71,
   /** For a published service that has no back end now: all are down or drained. */
   noBackEnd: 72,
+  /** A good initiation of a peer that has no session, while the store of the peers has been away for too long. */
+  notAdmitted: 73,
 } as const;
 
 /** Why a packet is dropped; 0 (`none`) for a good one. */

@@ -245,6 +245,11 @@ export class Device {
     return this.#handshakes.admitted;
   }
 
+  /** Whether peers that have no session get one; those that have one renew it all the same. */
+  set admitsNew(admits: boolean) {
+    this.#handshakes.admitsNew = admits;
+  }
+
   /** Watches the packets; null for nobody. */
   get tap(): PacketTap | null {
     return this.#sender.tap;

@@ -145,6 +145,28 @@ Deno.test("initiations of one peer less than 20 ms apart are refused", () => {
   assertEquals(sentBy(pair, pair.gateway, RESPONSE).length, 2);
 });
 
+Deno.test("a device that admits nobody new renews the sessions that there are, and begins no other", () => {
+  const pair = tunnelPair();
+  pair.client.initiate(pair.toGateway);
+  pair.simulation.run(1_000);
+  assertEquals(sentBy(pair, pair.gateway, RESPONSE).length, 1);
+  pair.gateway.device.admitsNew = false;
+  pair.simulation.run(10_000);
+  pair.client.initiate(pair.toGateway);
+  pair.simulation.run(1_000);
+  assertEquals(sentBy(pair, pair.gateway, RESPONSE).length, 2);
+
+  const other = tunnelPair();
+  other.gateway.device.admitsNew = false;
+  other.client.initiate(other.toGateway);
+  other.simulation.run(1_000);
+  assertEquals(sentBy(other, other.gateway, RESPONSE), []);
+  assertEquals(other.gateway.dropped(DropReason.notAdmitted), 1);
+  other.gateway.device.admitsNew = true;
+  other.simulation.run(10_000);
+  assertEquals(sentBy(other, other.gateway, RESPONSE).length, 1);
+});
+
 Deno.test("a forged response leaves the handshake as it was: the true one still completes it", () => {
   const pair = tunnelPair();
   pair.client.initiate(pair.toGateway);

@@ -53,6 +53,11 @@ export class HandshakeDriver {
     this.#report = options.report;
   }
 
+  /** Whether peers that have no session get one; those that have one renew it all the same. */
+  set admitsNew(admits: boolean) {
+    this.#handshakes.admitsNew = admits;
+  }
+
   /** Messages that were worth a Diffie-Hellman, since the start; an int32 that may wrap around. */
   get admitted(): number {
     return this.#handshakes.gate.admitted;
@@ -74,6 +79,7 @@ export class HandshakeDriver {
   sendInitiation(peer: Peer, now: number): void {
     const { timers } = peer;
     if (peer.endpoint.path === NO_PATH || peer.isRemoved) return;
+    if (!this.#handshakes.admitsNew && peer.current === null) return;
     // Should the queue be full, or the endpoint have had its bytes, the timer below tries again.
     if (peer.proof.spendOnQuestion(INITIATION_SIZE) && this.#handshakes.sendInitiation(peer, now)) {
       peer.proof.asked(now);

@@ -74,6 +74,8 @@ export interface HandshakesOptions {
 
 export class Handshakes {
   readonly gate: HandshakeGate;
+  /** Whether peers that have no session may begin one. */
+  admitsNew = true;
   readonly #options: HandshakesOptions;
 
   constructor(options: HandshakesOptions) {
@@ -149,7 +151,9 @@ export class Handshakes {
       ? DropReason.staleTimestamp
       : now - peer.initiationReceivedAt < MIN_INITIATION_INTERVAL
       ? DropReason.handshakeTooSoon
-      : DropReason.none;
+      : this.admitsNew || peer.current !== null
+      ? DropReason.none
+      : DropReason.notAdmitted;
     if (reason !== DropReason.none) {
       responder.destroy();
       return -reason;
