@@ -69,6 +69,10 @@ async function run(command: Command): Promise<number> {
       const { runService } = await import("./lib/commands/service.ts");
       return await runService(command.request);
     }
+    case "fleet": {
+      const { runFleet } = await import("./lib/commands/fleet/fleet.ts");
+      return await runFleet(command.request);
+    }
     case "usage": {
       const { runUsage } = await import("./lib/commands/usage.ts");
       return await runUsage(command.request);

@@ -141,6 +141,11 @@ export interface ConsoleRequest extends LogOptions {
   readonly statePath: string | null;
 }
 
+/** What `vpn fleet` does. */
+export type FleetRequest =
+  | { readonly action: "status" | "import"; readonly configPath: string }
+  | { readonly action: "key"; readonly file: string };
+
 /** What `vpn status` shows, and how. */
 export interface StatusOptions {
   /** Name of the TUN device; null for all. */
@@ -332,6 +337,7 @@ export type Command =
   | { readonly command: "access"; readonly request: AccessRequest }
   | { readonly command: "console"; readonly request: ConsoleRequest }
   | { readonly command: "service"; readonly request: ServiceRequest }
+  | { readonly command: "fleet"; readonly request: FleetRequest }
   | { readonly command: "usage"; readonly request: UsageRequest }
   | { readonly command: "events"; readonly request: EventsRequest }
   | { readonly command: "demo"; readonly options: DemoOptions }

@@ -13,6 +13,7 @@ import { CONSOLE_OPTIONS, consoleGrammar } from "./console_grammar.ts";
 import { eventsRequest, usageRequest } from "./account_grammar.ts";
 import { captureOptions, logRequest, reloadRequest } from "./instance_grammar.ts";
 import { logOptions } from "./log_options.ts";
+import { FLEET_ACTIONS, FLEET_OPTIONS, fleetGrammar } from "./fleet_grammar.ts";
 import { initGrammar, PEER_ACTIONS, PEER_OPTIONS, peerGrammar } from "./peer_grammar.ts";
 import { relayOptions } from "./relay_grammar.ts";
 import { SERVICE_OPTIONS, serviceGrammar } from "./service_grammar.ts";
@@ -38,6 +39,7 @@ const COMMAND_NAMES: readonly string[] = [
   "access",
   "console",
   "service",
+  "fleet",
   "up",
   "down",
   "export",
@@ -231,7 +233,14 @@ export function createGrammar(argv: readonly string[]) {
           "still blocks. Changes of running tunnels are kept.",
       ),
     }),
-    or(accessGrammar(), consoleGrammar(), serviceGrammar(), quickCommands(), backupGrammar()),
+    or(
+      accessGrammar(),
+      consoleGrammar(),
+      serviceGrammar(),
+      fleetGrammar(),
+      quickCommands(),
+      backupGrammar(),
+    ),
     wgCommands(),
     {
       errors: {
@@ -332,10 +341,23 @@ function unexpected(
   if (first === "peer" && !PEER_ACTIONS.includes(action)) {
     return `"vpn peer" has no action ${withSuggestion(token, PEER_ACTIONS, "vpn peer --help")}`;
   }
-  const [name, last] = first === "peer" ? [`vpn peer ${action}`, action] : [`vpn ${first}`, first];
+  if (first === "fleet" && !FLEET_ACTIONS.includes(action)) {
+    return `"vpn fleet" has no action ${withSuggestion(token, FLEET_ACTIONS, "vpn fleet --help")}`;
+  }
+  const hasActions = first === "peer" || first === "fleet";
+  const name = hasActions ? `vpn ${first} ${action}` : `vpn ${first}`;
   if (!isOption) return `"${name}" takes no argument ${quoted(token)}`;
   return `"${name}" has no option ${
-    withSuggestion(token, [...optionsOf(last), "--help"], `${name} --help`)
+    withSuggestion(
+      token,
+      [
+        ...first === "fleet"
+          ? FLEET_OPTIONS[action]!
+          : optionsOf(first === "peer" ? action : first),
+        "--help",
+      ],
+      `${name} --help`,
+    )
   }`;
 }
 

@@ -110,6 +110,8 @@ export function parseArguments(argv: readonly string[], presentation: Presentati
       const { port = null, configPath = null, interfaceName = null, ...rest } = parsed.request;
       return { command: "access", request: { ...rest, port, configPath, interfaceName } };
     }
+    case "fleet":
+      return { command: "fleet", request: parsed.request };
     case "console":
       return { command: "console", request: consoleRequest(parsed.request) };
     case "service": {

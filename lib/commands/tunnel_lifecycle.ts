@@ -217,6 +217,7 @@ export interface ServedTunnel<Kind extends Config> extends
     | "accounts"
     | "published"
     | "degraded"
+    | "store"
     | "application"
   >,
   Pick<MetricsOptions, "hasNat" | "dnsProxy"> {
@@ -260,6 +261,7 @@ export async function serveTunnel<Kind extends Config>(
       hasNat,
       services: (statistics) => tunnel.published?.status(statistics) ?? [],
       dnsProxy,
+      store: tunnel.store,
       logger,
     }),
   );

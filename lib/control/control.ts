@@ -9,6 +9,7 @@ import { chunked, paced } from "../process/pace.ts";
 import { userName } from "../process/user_name.ts";
 import { captureEvent, captureRequest } from "./capture.ts";
 import type { Accounts } from "./accounts.ts";
+import type { StoreStatus } from "./fleet/store_status.ts";
 import type { LivePeers } from "./live_peers.ts";
 import { changeLevels } from "./log_levels.ts";
 import { livePeer, publicKeyOf } from "./peer_params.ts";
@@ -41,6 +42,8 @@ export interface RunningTunnel {
   readonly journal: Journal;
   /** What of it others take away again and again, in words. */
   readonly degraded: () => readonly string[];
+  /** How it reaches the store of its peers; null where it has none. */
+  readonly store: () => StoreStatus | null;
   /** How much it logs. */
   readonly log: LogControl;
   readonly peers: LivePeers;

@@ -14,6 +14,7 @@ import type { Ipv6PrefixText } from "../core/wire/ipv6_prefix.ts";
 import type { DataPlaneHandle } from "../dataplane/data_plane_handle.ts";
 import type { PeerStatistics } from "../dataplane/data_plane_protocol.ts";
 import type { Accounts, QuotaState } from "./accounts.ts";
+import type { StoreStatus } from "./fleet/store_status.ts";
 import type { LivePeer, LivePeers } from "./live_peers.ts";
 import type { PublishedControl } from "./services.ts";
 import { mapped, paced } from "../process/pace.ts";
@@ -50,6 +51,8 @@ export interface Status {
   /** Whether several datagrams are handed to the kernel as one (UDP segmentation offload). */
   readonly segmentation: boolean;
   readonly peers: readonly PeerStatus[];
+  /** Of a fleet's gateway; null of one that has its peers from its file, and of a client. */
+  readonly store: StoreStatus | null;
   /** Packet workers, where `DataPlaneThreads` asks for several: messages and bytes, outside, by each. */
   readonly workers: readonly WorkerStatus[];
   /** Of the gateway's own NAT; 0 without it. */
@@ -160,6 +163,7 @@ export interface StatusFrame {
   /** Null at a client. */
   readonly published: Pick<PublishedControl, "status"> | null;
   readonly degraded: () => readonly string[];
+  readonly store: () => StoreStatus | null;
   /** When it started. */
   readonly since: Date;
 }
@@ -188,6 +192,7 @@ export async function statusOf(
     aead: frame.aead,
     segmentation,
     peers: await paced(peerStatuses(peers, frame)),
+    store: frame.store(),
     workers: workers.map(({ receivedMessages, receivedBytes, sentMessages, sentBytes }) => ({
       receivedMessages,
       receivedBytes,
@@ -218,6 +223,7 @@ export function blockedStatus({ owner }: StandingBlock): Status {
     aead: "",
     segmentation: false,
     peers: [],
+    store: null,
     workers: [],
     nat: { mappings: 0, sessions: 0, sendErrors: {} },
     services: [],

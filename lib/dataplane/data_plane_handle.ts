@@ -15,9 +15,9 @@ import type {
   PeerCounts,
   PeerQuota,
   PeerStatistics,
-  Question,
   Report,
   Statistics,
+  UnnumberedRequest,
 } from "./data_plane_protocol.ts";
 import type { ExternalLink } from "../core/nat/external_link.ts";
 import type { NatService } from "../core/nat/nat_options.ts";
@@ -338,7 +338,7 @@ export class DataPlaneHandle {
   }
 
   /** Sends a request. The answer names its id. */
-  #ask(question: Question): Promise<Answer> {
+  #ask(question: UnnumberedRequest): Promise<Answer> {
     if (this.#thread.failure !== null) return Promise.reject(this.#thread.failure);
     if (this.#isStopped) return Promise.reject(hasEnded());
     const id = ++this.#lastId;

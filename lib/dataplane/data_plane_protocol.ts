@@ -108,7 +108,8 @@ export type Request =
   | { readonly kind: "get-statistics"; readonly id: number; readonly isFirst: boolean };
 
 /** A request before it has an id. */
-export type Question = Request extends infer Each ? Each extends Request ? Omit<Each, "id"> : never
+export type UnnumberedRequest = Request extends infer Each
+  ? Each extends Request ? Omit<Each, "id"> : never
   : never;
 
 /** From the main thread, as JSON over the wake channel. A peer is named by its public key in base64. */

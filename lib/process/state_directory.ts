@@ -26,6 +26,14 @@ export function accountsPath(
   }${interfaceName}.sqlite`;
 }
 
+/** The file of what is known of a fleet's store, beside them. */
+export function storePath(
+  interfaceName: string,
+  netns: string | null | undefined = null,
+): string {
+  return accountsPath(interfaceName, netns).replace(/sqlite$/, "store.json");
+}
+
 /**
  * The folder of a console's accounts and sessions, by the gateway's device: its unit's own is for that device. Another
  * user's than root's may have been given that of the host.

@@ -22,11 +22,12 @@ const PACKAGES: Readonly<Record<string, string>> = {
   "runc": "runc",
   "zbarimg": "zbar-tools",
   "chromium": "chromium",
+  "nats-server": "nats-server",
   "zsh": "zsh",
 };
 
 /** Programs whose package starts them as a service at once, where systemd does that: no test is worth it there. */
-const SERVICES: ReadonlySet<string> = new Set(["vsftpd"]);
+const SERVICES: ReadonlySet<string> = new Set(["vsftpd", "nats-server"]);
 
 /** In ms. */
 const APT_TIMEOUT = 240_000;

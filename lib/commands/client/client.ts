@@ -268,6 +268,7 @@ async function serveClient(
     peers,
     reloader,
     degraded: () => host.degraded,
+    store: () => null,
     hasNat: false,
     dnsProxy: null,
   });

@@ -11,6 +11,7 @@ const RESTART = "restart it";
 
 export const RUNNING_CHECKS: readonly Check[] = [
   { name: "running", look: checkRunning },
+  { name: "running-store", look: checkStore },
   { name: "running-file", look: checkFile },
   { name: "running-peers", look: checkPeers },
 ];
@@ -41,6 +42,29 @@ async function checkRunning(subject: Subject): Promise<Verdict[]> {
   }
   return [
     ok(`the ${status.role} ${interfaceName} reports that all its changes on the host are in place`),
+  ];
+}
+
+async function checkStore(subject: Subject): Promise<Verdict[]> {
+  const running = await subject.running();
+  if (running.kind !== "known" || running.status.store === null) return [];
+  const { connected, server, problem, lastContact, servers, leftOut, admitsNew, replicas } =
+    running.status.store;
+  const remedy = `start NATS on ${servers.join(", ")}, or read its log there`;
+  const since = lastContact === null ? "was never reached" : `was last reached at ${lastContact}`;
+  if (!admitsNew) {
+    return [fail(`no new sessions are admitted: the store ${since}: ${problem}`, remedy)];
+  }
+  if (!connected) {
+    return [warn(`the store ${since}: ${problem}: peers cannot be changed meanwhile`, remedy)];
+  }
+  return [
+    leftOut === 0
+      ? ok(`the store is connected by ${server}, and has each peer on ${replicas} servers`)
+      : warn(
+        `${leftOut} entries of the store cannot be used`,
+        "the log of the gateway says which, and why: change or remove those peers",
+      ),
   ];
 }
 

@@ -16,6 +16,7 @@ import { writeText } from "../../process/output.ts";
 import { addPeer, readToChange, removePeer } from "./peer_changes.ts";
 import { chosenPeers, findPeer, membersOf, peerTitle, refuseTakenName } from "./peer_names.ts";
 import { placeOf } from "./peer_place.ts";
+import { loadWithPeers } from "./store_peers.ts";
 import { showCode as showQr } from "./peer_qr.ts";
 import { settingChange } from "./peer_settings.ts";
 import { shellWord } from "../../process/shell_word.ts";
@@ -28,13 +29,16 @@ type Request<Action> = Extract<PeerRequest, { readonly action: Action }>;
  * @throws {ConfigError | AppError} where it cannot
  */
 export async function runPeer(request: PeerRequest): Promise<number> {
+  if (request.action === "list") return await list(request);
+  if (request.action === "show") return await show(request);
+  const config = loadConfig(request.configPath, "leave");
+  if (config.interface.store.length > 0) {
+    const { runFleetPeer } = await import("./store_changes.ts");
+    return await runFleetPeer(request, config);
+  }
   switch (request.action) {
     case "add":
       return await add(request);
-    case "list":
-      return list(request);
-    case "show":
-      return show(request);
     case "remove":
       return await remove(request);
     default:
@@ -70,8 +74,8 @@ For a phone:             vpn peer show ${shellWord(name)} --qr${config}
   return ExitCode.ok;
 }
 
-function list({ configPath, group, json }: Request<"list">): number {
-  const config = loadConfig(configPath, "leave");
+async function list({ configPath, group, json }: Request<"list">): Promise<number> {
+  const config = await loadWithPeers(configPath);
   const now = Date.now();
   const chosen = group === null ? config.peers : membersOf(config, group);
   const peers = chosen.map((peer) => ({
@@ -124,9 +128,9 @@ function list({ configPath, group, json }: Request<"list">): number {
   return ExitCode.ok;
 }
 
-function show(request: Request<"show">): number {
+async function show(request: Request<"show">): Promise<number> {
   const { configPath, name, qr } = request;
-  const config = loadConfig(configPath, "leave");
+  const config = await loadWithPeers(configPath);
   warn(config);
   const peer = findPeer(config, name);
   if (qr) {

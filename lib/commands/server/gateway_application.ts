@@ -10,6 +10,7 @@ import {
 import { methodsOfPeers } from "../../control/application/methods_of_peers.ts";
 import { methodsOfSettings } from "../../control/application/methods_of_settings.ts";
 import { PeerApplication } from "../../control/application/peer_application.ts";
+import type { StoreFollower } from "../../control/fleet/store_follower.ts";
 import type { LivePeers } from "../../control/live_peers.ts";
 import type { Handler } from "../../control/protocol.ts";
 import type { Reloader } from "../../control/reload.ts";
@@ -26,6 +27,8 @@ export interface GatewayParts extends GatewayQuestions {
   readonly configPath: string;
   readonly peers: LivePeers;
   readonly accounts: Accounts;
+  /** Where peers are in place of the configuration, and how changes of them come into effect; null: they are there. */
+  readonly fleet: Pick<StoreFollower, "store" | "live"> | null;
 }
 
 /** Its methods, by their names, and what it does by itself until it is disposed of. */
@@ -34,19 +37,20 @@ export interface GatewayApplication extends Disposable {
 }
 
 export function gatewayApplication(parts: GatewayParts): GatewayApplication {
-  const { configPath, peers, accounts, reloader } = parts;
+  const { configPath, peers, accounts, reloader, fleet } = parts;
   const logger = getLogger("control");
-  const store = new FilePeerStore(configPath, {
+  const file = new FilePeerStore(configPath, {
     onProblem: (problem) => logger.warn("{problem}", { problem }),
   });
   const application = new PeerApplication({
-    store,
-    live: liveGateway(peers, (detail) => accounts.record("configuration-changed", null, detail)),
+    store: fleet?.store ?? file,
+    live: fleet?.live ??
+      liveGateway(peers, (detail) => accounts.record("configuration-changed", null, detail)),
     gateway: () => reloader.config,
     now: Date.now,
     newPresharedKey: () => encodeKey(newPresharedKey()),
   });
-  const watch = watchEdits(store, reloader, (what) => {
+  const watch = watchEdits(file, reloader, (what) => {
     logger.info("{configPath} was edited, and is not reloaded: {what}", { configPath, what });
     accounts.record("configuration-edited", null, what);
   });

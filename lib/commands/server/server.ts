@@ -37,6 +37,7 @@ import {
   startTunnel,
 } from "../tunnel_lifecycle.ts";
 import { logReports } from "../tunnel_reports.ts";
+import { FleetMember, withLivePeers } from "./fleet_member.ts";
 import { Gateway } from "./gateway.ts";
 import { gatewayApplication } from "./gateway_application.ts";
 import { GatewayWebhooks } from "./gateway_webhooks.ts";
@@ -61,8 +62,15 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
     validate: validateServer,
     needsFakeTcp: ({ interface: { transport } }) => transport !== "udp",
   });
-  const { config, logger, stop, faults, journal, hooks, network } = start;
-  const { interfaceName } = options;
+  const { logger, stop, faults, journal, hooks, network } = start;
+  const { interfaceName, configPath, netns } = options;
+  await using fleet = await FleetMember.join({
+    config: start.config,
+    configPath,
+    interfaceName,
+    netns,
+  });
+  const config = fleet?.config ?? start.config;
   for (const block of blocksHere()) logger.warn("{block}", { block: describeBlock(block) });
 
   const innerMtu = config.interface.mtu ?? DEFAULT_MTU;
@@ -217,18 +225,37 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
     const reloader = new Reloader({
       path: options.configPath,
       interfaceName,
-      config,
-      role: new ServerReload({ gateway, dataPlane, dnsProxy, webhooks, published }),
+      config: fleet === null ? config : withLivePeers(config, livePeers),
+      role: new ServerReload({
+        gateway,
+        dataPlane,
+        dnsProxy,
+        webhooks,
+        published,
+        stored: fleet === null ? null : livePeers,
+      }),
       peers: livePeers,
       manager,
       logger,
       onReload: (summary) => kept.record("reloaded", null, summary),
     });
-    const degraded = () => [...gateway.degraded, ...upkeep?.degraded ?? []];
+    const degraded = () => [
+      ...gateway.degraded,
+      ...upkeep?.degraded ?? [],
+      ...fleet?.degraded ?? [],
+    ];
+    // It changes the live peers as long as they may be changed.
+    services.use(fleet);
+    fleet?.follow(
+      livePeers,
+      dataPlane,
+      (detail) => kept.record("configuration-changed", null, detail),
+    );
     const application = services.use(gatewayApplication({
       configPath: options.configPath,
       peers: livePeers,
       accounts,
+      fleet: fleet?.follower ?? null,
       reloader,
       missing: degraded,
       dns: () => dnsProxy === null ? null : { ...dnsProxy.counts },
@@ -243,6 +270,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
       accounts,
       reloader,
       degraded,
+      store: () => fleet?.status ?? null,
       application: application.methods,
       hasNat: typeof gateway.dataPlaneConfig.egress === "object",
       dnsProxy,

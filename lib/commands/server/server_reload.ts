@@ -1,5 +1,7 @@
 /** Server reload: what of a gateway's configuration may change while it runs, and how. */
-import type { ServerConfig } from "../../core/config/config.ts";
+import type { LivePeers } from "../../control/live_peers.ts";
+import type { Config, ServerConfig } from "../../core/config/config.ts";
+import { ConfigError } from "../../core/config/config_error.ts";
 import { changedKeys, type ConfigChange, ofKeys } from "../../core/config/config_change.ts";
 import { CLIENT_ONLY_KEYS, validateServer } from "../../core/config/roles.ts";
 import type { DataPlaneHandle } from "../../dataplane/data_plane_handle.ts";
@@ -7,6 +9,7 @@ import { getLogger } from "../../process/logging.ts";
 import { readBlockFiles } from "../../services/dns_proxy/block_files.ts";
 import type { DnsProxy } from "../../services/dns_proxy/dns_proxy.ts";
 import type { PublishedServices } from "../../services/published/published_services.ts";
+import { withLivePeers } from "./fleet_member.ts";
 import type { Gateway } from "./gateway.ts";
 import type { GatewayWebhooks } from "./gateway_webhooks.ts";
 import { movedPlaces } from "../../host/dns/peer_places.ts";
@@ -21,6 +24,8 @@ export interface ServerReloadOptions {
     | null;
   readonly webhooks: Pick<GatewayWebhooks, "follow">;
   readonly published: Pick<PublishedServices, "canFollow" | "setForwards">;
+  /** The peers that run, where the file has none; null where it has them. */
+  readonly stored: Pick<LivePeers, "peers" | "groups"> | null;
 }
 
 export class ServerReload implements ReloadRole<ServerConfig> {
@@ -38,11 +43,27 @@ export class ServerReload implements ReloadRole<ServerConfig> {
     "Forward",
   ]);
   readonly foreignKeys: readonly string[] = CLIENT_ONLY_KEYS;
-  readonly validate = validateServer;
   readonly #options: ServerReloadOptions;
 
   constructor(options: ServerReloadOptions) {
     this.#options = options;
+  }
+
+  validate(config: Config): ServerConfig {
+    const { stored } = this.#options;
+    const { fileName, interface: { store, lines } } = config;
+    if (stored === null && store.length > 0) {
+      throw new ConfigError(
+        `${fileName}:${
+          lines.get("Store")
+        }: Store: peers cannot move to a store while the tunnel is running: restart it`,
+      );
+    }
+    if (stored === null) return validateServer(config);
+    // What runs has them already, and stands on no line.
+    const peers = config.peers.filter(({ line }) => line > 0);
+    const groups = config.groups.filter(({ line }) => line > 0);
+    return withLivePeers(validateServer({ ...config, peers, groups }), stored);
   }
 
   async plan(

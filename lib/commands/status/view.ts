@@ -56,6 +56,7 @@ export function statusLines(status: Status, options: ViewOptions): string[] {
     ...(status.state === "degraded"
       ? [`  ${paint(RED, "degraded")}: without ${status.missing.join(", ")}`]
       : []),
+    ...storeLines(status, options.colour),
     `  ${meansText(status)}`,
     ...workerLines(status),
     ...countLines("send errors", nat.sendErrors),
@@ -65,6 +66,31 @@ export function statusLines(status: Status, options: ViewOptions): string[] {
     ...status.peers.flatMap((peer) => sharedKeyLines(peer, options.colour)),
     ...status.services.length === 0 ? [] : [""],
     ...serviceLines(status.services).map((line) => `  ${line}`),
+  ];
+}
+
+/** How a fleet's gateway reaches the store of its peers. */
+function storeLines({ store, time }: Pick<Status, "store" | "time">, colour: boolean): string[] {
+  if (store === null) return [];
+  const paint = painter(colour);
+  const { connected, server, replicas, revision, lastContact, problem, leftOut, admitsNew } = store;
+  const since = lastContact === null
+    ? "never reached"
+    : `last reached ${lastContact} (${age(seconds(lastContact, time))} ago)`;
+  return [
+    connected
+      ? `  store ${server}, on ${counted(replicas ?? 0, "server")}, change ${revision}`
+      : `  ${
+        paint(RED, "store not connected")
+      }: ${problem}: ${since}: peers stay as they are, and cannot be changed`,
+    ...admitsNew
+      ? []
+      : [`  ${paint(RED, "no new sessions")}: the store has been away for longer than StoreGrace`],
+    ...leftOut === 0 ? [] : [
+      `  ${
+        leftOut === 1 ? "1 entry" : `${leftOut} entries`
+      } of the store cannot be used: the log says why`,
+    ],
   ];
 }
 

@@ -119,6 +119,14 @@ export interface InterfaceConfig {
   readonly webhookSecret: Uint8Array | null;
   /** The group of users of this host that may ask and change the gateway; null: root alone. */
   readonly controlGroup: string | null;
+  /** Servers that have the peers of a fleet, as in `tls://nats-a.example.org:4222`; empty: the file has the peers. */
+  readonly store: readonly string[];
+  /** Paths of files, as the configuration has them: of the key by which the store knows this gateway ... */
+  readonly storeCredentials: string | null;
+  /** ... and of the certificates that vouch for the store's; null: those that the system trusts. */
+  readonly storeCa: string | null;
+  /** ms without the store after which no new sessions are admitted; 0 for never. */
+  readonly storeGrace: number;
   /** Where metrics are served; `null`: nowhere. */
   readonly metrics: Ipv4SocketAddress | null;
   /** The line that gave each key (its first line, where it is repeated), by the key's documented spelling. */

@@ -55,6 +55,10 @@ export const SETTING_KEYS: Readonly<Record<keyof Settings, string>> = {
   webhooks: "Webhook",
   webhookSecret: "WebhookSecret",
   controlGroup: "ControlGroup",
+  store: "Store",
+  storeCredentials: "StoreCredentials",
+  storeCa: "StoreCA",
+  storeGrace: "StoreGrace",
   metrics: "Metrics",
 };
 

@@ -30,6 +30,10 @@ export const SERVER_ONLY_KEYS: readonly string[] = [
   "Webhook",
   "WebhookSecret",
   "ControlGroup",
+  "Store",
+  "StoreCredentials",
+  "StoreCA",
+  "StoreGrace",
 ];
 export const CLIENT_ONLY_KEYS: readonly string[] = [
   "DNS",
@@ -45,6 +49,8 @@ const EGRESS_KEYS = ["Egress6", "EgressAllow", "EgressDeny", "Forward6"];
 const IPV6_KEYS = ["Egress6", "Forward6"];
 /** Of no use to one that answers no questions. */
 const DNS_KEYS = ["DnsDomain", "DnsRoute", "DnsBlock"];
+/** Of no use to one that has its peers from its file. */
+const STORE_KEYS = ["StoreCredentials", "StoreCA", "StoreGrace"];
 
 /**
  * A configuration as a gateway runs from it.
@@ -63,6 +69,7 @@ export function validateServer(config: Config): ServerConfig {
   requireResolver(config);
   requireSecret(config);
   refuseInnerServices(config);
+  requireOnePlaceOfPeers(config);
   const listenPort = config.interface.listenPort ?? DEFAULT_LISTEN_PORT;
   for (const protocol of transport === "udp" ? ["udp"] as const : ["udp", "tcp"] as const) {
     refuseInNat(config, { key: "ListenPort", protocol, port: listenPort, value: `${listenPort}` });
@@ -86,6 +93,10 @@ export function validateServer(config: Config): ServerConfig {
       ...config.interface.dnsProxy.length === 0
         ? withoutEffect(config, DNS_KEYS, "a gateway without DnsProxy")
         : [],
+      ...config.interface.store.length === 0
+        ? withoutEffect(config, STORE_KEYS, "a gateway without Store")
+        : [],
+      ...withoutEncryption(config),
     ],
   };
 }
@@ -141,6 +152,29 @@ function serverOf({ peers, fileName }: Config): Server {
   throw new ConfigError(
     `${place} is missing: a client needs the address of its server, as in Endpoint = vpn.example.org:51820`,
   );
+}
+
+/** Peers of a fleet are the same at every gateway: none of them has some of its own. */
+function requireOnePlaceOfPeers({ fileName, interface: { store }, peers, groups }: Config): void {
+  if (store.length === 0) return;
+  const section = peers[0] === undefined ? "Group" : "Peer";
+  const first = peers[0] ?? groups[0];
+  if (first === undefined) return;
+  throw new ConfigError(
+    `${fileName}:${first.line}: [${section}]: with Store, peers and groups are in the store: move those of this ` +
+      "file there with `vpn fleet import`",
+  );
+}
+
+/** Preshared keys can be read on the way to a server elsewhere. */
+function withoutEncryption({ fileName, interface: { store, lines } }: Config): readonly string[] {
+  const isHere = (server: string) => /^nats:\/\/(?:127\.\d|localhost:|\[::1\])/.test(server);
+  if (store.every((server) => server.startsWith("tls://") || isHere(server))) return [];
+  return [
+    `${fileName}:${
+      lines.get("Store")
+    }: Store: peers and their preshared keys cross the network in the clear: use tls://`,
+  ];
 }
 
 /** Peers that nothing goes to, and nothing is taken from. */

@@ -87,6 +87,14 @@ export interface Snapshot {
     readonly blocked: number;
     readonly wrongAnswers: number;
   } | null;
+  /** The store of a fleet's peers; null where there is none. */
+  readonly store: {
+    readonly connected: boolean;
+    /** Unix ms; 0 for never. */
+    readonly lastContact: number;
+    readonly leftOut: number;
+    readonly admitsNew: boolean;
+  } | null;
   /** Errors inside the program that ended nothing, by what it was doing; what has had none is left out. */
   readonly faults: Readonly<Record<string, number>>;
   readonly process: {
@@ -129,6 +137,7 @@ export function vpnMetrics(snapshot: Snapshot): MetricFamily[] {
     ),
     ...snapshot.nat === null ? [] : natMetrics(snapshot.nat, snapshot.peers),
     ...snapshot.services.length === 0 ? [] : serviceMetrics(snapshot.services),
+    ...snapshot.store === null ? [] : storeMetrics(snapshot.store),
     ...snapshot.dns === null ? [] : dnsMetrics(snapshot.dns),
     counter(
       "vpn_internal_errors_total",
@@ -303,6 +312,25 @@ function serviceMetrics(services: Snapshot["services"]): MetricFamily[] {
       "vpn_service_back_end_connections_total",
       "Connections that the back end was given; 0 where the service has no other.",
       all.map(({ labels, totalConnections }) => ({ labels, value: totalConnections })),
+    ),
+  ];
+}
+
+function storeMetrics(
+  { connected, lastContact, leftOut, admitsNew }: NonNullable<Snapshot["store"]>,
+): MetricFamily[] {
+  return [
+    gauge("vpn_store_connected", "Whether the peers' store answers.", [{
+      value: Number(connected),
+    }]),
+    gauge("vpn_store_last_contact_timestamp_seconds", "When it last answered; 0 if never.", [
+      { value: lastContact / 1000 },
+    ]),
+    gauge("vpn_store_left_out", "Unusable entries of the store.", [{ value: leftOut }]),
+    gauge(
+      "vpn_store_admits_new_sessions",
+      "Whether peers without a session get one; 0 when the store has been away for longer than StoreGrace.",
+      [{ value: Number(admitsNew) }],
     ),
   ];
 }

@@ -29,6 +29,13 @@ export interface MetricsOptions extends Pick<Snapshot, "role" | "interfaceName" 
   /** What is published, given what the data plane says. */
   readonly services: (statistics: Pick<Statistics, "services">) => Snapshot["services"];
   readonly dnsProxy: { readonly counts: NonNullable<Snapshot["dns"]> } | null;
+  /** The store of the peers; null where there is none. */
+  readonly store: () => {
+    readonly connected: boolean;
+    readonly lastContact: string | null;
+    readonly leftOut: number;
+    readonly admitsNew: boolean;
+  } | null;
   readonly logger: Logger;
 }
 
@@ -58,8 +65,10 @@ export async function serveMetrics(options: MetricsOptions): Promise<MetricsServ
 
 function snapshot(
   { peers, drops, segmentation, nat, services: figures }: Statistics,
-  { role, interfaceName, aead, access, ruleText, hasNat, services, dnsProxy }: MetricsOptions,
+  { role, interfaceName, aead, access, ruleText, hasNat, services, dnsProxy, store: storeNow }:
+    MetricsOptions,
 ): Snapshot {
+  const store = storeNow();
   const { user, system } = process.cpuUsage();
   return {
     version: VERSION,
@@ -76,6 +85,9 @@ function snapshot(
     nat: hasNat ? nat : null,
     services: services({ services: figures }),
     dns: dnsProxy?.counts ?? null,
+    store: store === null
+      ? null
+      : { ...store, lastContact: Date.parse(store.lastContact ?? "") || 0 },
     faults: faultCounts(),
     process: {
       startTime: performance.timeOrigin,

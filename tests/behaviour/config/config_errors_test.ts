@@ -37,6 +37,10 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
   const resolver = "a resolver is an IPv4 address, as in 9.9.9.9, or tls://dns.quad9.net@9.9.9.9";
   const tlsName = "before the @ is the name in its certificate, as in tls://dns.quad9.net@9.9.9.9";
   const webhook = "a webhook is an address of HTTPS, as in https://hooks.example.org/vpn";
+  const store = "a server is tls://HOST:PORT, or nats://HOST:PORT without encryption, as in " +
+    "tls://nats-a.example.org:4222, tls://nats-b.example.org:4222";
+  const storeGrace =
+    "a time is a number with its unit, as in 24h, 30m or 7d, up to 3650d; 0 is for ever";
   const dnsRoute = "a route is DOMAIN -> RESOLVER, as in corp.example -> 10.20.0.53";
   const cases: [key: string, value: string, rule: string][] = [
     ["ListenPort", "70000", port],
@@ -112,6 +116,15 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
     ["Webhook", "ftp://hooks.example.org/", webhook],
     ["Webhook", "hooks.example.org", webhook],
     ["Webhook", "https://user:password@hooks.example.org/", webhook],
+    ["Store", "nats-a:4222", store],
+    ["Store", "http://nats-a:4222", store],
+    ["Store", "tls://nats-a:0", store],
+    ["Store", "tls://user:password@nats-a:4222", store],
+    ["Store", "tls://nats-a, nats://nats-b", store],
+    ["StoreCredentials", "", "give the path of a file"],
+    ["StoreGrace", "24", storeGrace],
+    ["StoreGrace", "-1h", storeGrace],
+    ["StoreGrace", "0h", storeGrace],
     ["DnsRoute", "corp.example", dnsRoute],
     ["DnsRoute", "-> 10.20.0.53", dnsRoute],
     ["DnsRoute", "corp.example ->", dnsRoute],

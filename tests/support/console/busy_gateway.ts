@@ -198,6 +198,7 @@ export class BusyGateway implements ConsoleGateway {
       addresses: ["10.66.77.1/16", "fd66:77::1/64"],
       aead: "libcrypto 3.0.17",
       segmentation: true,
+      store: null,
       peers: this.#peers.map(({ status }) => status),
       workers: [],
       nat: { mappings: 212, sessions: 1_384, sendErrors: {} },

@@ -198,6 +198,7 @@ export class FakeGateway implements ConsoleGateway {
       addresses: ["10.66.77.1/24"],
       aead: "builtin",
       segmentation: true,
+      store: null,
       peers: this.peers.map((peer) => ({ ...statusOf(peer), ...this.figures.get(peer.publicKey) })),
       workers: [],
       nat: { mappings: 0, sessions: 0, sendErrors: {} },

@@ -87,6 +87,7 @@ export function serverRole(
 ): { role: ServerReload; asked: unknown[] } {
   const asked: unknown[] = [];
   const role = new ServerReload({
+    stored: null,
     gateway: {
       requireFollowable: () => {
         if (refusal !== null) throw refusal;

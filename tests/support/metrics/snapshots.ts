@@ -51,6 +51,7 @@ export const GATEWAY: Snapshot = {
       { name: "web-2:8443", state: "down", connections: 0, totalConnections: 5 },
     ],
   }],
+  store: { connected: true, lastContact: 1_700_000_000_500, leftOut: 2, admitsNew: true },
   dns: {
     queries: 100,
     hits: 40,

@@ -22,6 +22,7 @@ export function statusOf(given: Partial<Status> = {}): Status {
     nat: { mappings: 0, sessions: 0, sendErrors: {} },
     services: [],
     drops: {},
+    store: null,
     ...given,
   };
 }

@@ -31,6 +31,7 @@ const COMMANDS = [
   "access",
   "console",
   "service",
+  "fleet",
   "up",
   "down",
   "export",

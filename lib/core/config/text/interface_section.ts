@@ -102,6 +102,10 @@ export function readInterface(section: Section, notes: Notes): InterfaceDraft {
     webhooks: [...new Set(values.Webhook)],
     webhookSecret: values.WebhookSecret ?? null,
     controlGroup: values.ControlGroup ?? null,
+    store: [...new Set(values.Store)],
+    storeCredentials: values.StoreCredentials ?? null,
+    storeCa: values.StoreCA ?? null,
+    storeGrace: values.StoreGrace ?? 86_400_000,
     metrics: values.Metrics ?? null,
     lines: new Map(Array.from(entries, ([key, { line }]) => [key, line])),
   });

@@ -42,6 +42,7 @@ import {
   withoutBlanks,
 } from "./values.ts";
 
+import { parseStore, parseStoreFile, parseStoreGrace } from "./store_keys.ts";
 import { parseWebhook, parseWebhookSecret } from "./webhook_keys.ts";
 
 /** Of a time after which a peer counts as lost. */
@@ -91,6 +92,10 @@ export const INTERFACE_KEYS = {
   Webhook: list(parseWebhook),
   WebhookSecret: single(parseWebhookSecret),
   ControlGroup: single(parseUserGroup),
+  Store: list(parseStore),
+  StoreCredentials: single(parseStoreFile),
+  StoreCA: single(parseStoreFile),
+  StoreGrace: single(parseStoreGrace),
 };
 
 export const PEER_KEYS = {

@@ -56,6 +56,10 @@ const VALUES: Readonly<Record<string, readonly (string | null)[]>> = {
   Webhook: [null, "https://a.example/", "https://b.example/"],
   WebhookSecret: [null, `${"A".repeat(43)}=`],
   ControlGroup: [null, "vpn-console"],
+  Store: [null, "tls://a:4222", "tls://a:4222, tls://b:4222"],
+  StoreCredentials: [null, "/a"],
+  StoreCA: [null, "/a"],
+  StoreGrace: [null, "1h"],
 };
 
 const section = fc.record(

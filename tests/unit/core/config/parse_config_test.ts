@@ -9,6 +9,7 @@ import { assertEquals, assertThrows } from "../../../support/assert.ts";
 import { ConfigError } from "../../../../lib/core/config/config_error.ts";
 import { plainForward } from "../../../support/config/plain_forward.ts";
 import { sampleKeys } from "../../../support/config/sample_keys.ts";
+import { PLAIN_LINES } from "../../../support/config/plain_lines.ts";
 
 const OWN = sampleKeys(1);
 const PEER = sampleKeys(2);
@@ -76,6 +77,10 @@ Deno.test("parseConfig() fills in the defaults when a file says the least it can
       webhooks: [],
       webhookSecret: null,
       controlGroup: null,
+      store: [],
+      storeCredentials: null,
+      storeCa: null,
+      storeGrace: 86_400_000,
       forwards: [],
       forwards6: [],
       transport: "udp",
@@ -171,7 +176,6 @@ Deno.test("parseConfig() reads every key of [Interface]", () => {
     ["NatFiltering = endpoint", { natFiltering: "endpoint" }],
     ["DnsDomain = VPN.", { dnsDomain: "vpn" }],
     ["DnsDomain = b\u00fcro.example", { dnsDomain: "xn--bro-hoa.example" }],
-    ["DnsBlock = lists/ads and more.txt", { dnsBlock: ["lists/ads and more.txt"] }],
     ["DnsRoute = Corp.Example. -> 10.20.0.53, 10.20.0.54", {
       dnsRoutes: [{
         domain: "corp.example",
@@ -186,9 +190,7 @@ Deno.test("parseConfig() reads every key of [Interface]", () => {
     ["DnsProxy = TLS://bücher.example@9.9.9.9, 1.1.1.1", {
       dnsProxy: [resolver("9.9.9.9", "xn--bcher-kva.example"), resolver("1.1.1.1")],
     }],
-    ["Webhook = https://A.example/x?y", { webhooks: ["https://a.example/x?y"] }],
-    [`WebhookSecret = ${"A".repeat(43)}=`, { webhookSecret: new Uint8Array(32) }],
-    ["ControlGroup = vpn-console", { controlGroup: "vpn-console" }],
+    ...PLAIN_LINES,
     ["Transport = udp", { transport: "udp" }],
     ["Transport = faketcp", { transport: "faketcp" }],
     ["Transport = auto", { transport: "auto" }],
@@ -200,12 +202,10 @@ Deno.test("parseConfig() reads every key of [Interface]", () => {
     ["ReleaseAfter = 86400", { releaseAfter: 86_400_000 }],
     ["OnPeerTimeout = exit", { onPeerTimeout: "exit" }],
     ["OnPeerTimeout = reconnect", { onPeerTimeout: "reconnect" }],
-    ["KillSwitch = on", { killSwitch: true }],
-    ["KillSwitch = off", { killSwitch: false }],
     ["AllowIPv6 = on", { allowIpv6: true }],
-    ["Aead = libcrypto", { aead: "libcrypto" }],
-    ["Aead = builtin", { aead: "builtin" }],
-    ["Aead = auto", { aead: "auto" }],
+    ...(["libcrypto", "builtin", "auto"] as const).map((aead) =>
+      [`Aead = ${aead}`, { aead }] as [string, { aead: typeof aead }]
+    ),
     ["DataPlaneThreads = auto", { dataPlaneThreads: "auto" }],
     ["DataPlaneThreads = 15", { dataPlaneThreads: 15 }],
     ["Metrics = 127.0.0.1:9586", { metrics: { address: ipv4("127.0.0.1"), port: 9586 } }],

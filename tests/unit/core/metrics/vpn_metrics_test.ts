@@ -55,6 +55,10 @@ Deno.test("vpnMetrics() tells all that is known, in base units", () => {
       [{ version: "1.2.3", role: "server", interface: "vpn0", aead: "libcrypto" }, 1],
     ],
     vpn_udp_segmentation_enabled: [[{}, 1]],
+    vpn_store_connected: [[{}, 1]],
+    vpn_store_last_contact_timestamp_seconds: [[{}, 1_700_000_000.5]],
+    vpn_store_left_out: [[{}, 2]],
+    vpn_store_admits_new_sessions: [[{}, 1]],
     vpn_peer_up: [[LAPTOP_LABELS, 1]],
     vpn_peer_last_handshake_timestamp_seconds: [[LAPTOP_LABELS, 1_790_000_000.5]],
     vpn_peer_receive_bytes_total: [[LAPTOP_LABELS, 2 ** 40]],
@@ -134,8 +138,8 @@ Deno.test("vpnMetrics() says 0 where there was no handshake", () => {
   assertEquals(peerValue({ lastHandshake: 0 }, "vpn_peer_last_handshake_timestamp_seconds"), 0);
 });
 
-Deno.test("vpnMetrics() has nothing of peers, a NAT or a DNS proxy where there are none", () => {
-  const empty = { ...GATEWAY, peers: [], access: [], nat: null, dns: null };
+Deno.test("vpnMetrics() has nothing of peers, a NAT, a store or a DNS proxy where there are none", () => {
+  const empty = { ...GATEWAY, peers: [], access: [], nat: null, store: null, dns: null };
   const names = Array.from(parseExposition(formatExposition(vpnMetrics(empty))).keys());
-  assertEquals(names.filter((name) => /_(peer|nat|dns)_/.test(name)), []);
+  assertEquals(names.filter((name) => /_(peer|nat|store|dns)_/.test(name)), []);
 });

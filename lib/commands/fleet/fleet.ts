@@ -1,0 +1,130 @@
+/** Command `vpn fleet`: looks at the store of a fleet's peers, and moves a file's peers there. */
+import type { FleetRequest } from "../../cli/command.ts";
+import { tableLines } from "../../cli/table.ts";
+import type { Config } from "../../core/config/config.ts";
+import { RefusalError } from "../../core/config/refusal_error.ts";
+import type { StoreChange } from "../../core/peers/peer_store.ts";
+import { loadConfig } from "../../host/files/config_file.ts";
+import { editedText, snapshotOf } from "../../host/files/config_peers.ts";
+import { createKeyFile, LockedConfig } from "../../host/files/config_store.ts";
+import { AppError, ExitCode } from "../../process/errors.ts";
+import { writeText } from "../../process/output.ts";
+import { reachStore } from "../peer/store_peers.ts";
+
+/** Peers in one write: they fit a message to NATS, whatever they have. */
+const AT_ONCE = 200;
+
+/** Does what is asked for. @throws {ConfigError | AppError | RefusalError} where it cannot */
+export async function runFleet(request: FleetRequest): Promise<number> {
+  switch (request.action) {
+    case "status":
+      return await status(request.configPath);
+    case "import":
+      return await importPeers(request.configPath);
+    case "key":
+      return await createKey(request.file);
+  }
+}
+
+async function status(configPath: string): Promise<number> {
+  const config = loadConfig(configPath, "leave");
+  requireStore(config);
+  await using store = await reachStore(config, configPath);
+  const { peers, groups, revision } = await store.snapshot();
+  const { server, replicas, leftOut } = store.state;
+  const rows = [
+    ["servers", config.interface.store.join(", ")],
+    ["connected to", server ?? "-"],
+    ["each entry is on", replicas === 1 ? "1 server" : `${replicas} servers`],
+    ["last change", revision],
+    ["peers", `${peers.size}`],
+    ["groups", `${groups.size}`],
+    ["cannot be used", `${leftOut}`],
+  ];
+  writeText(Deno.stdout, `${tableLines(rows).join("\n")}\n`);
+  return ExitCode.ok;
+}
+
+/** Groups first, then peers in parts: all of them are looked at before the first is written. */
+async function importPeers(configPath: string): Promise<number> {
+  using file = await LockedConfig.open(configPath);
+  const { text, config } = file.read();
+  requireStore(config);
+  const own = snapshotOf(config);
+  await using store = await reachStore(config, configPath);
+  const there = await store.snapshot();
+  const groups = Array.from(own.groups).filter(([name]) => !there.groups.has(name));
+  const peers = Array.from(own.peers).filter(([key]) => !there.peers.has(key));
+  requireFree(peers, there.peers);
+  const changes: StoreChange[] = [
+    ...groups.map(([name, settings]): StoreChange => ({
+      kind: "put-group",
+      name,
+      settings,
+      expected: null,
+    })),
+    ...peers.map(([publicKey, settings]): StoreChange => ({
+      kind: "put-peer",
+      publicKey,
+      settings,
+      expected: null,
+    })),
+  ];
+  for (let first = 0; first < changes.length; first += AT_ONCE) {
+    await store.change(() => changes.slice(first, first + AT_ONCE));
+  }
+  const after = { peers: new Map(), groups: new Map() };
+  const left = editedText(text, { before: own, after });
+  if (left !== text) file.replace(left);
+  const kept = own.peers.size - peers.length;
+  writeText(
+    Deno.stdout,
+    `Moved ${peers.length} peers and ${groups.length} groups from ${configPath} to the store` +
+      `${kept === 0 ? "" : `; ${kept} peers were there already, and stay as they are there`}.\n` +
+      "A gateway that runs uses the store from its next start on.\n",
+  );
+  return ExitCode.ok;
+}
+
+type Peers = ReturnType<typeof snapshotOf>["peers"];
+
+function requireFree(
+  peers: readonly (readonly [string, { Name?: string; AllowedIPs?: string }])[],
+  there: Peers,
+) {
+  const names = new Set(Array.from(there.values(), ({ Name }) => Name));
+  const networks = new Set(
+    Array.from(there.values()).flatMap(({ AllowedIPs }) => AllowedIPs?.split(", ") ?? []),
+  );
+  for (const [key, { Name, AllowedIPs }] of peers) {
+    const network = AllowedIPs?.split(", ").find((each) => networks.has(each));
+    const taken = Name !== undefined && names.has(Name) ? `the name ${Name}` : network;
+    if (taken === undefined) continue;
+    throw new RefusalError(
+      "conflict",
+      `Cannot move ${
+        Name ?? key
+      }: another peer of the store has ${taken}: change one of the two; nothing is moved`,
+    );
+  }
+}
+
+function requireStore({ fileName, interface: { store } }: Config): void {
+  if (store.length > 0) return;
+  throw new AppError(
+    `${fileName}: [Interface]: Store is missing: it is where peers are, as in Store = tls://nats-a.example.org:4222`,
+    { exitCode: ExitCode.usage },
+  );
+}
+
+async function createKey(path: string): Promise<number> {
+  const { newUserKey } = await import("../../host/fleet/user_key.ts");
+  const { seed, publicKey } = newUserKey();
+  const content = new TextEncoder().encode(`${seed}\n`);
+  createKeyFile({ path, content, overwrite: false });
+  writeText(
+    Deno.stdout,
+    `${publicKey}\nThat is the public key, for nkey = ... in the configuration of NATS. StoreCredentials = ${path}\n`,
+  );
+  return ExitCode.ok;
+}

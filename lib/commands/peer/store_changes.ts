@@ -1,0 +1,118 @@
+/** Command `vpn peer` with a fleet's store: changes are made there, and each gateway that is connected follows. */
+import type { PeerAddition, PeerRequest, PeerUpdate } from "../../cli/command.ts";
+import type { Config } from "../../core/config/config.ts";
+import { expiryTime, formatExpires } from "../../core/config/values/expiry.ts";
+import { encodeKey } from "../../core/config/values/key_text.ts";
+import { publicKey } from "../../core/noise/x25519.ts";
+import type { PeerApplication } from "../../control/application/peer_application.ts";
+import { CLIENT_KEY_PLACE } from "../../control/application/methods.ts";
+import { clientFileName, clientFilePath, clientFolderName } from "../../host/files/client_files.ts";
+import { createFile, LockedConfig } from "../../host/files/config_store.ts";
+import { ExitCode } from "../../process/errors.ts";
+import { writeText } from "../../process/output.ts";
+import { shellWord } from "../../process/shell_word.ts";
+import { newPrivateKey } from "../keys.ts";
+import { chosenPeers, findPeer, peerTitle } from "./peer_names.ts";
+import { settingChange } from "./peer_settings.ts";
+import { fleetApplication, reachStore, withStored } from "./store_peers.ts";
+
+type Change = Exclude<PeerRequest, { readonly action: "list" | "show" }>;
+
+/** Does what is asked for. @throws {ConfigError | AppError | RefusalError} where it cannot */
+export async function runFleetPeer(request: Change, file: Config): Promise<number> {
+  const { configPath } = request;
+  await using store = await reachStore(file, configPath);
+  const config = withStored(file, await store.snapshot());
+  const application = fleetApplication(store, config);
+  switch (request.action) {
+    case "add":
+      await add(request, application);
+      return ExitCode.ok;
+    case "remove": {
+      const peer = findPeer(config, request.name);
+      await application.remove([encodeKey(peer.publicKey)], { by: "" });
+      const isRemoved = peer.name !== null && await removed(configPath, peer.name);
+      const more = isRemoved ? ", and its configuration file is deleted" : "";
+      writeText(Deno.stdout, `Removed ${peerTitle(peer)} from the store${more}.\n`);
+      return ExitCode.ok;
+    }
+    default:
+      await update(request, config, (keys, set) => application.change(keys, set, { by: "" }));
+      return ExitCode.ok;
+  }
+}
+
+async function add(request: Extract<Change, PeerAddition>, application: PeerApplication) {
+  const { configPath, name, expiry, groups = [], endpoint, allowedIps, dns } = request;
+  const privateKey = newPrivateKey();
+  const key = encodeKey(publicKey(privateKey));
+  const expires = expiry === undefined ? null : expiryTime(expiry, Date.now());
+  const { client } = await application.create({
+    name,
+    publicKey: key,
+    set: {
+      ...(groups.length === 0 ? {} : { Groups: groups.join(", ") }),
+      ...(expires === null ? {} : { Expires: formatExpires(expires) }),
+    },
+    hasPresharedKey: true,
+    endpoint,
+    allowedIps,
+    dns,
+  }, { by: "" });
+  const text = client.text.replace(CLIENT_KEY_PLACE, encodeKey(privateKey));
+  const about = `Added ${name} to the store.`;
+  const { out = clientFilePath(configPath, name) } = request;
+  if (out === "-") {
+    writeText(Deno.stdout, text);
+    writeText(Deno.stderr, `${about} Its private key is not stored here.\n`);
+    return;
+  }
+  try {
+    createFile({ path: out, text });
+  } catch (error) {
+    // Nobody could ever connect by it.
+    await application.remove([key], { by: "" });
+    throw error;
+  }
+  const config = configPath === "server.conf" ? "" : ` --config ${shellWord(configPath)}`;
+  writeText(
+    Deno.stdout,
+    `${about}
+Configuration file, with its private key: ${out}
+
+For a phone:             vpn peer show ${shellWord(name)} --qr${config}
+`,
+  );
+}
+
+async function update(
+  request: Extract<PeerRequest, PeerUpdate>,
+  config: Config,
+  change: (
+    keys: readonly string[],
+    set: Readonly<Record<string, string | null>>,
+  ) => Promise<unknown>,
+): Promise<void> {
+  const { edit: { key, value }, done } = await settingChange(request, Date.now());
+  const chosen = chosenPeers(config, request.name);
+  await change(chosen.map(({ publicKey }) => encodeKey(publicKey)), { [key]: value });
+  writeText(Deno.stdout, `${done(chosen.map(peerTitle).join(", "), "the store")}\n`);
+  const [peer] = chosen;
+  if (key !== "Name" || value === null || peer === undefined || peer.name === null) return;
+  const path = clientFilePath(request.configPath, peer.name);
+  if (exists(path)) Deno.renameSync(path, clientFilePath(request.configPath, value));
+}
+
+async function removed(configPath: string, name: string): Promise<boolean> {
+  using file = await LockedConfig.open(configPath);
+  const path = clientFilePath(configPath, name);
+  return file.removeBeside(clientFolderName(configPath), clientFileName(name), path);
+}
+
+function exists(path: string): boolean {
+  try {
+    return Deno.lstatSync(path).isFile;
+  } catch {
+    return false;
+  }
+}

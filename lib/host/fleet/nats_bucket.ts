@@ -1,0 +1,210 @@
+/** NATS bucket: the store's bucket in JetStream, the key-value store of NATS. */
+import {
+  jetstream,
+  JetStreamApiError,
+  type JetStreamManager,
+  jetstreamManager,
+} from "@nats-io/jetstream";
+import { type KV, Kvm } from "@nats-io/kv";
+import {
+  type Authenticator,
+  connect,
+  credsAuthenticator,
+  type NatsConnection,
+  nkeyAuthenticator,
+} from "@nats-io/transport-node";
+import { MAX_COMMIT_SIZE } from "../../core/fleet/store_entries.ts";
+import type { BucketEntry } from "../../core/fleet/store_mirror.ts";
+import { background, guarded } from "../../process/guard.ts";
+import type { StoreBucket } from "./store_bucket.ts";
+
+/** ms for a connection to one server, for an answer of JetStream, and between entries of the first reading. */
+const CONNECT_TIMEOUT = 3_000;
+const ANSWER_TIMEOUT = 3_000;
+const STALL_TIMEOUT = 10_000;
+const PING_INTERVAL = 10_000;
+/** Of a bucket that is made: each entry is on so many servers, where there are as many. */
+const REPLICAS = 3;
+const MAX_BYTES = 128 * 1024 * 1024;
+/** Of JetStream's errors. */
+const STREAM_NOT_FOUND = 10059;
+const WRONG_LAST_SEQUENCE = 10071;
+const NOT_CLUSTERED = 10074;
+
+export interface NatsBucketOptions {
+  /** As in `tls://nats-a.example.org:4222`. */
+  readonly servers: readonly string[];
+  readonly bucket: string;
+  /** The name that the server's own status shows. */
+  readonly name: string;
+  /** What is in the credentials file; null for none. */
+  readonly credentials: string | null;
+  /** Certificates of those that may vouch for a server, in PEM; null: those that the system trusts. */
+  readonly ca: string | null;
+}
+
+/** Connects to one of the servers, and makes the bucket where there is none. @throws {Error} */
+export async function openNatsBucket(options: NatsBucketOptions): Promise<StoreBucket> {
+  const { servers, bucket, name, credentials, ca } = options;
+  const isSecure = servers.some((server) => server.startsWith("tls://"));
+  const connection = await connect({
+    servers: [...servers],
+    name,
+    timeout: CONNECT_TIMEOUT,
+    // A new connection reads all again, see StoreLink.
+    reconnect: false,
+    pingInterval: PING_INTERVAL,
+    ignoreClusterUpdates: true,
+    ...isSecure ? { tls: ca === null ? {} : { ca } } : {},
+    ...credentials === null ? {} : { authenticator: authenticatorOf(credentials) },
+  });
+  try {
+    const manager = await jetstreamManager(connection, {
+      timeout: ANSWER_TIMEOUT,
+      checkAPI: false,
+    });
+    const kvs = new Kvm(jetstream(connection, { timeout: ANSWER_TIMEOUT }));
+    const info = await streamInfo(manager, bucket) ?? await made(kvs, manager, bucket);
+    return new NatsBucket(connection, await kvs.open(bucket), info);
+  } catch (error) {
+    await connection.close();
+    throw error;
+  }
+}
+
+/** A user's JWT with its key, as `nsc` writes it, or the key alone. */
+function authenticatorOf(text: string): Authenticator {
+  if (text.includes("BEGIN NATS USER JWT")) {
+    return credsAuthenticator(new TextEncoder().encode(text));
+  }
+  const seed = /\bSU[A-Z2-7]{56}\b/.exec(text)?.[0] ?? "";
+  return nkeyAuthenticator(new TextEncoder().encode(seed));
+}
+
+interface BucketInfo {
+  readonly replicas: number;
+  readonly messages: number;
+}
+
+async function streamInfo(manager: JetStreamManager, bucket: string): Promise<BucketInfo | null> {
+  try {
+    const { config, state } = await manager.streams.info(`KV_${bucket}`);
+    return { replicas: config.num_replicas, messages: state.messages };
+  } catch (error) {
+    if (codeOf(error) === STREAM_NOT_FOUND) return null;
+    throw error;
+  }
+}
+
+/** Several may make it at once: it is the same. */
+async function made(kvs: Kvm, manager: JetStreamManager, bucket: string): Promise<BucketInfo> {
+  const make = (replicas: number) =>
+    kvs.create(bucket, {
+      replicas,
+      history: 1,
+      max_bytes: MAX_BYTES,
+      maxValueSize: MAX_COMMIT_SIZE,
+      description: "peers of a fleet of vpn gateways",
+    });
+  try {
+    await make(REPLICAS);
+  } catch (error) {
+    if (codeOf(error) !== NOT_CLUSTERED) throw error;
+    await make(1);
+  }
+  return (await streamInfo(manager, bucket))!;
+}
+
+function codeOf(error: unknown): number | null {
+  return error instanceof JetStreamApiError ? error.code : null;
+}
+
+class NatsBucket implements StoreBucket {
+  readonly server: string;
+  readonly replicas: number;
+  readonly closed: Promise<string>;
+  readonly #connection: NatsConnection;
+  readonly #kv: KV;
+  readonly #isEmpty: boolean;
+  readonly #failed = Promise.withResolvers<string>();
+
+  constructor(
+    connection: NatsConnection,
+    kv: KV,
+    { replicas, messages }: BucketInfo,
+  ) {
+    this.#connection = connection;
+    this.#kv = kv;
+    this.#isEmpty = messages === 0;
+    this.server = connection.getServer();
+    this.replicas = replicas;
+    this.closed = Promise.race([
+      connection.closed().then((error) => error?.message ?? "the server has closed the connection"),
+      this.#failed.promise,
+    ]);
+  }
+
+  async follow(onEntry: (entry: BucketEntry) => void): Promise<void> {
+    const entries = await this.#kv.watch({ key: ">" });
+    const loaded = Promise.withResolvers<void>();
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const stalled = guarded("control", "reading the store", () => {
+      loaded.reject(new Error("the server stopped sending"));
+    });
+    const expectMore = () => {
+      clearTimeout(timer);
+      timer = setTimeout(stalled, STALL_TIMEOUT);
+    };
+    if (this.#isEmpty) loaded.resolve();
+    else expectMore();
+    let isLoaded = this.#isEmpty;
+    const read = async () => {
+      for await (const { key, value, operation, revision, delta } of entries) {
+        onEntry({ key, value: operation === "PUT" ? value : null, revision });
+        if (isLoaded) continue;
+        expectMore();
+        if (delta !== 0) continue;
+        isLoaded = true;
+        loaded.resolve();
+      }
+    };
+    const end = (reason: string) => {
+      loaded.reject(new Error(reason));
+      this.#failed.resolve(reason);
+    };
+    const reading = read().then(
+      () => end("the server has ended the reading"),
+      (error) => end(error instanceof Error ? error.message : String(error)),
+    );
+    background("control", "reading the store", reading);
+    try {
+      await loaded.promise;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async revisionOf(key: string): Promise<number> {
+    const entry = await this.#kv.get(key);
+    return entry?.revision ?? 0;
+  }
+
+  async put(
+    key: string,
+    value: Uint8Array<ArrayBuffer> | null,
+    expected: number,
+  ): Promise<number | null> {
+    try {
+      if (value !== null) return await this.#kv.put(key, value, { previousSeq: expected });
+      await this.#kv.delete(key, { previousSeq: expected });
+      return await this.revisionOf(key);
+    } catch (error) {
+      if (codeOf(error) === WRONG_LAST_SEQUENCE) return null;
+      throw error;
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#connection.close();
+  }
+}

@@ -1,0 +1,62 @@
+/** Opening the store that a configuration names: its servers, our key there, and who vouches for them. */
+import { hostname } from "node:os";
+import { dirname, isAbsolute, join } from "node:path";
+import type { InterfaceConfig } from "../../core/config/config.ts";
+import { MAX_PEERS } from "../../core/limits/max_peers.ts";
+import type { StoredPeers } from "../../core/peers/peer_store.ts";
+import { AppError, ExitCode } from "../../process/errors.ts";
+import type { Logger } from "../../process/logging.ts";
+import { SharedPeerStore } from "./shared_peer_store.ts";
+
+/** The bucket of the fleet; several fleets at the same servers are accounts of NATS. */
+const BUCKET = "vpn";
+const MAX_FILE_SIZE = 256 * 1024;
+
+export type StoreKeys = Pick<InterfaceConfig, "store" | "storeCredentials" | "storeCa">;
+
+export interface OpenStoreOptions {
+  readonly keys: StoreKeys;
+  /** Of the configuration, beside which are files that are not given by their whole path. */
+  readonly configPath: string;
+  /** What was there last, where that is known. */
+  readonly kept: StoredPeers | null;
+  readonly logger: Logger;
+}
+
+/** @throws {AppError} where its files cannot be read; that no server answers is no error */
+export function openStore({ keys, configPath, kept, logger }: OpenStoreOptions): SharedPeerStore {
+  const read = (key: string, path: string | null) =>
+    path === null
+      ? null
+      : readStoreFile(key, isAbsolute(path) ? path : join(dirname(configPath), path));
+  const credentials = read("StoreCredentials", keys.storeCredentials);
+  const ca = read("StoreCA", keys.storeCa);
+  if (credentials !== null && !/BEGIN NATS USER JWT|\bSU[A-Z2-7]{56}\b/.test(credentials)) {
+    throw new AppError(
+      `Cannot use ${keys.storeCredentials} as StoreCredentials: it has no key of a user of NATS: make one with ` +
+        "`vpn fleet key`, or take the file that `nsc` has made",
+      { exitCode: ExitCode.usage },
+    );
+  }
+  const name = `vpn on ${hostname()}`;
+  return new SharedPeerStore({
+    open: async () => {
+      // It takes memory, which only those pay who have a store.
+      const { openNatsBucket } = await import("./nats_bucket.ts");
+      return await openNatsBucket({ servers: keys.store, bucket: BUCKET, name, credentials, ca });
+    },
+    maxPeers: MAX_PEERS,
+    kept,
+    logger,
+  });
+}
+
+function readStoreFile(key: string, path: string): string {
+  try {
+    if (Deno.statSync(path).size > MAX_FILE_SIZE) throw new Error("it is too long");
+    return Deno.readTextFileSync(path);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new AppError(`Cannot read ${key} (${path}): ${reason}`, { exitCode: ExitCode.usage });
+  }
+}

@@ -1,0 +1,59 @@
+/** Shows that a store in JetStream is a peer store as good as any: three real servers, of which one may fail. */
+import { openNatsBucket } from "../../../lib/host/fleet/nats_bucket.ts";
+import { SharedPeerStore } from "../../../lib/host/fleet/shared_peer_store.ts";
+import { getLogger } from "../../../lib/process/logging.ts";
+import { peerStoreSuite } from "../../support/control/peer_store_suite.ts";
+import { NatsServers } from "../../support/fleet/nats_servers.ts";
+import { assertEquals } from "../../support/assert.ts";
+import { sampleKeys } from "../../support/config/sample_keys.ts";
+import { missingPrerequisite, uniqueName } from "../../support/net.ts";
+import { withFolder } from "../../support/folder.ts";
+import { eventually, PATIENCE } from "../../support/time/patience.ts";
+
+const missing = missingPrerequisite({ programs: ["nats-server"] });
+
+Deno.test({
+  name: `a store in a cluster of NATS${missing === null ? "" : ` (ignored: ${missing})`}`,
+  ignore: missing !== null,
+  fn: async (context) => {
+    await withFolder(async (folder) => {
+      await using servers = await NatsServers.start({ folder, count: 3 });
+      const open = async (bucket: string, urls = servers.urls) => {
+        const store = new SharedPeerStore({
+          open: () =>
+            openNatsBucket({ servers: urls, bucket, name: "test", credentials: null, ca: null }),
+          maxPeers: 8192,
+          kept: null,
+          logger: getLogger("control"),
+        });
+        await store.reached(PATIENCE);
+        return store;
+      };
+      const tests: [string, () => Promise<void>][] = [];
+      peerStoreSuite("a store in NATS", async () => {
+        const store = await open(uniqueName("suite"));
+        return { store, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() };
+      }, (name, test) => tests.push([name, test]));
+      for (const [name, test] of tests) await context.step(name, test);
+
+      await context.step("entries are on three servers, and one may fail", async () => {
+        await using one = await open("vpn", servers.urls.slice(0, 1));
+        await using two = await open("vpn", servers.urls.slice(1));
+        assertEquals([one.state.replicas, two.state.replicas], [3, 3]);
+        await one.change(() => [put(11)]);
+        await servers.stop(0);
+        await eventually(() => one.state.isConnected ? null : true);
+        // Until the two that are left have agreed on a leader, they refuse.
+        await eventually(() => two.change(() => [put(12)]).catch(() => null));
+        assertEquals((await two.snapshot()).peers.size, 2);
+        servers.start(0);
+        await eventually(async () => (await one.snapshot()).peers.size === 2 ? true : null);
+      });
+    });
+  },
+});
+
+function put(byte: number) {
+  const { publicKey } = sampleKeys(byte);
+  return { kind: "put-peer", publicKey, settings: { Name: `peer-${byte}` } } as const;
+}

@@ -1,0 +1,85 @@
+/** Real servers of NATS, one or a cluster, on loopback or in a network namespace, with a folder for JetStream. */
+import { BackgroundProcess, spawn } from "../process.ts";
+
+export interface NatsServersOptions {
+  readonly folder: string;
+  readonly count: number;
+  /** Lines of each server's configuration besides. */
+  readonly more?: string;
+  /** Network namespace; null for the thread's own. */
+  readonly namespace?: string | null;
+  readonly address?: string;
+  /** Ports for clients and for each other, by server; free ones if left out. */
+  readonly ports?: readonly (readonly [client: number, route: number])[];
+}
+
+export class NatsServers implements AsyncDisposable {
+  readonly #options: NatsServersOptions;
+  readonly #ports: readonly (readonly [number, number])[];
+  readonly #running = new Map<number, BackgroundProcess>();
+
+  private constructor(options: NatsServersOptions) {
+    this.#options = options;
+    this.#ports = options.ports ??
+      Array.from({ length: options.count }, () => [freePort(), freePort()]);
+  }
+
+  /** Starts them, and waits until they serve. */
+  static async start(options: NatsServersOptions): Promise<NatsServers> {
+    const servers = new NatsServers(options);
+    for (let index = 0; index < options.count; index++) servers.start(index);
+    await servers.ready();
+    return servers;
+  }
+
+  /** As `Store` has them. */
+  get urls(): readonly string[] {
+    return this.#ports.map(([port]) => `nats://${this.#address}:${port}`);
+  }
+
+  get #address(): string {
+    return this.#options.address ?? "127.0.0.1";
+  }
+
+  start(index: number): void {
+    const { folder, count, more = "", namespace = null } = this.#options;
+    const [client, route] = this.#ports[index]!;
+    const routes = this.#ports.map(([, port]) => `nats://${this.#address}:${port}`).join(", ");
+    const path = `${folder}/nats-${index}.conf`;
+    Deno.writeTextFileSync(
+      path,
+      `server_name: n${index}
+listen: "${this.#address}:${client}"
+jetstream { store_dir: "${folder}/data-${index}", max_mem: 64M, max_file: 4G }
+${
+        count === 1
+          ? ""
+          : `cluster { name: vpn, listen: "${this.#address}:${route}", routes: [${routes}] }`
+      }
+${more}
+`,
+    );
+    this.#running.set(index, spawn(namespace, ["nats-server", "--config", path]));
+  }
+
+  /** Waits until all that run have said so. */
+  async ready(): Promise<void> {
+    for (const server of this.#running.values()) {
+      await server.waitFor(/Server is ready/);
+    }
+  }
+
+  async stop(index: number): Promise<void> {
+    await this.#running.get(index)!.stop();
+    this.#running.delete(index);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(Array.from(this.#running.keys(), (index) => this.stop(index)));
+  }
+}
+
+function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return listener.addr.port;
+}
