@@ -52,7 +52,7 @@ async function takeReadmePictures(site: PageSite): Promise<void> {
   ) => {
     const page = await site.page(path, view);
     const thread = await MainThread.of(page);
-    for (let count = 0; count < 40; count++) await thread.nextEvent();
+    for (let count = 0; count < 150; count++) await thread.nextEvent();
     await act?.(page);
     const folder = new URL("../../../lib/packaging/", import.meta.url).pathname;
     await page.screenshot({ path: folder + file });

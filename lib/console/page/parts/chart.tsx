@@ -17,7 +17,7 @@ interface ChartProps {
   readonly kind: "lines" | "bars";
   readonly height: number;
   readonly text: (value: number) => string;
-  /** s that a bar stands for; bars have gaps between them. */
+  /** s that a bar stands for, or that all of a line does. */
   readonly step?: number;
 }
 
@@ -114,7 +114,8 @@ function options(box: HTMLElement, { kind, height, text, step }: Look): uPlot.Op
     scales: {
       x: isBars
         ? { range: (_, from, to) => [from - step / 2, Math.max(to, from + step) + step / 2] }
-        : {},
+        // As long from the start on, so that a line moves and does not shrink.
+        : { range: (_, _from, to) => [(to ?? 0) - step, to ?? 0] },
       y: { range: (_, _from, to) => [0, to > 0 ? to * 1.12 : 1_000] },
     },
     legend: { live: true },

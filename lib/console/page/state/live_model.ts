@@ -4,7 +4,7 @@ import type { GatewayStatus, LivePeerState, LiveUpdate } from "./shapes.ts";
 /** Samples of a peer's rate that are kept, one a second. */
 export const PEER_HISTORY = 60;
 /** The same of all peers together. */
-const TOTAL_HISTORY = 180;
+export const TOTAL_HISTORY = 180;
 
 /** One peer over time. Rates are bytes a second, from the peer (received) and to it (sent). */
 export class PeerTrack {

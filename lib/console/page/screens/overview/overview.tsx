@@ -6,7 +6,7 @@ import { Icon } from "../../parts/icon.tsx";
 import { Badge, Card, Empty, TitledScreen, Wait } from "../../parts/parts.tsx";
 import { Sparkline } from "../../parts/sparkline.tsx";
 import { liveTick, model } from "../../state/live_feed.ts";
-import { PEER_HISTORY } from "../../state/live_model.ts";
+import { PEER_HISTORY, TOTAL_HISTORY } from "../../state/live_model.ts";
 import { linkTo } from "../../state/router.ts";
 import { mayOperate } from "../../state/session.ts";
 import { bitRateText, byteRateText, bytesText, durationText } from "../../text/format.ts";
@@ -41,6 +41,7 @@ export function OverviewScreen(): JSX.Element {
                   kind="lines"
                   height={236}
                   text={bitRateText}
+                  step={TOTAL_HISTORY}
                 />
               </Card>
               <Busiest />
