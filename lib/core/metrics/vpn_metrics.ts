@@ -323,7 +323,7 @@ function storeMetrics(
     gauge("vpn_store_connected", "Whether the peers' store answers.", [{
       value: Number(connected),
     }]),
-    gauge("vpn_store_last_contact_timestamp_seconds", "When it last answered; 0 if never.", [
+    gauge("vpn_store_last_contact_timestamp_seconds", "Last answer of the store; 0 if none.", [
       { value: lastContact / 1000 },
     ]),
     gauge("vpn_store_left_out", "Unusable entries of the store.", [{ value: leftOut }]),

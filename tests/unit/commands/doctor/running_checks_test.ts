@@ -41,6 +41,36 @@ Deno.test("a file that was edited since the start is told from one that still sa
   ]);
 });
 
+Deno.test("a gateway with a store is judged by how that is reached, and not by the peers of its file", async () => {
+  const store = {
+    servers: ["tls://nats-a:4222"],
+    connected: true,
+    server: "nats-a:4222",
+    replicas: 3,
+    lastContact: "2027-01-31T18:00:00.000Z",
+    problem: null as string | null,
+    revision: "7",
+    leftOut: 0,
+    admitsNew: true,
+  };
+  const other = peerOf({ publicKey: newIdentity().publicKey });
+  assertEquals(differencesOf(config(), { ...STATUS, store, peers: [other] }), []);
+  const look = async (given: Partial<typeof store>) => {
+    const status = { ...STATUS, store: { ...store, ...given } };
+    const running = () => Promise.resolve({ kind: "known", status });
+    const check = RUNNING_CHECKS.find(({ name }) => name === "running-store")!;
+    const [verdict] = await check.look({ running } as unknown as Subject);
+    return [verdict!.status, verdict!.why];
+  };
+  assertEquals((await look({}))[0], "ok");
+  assertEquals(await look({ connected: false, problem: "connection refused" }), [
+    "warn",
+    "the store was last reached at 2027-01-31T18:00:00.000Z: connection refused: peers cannot be changed meanwhile",
+  ]);
+  assertEquals((await look({ connected: false, admitsNew: false }))[0], "fail");
+  assertEquals(await look({ leftOut: 2 }), ["warn", "2 entries of the store cannot be used"]);
+});
+
 Deno.test("what a tunnel says it is without is a failure, in its own words", async () => {
   const look = (given: Parameters<typeof statusOf>[0]) => {
     const running = { kind: "known", status: { ...STATUS, ...given } };
