@@ -5,7 +5,7 @@
 # ends before the shell reads the archive behind it. An ordinary start runs one other program, `ls`.
 
 # Length to which the head is padded.
-readonly head_bytes=8192
+readonly head_bytes=16384
 
 pack() {
   local archive=$work/payload.tar.gz hash manifest head

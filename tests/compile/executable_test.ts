@@ -10,7 +10,7 @@ import { hostTest } from "../support/permissions.ts";
 
 const EXECUTABLE = new URL("../../dist/vpn", import.meta.url).pathname;
 /** The length of a self-extracting executable's head, in bytes. */
-const HEAD_LENGTH = 8192;
+const HEAD_LENGTH = 16_384;
 
 /** The executable's head, or null where there is none to test or it is not self-extracting. */
 function readHead(): { readonly built: boolean; readonly head: string | null } {
