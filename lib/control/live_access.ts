@@ -52,6 +52,11 @@ export class LiveAccess {
     return this.#book.ruleText(rule);
   }
 
+  /** Whether any peer has rules. */
+  get isUsed(): boolean {
+    return this.#table.isUsed;
+  }
+
   get groups(): readonly GroupConfig[] {
     return this.#groups;
   }

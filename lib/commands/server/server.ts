@@ -3,6 +3,7 @@ import type { RunOptions } from "../../cli/command.ts";
 import { Accounts } from "../../control/accounts.ts";
 import { PeerEvents } from "../../control/peer_events.ts";
 import { accountsPath } from "../../process/state_directory.ts";
+import { DeniedEvents } from "../../control/denied_events.ts";
 import { LiveAccess } from "../../control/live_access.ts";
 import { LivePeers, peersByKey } from "../../control/live_peers.ts";
 import { Reloader } from "../../control/reload.ts";
@@ -222,6 +223,15 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
     );
     services.use(published).start(dataPlane);
     followHosts();
+    services.use(
+      new DeniedEvents({
+        ask: async () => (await dataPlane.statistics()).peers,
+        hasRules: () => access.isUsed,
+        ruleText: (rule) => access.ruleText(rule),
+        record: (kind, peer, detail) => kept.record(kind, peer, detail),
+        now: () => performance.now(),
+      }),
+    );
     const reloader = new Reloader({
       path: options.configPath,
       interfaceName,

@@ -11,7 +11,7 @@ import type { HostAddress } from "../../core/wire/host_address.ts";
 import { guarded } from "../../process/guard.ts";
 
 /** ms between two looks at what is to be asked for. */
-export const PAUSE = 10_000;
+export const LOOK_PAUSE = 10_000;
 /** Names that are asked for at a time. */
 const AT_ONCE = 8;
 
@@ -63,7 +63,7 @@ export class NamedHosts implements Disposable {
       return;
     }
     const look = guarded("dns", "asking for the addresses of hosts in rules", () => this.#look());
-    this.#timer ??= setInterval(look, PAUSE);
+    this.#timer ??= setInterval(look, LOOK_PAUSE);
     await this.#look();
   }
 

@@ -1,8 +1,8 @@
 /** Tests of lib/services/dns_proxy/named_hosts.ts, with a resolver that answers from a table. */
 import {
+  LOOK_PAUSE,
   type NamedAddresses,
   NamedHosts,
-  PAUSE,
 } from "../../../../lib/services/dns_proxy/named_hosts.ts";
 import { assertEquals } from "../../../support/assert.ts";
 import { addressData, buildAnswer, buildQuery, questionOf } from "../../../support/dns/messages.ts";
@@ -62,7 +62,7 @@ Deno.test("the addresses of a host are asked for when a rule names it, in both f
   assertEquals(site.asked.splice(0), [`${GIT} 1`, `${GIT} 28`]);
   assertEquals(site.told.splice(0), [{ [GIT]: { addresses: [0xc6336407], isOwn: false } }]);
   site.table[GIT] = ["198.51.100.8"];
-  await site.pass(900_000 + PAUSE);
+  await site.pass(900_000 + LOOK_PAUSE);
   assertEquals(site.asked.splice(0), [`${GIT} 1`, `${GIT} 28`]);
   assertEquals(site.told.at(-1)![GIT]!.addresses, [0xc6336407, 0xc6336408]);
   await site.hosts.follow(new Set());
@@ -122,6 +122,6 @@ Deno.test("a host that nobody answers for is asked for each minute, and keeps no
   const names = Array.from({ length: 20 }, (_, i) => `h${i}.example.org`);
   await site.hosts.follow(new Set([...names, GIT]));
   assertEquals([site.asked.length, site.told.length], [21, 1]);
-  await site.pass(60_000 + PAUSE);
+  await site.pass(60_000 + LOOK_PAUSE);
   assertEquals(site.asked.length > 40, true);
 });

@@ -1,0 +1,92 @@
+/**
+ * Denied events: what access rules have cost each peer, as an event now and then. A program that is denied may try a
+ * thousand times a second, so a peer's denials are looked at each minute, and are one event in ten minutes at most.
+ */
+import { encodeKey } from "../core/config/values/key_text.ts";
+import type { Denials } from "../core/access/access_items.ts";
+import { guarded } from "../process/guard.ts";
+import type { EventPeer } from "./accounts.ts";
+
+/** ms between two looks. */
+export const LOOK = 60_000;
+/** ms between two events of a peer. */
+export const EVENT_PAUSE = 600_000;
+/** Rules that an event names; the packets of all are counted. */
+const NAMED = 3;
+
+/** A peer with what rules have cost it since the data plane has it. */
+export interface DeniedPeer extends EventPeer {
+  readonly denials: readonly Denials[];
+}
+
+export interface DeniedEventsOptions {
+  /** The peers that the data plane has. */
+  readonly ask: () => Promise<readonly DeniedPeer[]>;
+  /** Whether there are rules. */
+  readonly hasRules: () => boolean;
+  /** What a rule says, and where it stands. */
+  readonly ruleText: (rule: number) => string;
+  readonly record: (kind: string, peer: EventPeer, detail: string) => void;
+  /** Monotonic ms. */
+  readonly now: () => number;
+}
+
+/** What was told of a peer last. */
+interface Told {
+  readonly at: number;
+  /** Packets by rule. */
+  readonly packets: ReadonlyMap<number, number>;
+}
+
+export class DeniedEvents implements Disposable {
+  readonly #options: DeniedEventsOptions;
+  /** By public key in base64. */
+  #told = new Map<string, Told>();
+  readonly #timer: ReturnType<typeof setInterval>;
+
+  /** Looks until it is disposed of. */
+  constructor(options: DeniedEventsOptions) {
+    this.#options = options;
+    const look = guarded("control", "looking at what access rules deny", () => this.#look());
+    this.#timer = setInterval(look, LOOK);
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+  }
+
+  async #look(): Promise<void> {
+    const { ask, hasRules, now } = this.#options;
+    if (!hasRules()) return;
+    const peers = await ask();
+    const kept = new Map<string, Told>();
+    for (const peer of peers) {
+      if (peer.denials.length === 0) continue;
+      const key = encodeKey(peer.publicKey);
+      const told = this.#told.get(key);
+      if (told !== undefined && now() - told.at < EVENT_PAUSE) kept.set(key, told);
+      else {
+        const packets = new Map(peer.denials.map(({ rule, packets }) => [rule, packets]));
+        const isNew = this.#tell(peer, told?.packets ?? new Map());
+        if (isNew || told !== undefined) kept.set(key, isNew ? { at: now(), packets } : told!);
+      }
+    }
+    this.#told = kept;
+  }
+
+  /** Tells of the packets since then; whether there are any. */
+  #tell(peer: DeniedPeer, before: ReadonlyMap<number, number>): boolean {
+    const { ruleText, record } = this.#options;
+    const since = peer.denials.map(({ rule, packets }) => {
+      const known = before.get(rule) ?? 0;
+      // Fewer than before are those of a peer that came again, or a rule.
+      return { rule, packets: packets < known ? packets : packets - known };
+    }).filter(({ packets }) => packets > 0).sort((a, b) => b.packets - a.packets);
+    if (since.length === 0) return false;
+    const sum = since.reduce((all, { packets }) => all + packets, 0);
+    const rules = since.slice(0, NAMED).map(({ rule }) => ruleText(rule)).join("; ");
+    const others = since.length > NAMED ? `; and ${since.length - NAMED} other rules` : "";
+    record("denied", peer, `${sum} ${sum === 1 ? "packet" : "packets"}: ${rules}${others}`);
+    return true;
+  }
+}
