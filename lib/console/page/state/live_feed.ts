@@ -4,6 +4,8 @@ import type { EventEntry } from "../../../control/application/methods.ts";
 import type { GatewayStatus, LiveUpdate } from "./shapes.ts";
 import { LiveModel } from "./live_model.ts";
 
+/** ms until a connection that was answered with an error is tried again. */
+const RETRY = 2_000;
 /** ms without news after which nothing has passed, rather than that it is not told yet. */
 const QUIET = 1_800;
 /** Events that are kept for the overview. */
@@ -29,12 +31,28 @@ export const liveConnection: ReadonlySignal<FeedState> = connection;
 export const liveEvents: ReadonlySignal<readonly EventEntry[]> = news;
 
 /**
- * Follows the gateway until the returned function is called. A browser reconnects by itself.
+ * Follows the gateway until the returned function is called.
+ *
+ * A browser reconnects by itself when a connection breaks, but never again once it was answered with an error (HTML
+ * section 9.2.3), as by a proxy whose console is starting, or by a console that counts the broken one still.
  *
  * @param onEnd called where the session has ended
  */
 export function followGateway(onEnd: () => void): () => void {
-  const source = new EventSource("/api/v1/live");
+  let close = () => {};
+  const open = () => {
+    close = followBy(new EventSource("/api/v1/live"), onEnd, () => {
+      close();
+      const timer = setTimeout(open, RETRY);
+      close = () => clearTimeout(timer);
+    });
+  };
+  open();
+  return () => close();
+}
+
+/** Follows by one connection; `onRefused` is called where that is over for good. */
+function followBy(source: EventSource, onEnd: () => void, onRefused: () => void): () => void {
   let heard = performance.now();
   const take = <Data>(name: string, handler: (data: Data) => void) => {
     source.addEventListener(name, (event) => {
@@ -64,6 +82,7 @@ export function followGateway(onEnd: () => void): () => void {
   });
   source.addEventListener("error", () => {
     if (connection.peek().state === "open") connection.value = { state: "lost", detail: "" };
+    if (source.readyState === EventSource.CLOSED) onRefused();
   });
   const timer = setInterval(() => {
     const silence = performance.now() - heard;
