@@ -134,7 +134,9 @@ netTest(
       await row.getByText("Online").waitFor({ timeout: PATIENCE });
 
       await row.getByRole("switch").click();
-      await row.getByText("Disabled").waitFor({ timeout: PATIENCE });
+      await row.getByText("Disabled").waitFor({ timeout: PATIENCE }).catch(async (cause) => {
+        throw new Error(`the page says: ${await page.locator("body").innerText()}`, { cause });
+      });
       await untilReached(namespace, INSIDE, false);
       await row.getByRole("switch").click();
       await untilReached(namespace, INSIDE, true);
