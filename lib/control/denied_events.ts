@@ -63,13 +63,12 @@ export class DeniedEvents implements Disposable {
     for (const peer of peers) {
       if (peer.denials.length === 0) continue;
       const key = encodeKey(peer.publicKey);
-      const told = this.#told.get(key);
-      if (told !== undefined && now() - told.at < EVENT_PAUSE) kept.set(key, told);
-      else {
-        const packets = new Map(peer.denials.map(({ rule, packets }) => [rule, packets]));
-        const isNew = this.#tell(peer, told?.packets ?? new Map());
-        if (isNew || told !== undefined) kept.set(key, isNew ? { at: now(), packets } : told!);
-      }
+      const last = this.#told.get(key);
+      const isDue = last === undefined || now() - last.at >= EVENT_PAUSE;
+      const told = isDue && this.#tell(peer, last?.packets ?? new Map())
+        ? { at: now(), packets: new Map(peer.denials.map(({ rule, packets }) => [rule, packets])) }
+        : last;
+      if (told !== undefined) kept.set(key, told);
     }
     this.#told = kept;
   }

@@ -2,12 +2,10 @@
 import type { PeerAddition } from "../../cli/command.ts";
 import { CLIENT_KEY_PLACE, type CreatedPeer } from "../../control/application/methods.ts";
 import type { Config, PeerConfig } from "../../core/config/config.ts";
-import { expiryTime, formatExpires } from "../../core/config/values/expiry.ts";
 import { encodeKey } from "../../core/config/values/key_text.ts";
-import { publicKey } from "../../core/noise/x25519.ts";
 import { clientFileName, clientFilePath, clientFolderName } from "../../host/files/client_files.ts";
 import { createFile, LockedConfig } from "../../host/files/config_store.ts";
-import { newPrivateKey } from "../keys.ts";
+import { newClient } from "./new_client.ts";
 import { refuseTakenName } from "./peer_names.ts";
 import type { PeerPlace } from "./peer_place.ts";
 
@@ -36,23 +34,11 @@ export async function addPeer(
   configPath: string,
   { server, ...request }: Omit<PeerAddition, "action"> & { readonly server: Config },
 ): Promise<AddedPeer> {
-  const { name, expiry, groups = [], endpoint, allowedIps, dns } = request;
+  const { name } = request;
   refuseTakenName(server, name, `add ${name}`);
-  const privateKey = newPrivateKey();
-  const expires = expiry === undefined ? null : expiryTime(expiry, Date.now());
-  const key = encodeKey(publicKey(privateKey));
-  const created = await place.create({
-    name,
-    publicKey: key,
-    set: {
-      ...(groups.length === 0 ? {} : { Groups: groups.join(", ") }),
-      ...(expires === null ? {} : { Expires: formatExpires(expires) }),
-    },
-    hasPresharedKey: true,
-    endpoint,
-    allowedIps,
-    dns,
-  });
+  const { privateKey, request: asked } = newClient(request);
+  const key = asked.publicKey;
+  const created = await place.create(asked);
   const text = created.client.text.replace(CLIENT_KEY_PLACE, encodeKey(privateKey));
   const { out = clientFilePath(configPath, name) } = request;
   const path = out === "-" ? null : out;
@@ -62,7 +48,7 @@ export async function addPeer(
       file.createBeside(clientFolderName(configPath), clientFileName(name), { path: out, text });
     } else if (path !== null) createFile({ path, text });
   } catch (error) {
-    // What is there under its name is another's file, which the removal must not take along.
+    // The file that has its name is another's, which the removal must not take along.
     await place.change([key], { Name: null });
     await place.remove([key]);
     throw error;

@@ -1,9 +1,7 @@
 /** Command `vpn peer` with a fleet's store: changes are made there, and each gateway that is connected follows. */
 import type { PeerAddition, PeerRequest, PeerUpdate } from "../../cli/command.ts";
 import type { Config } from "../../core/config/config.ts";
-import { expiryTime, formatExpires } from "../../core/config/values/expiry.ts";
 import { encodeKey } from "../../core/config/values/key_text.ts";
-import { publicKey } from "../../core/noise/x25519.ts";
 import type { PeerApplication } from "../../control/application/peer_application.ts";
 import { CLIENT_KEY_PLACE } from "../../control/application/methods.ts";
 import { clientFileName, clientFilePath, clientFolderName } from "../../host/files/client_files.ts";
@@ -11,7 +9,7 @@ import { createFile, LockedConfig } from "../../host/files/config_store.ts";
 import { ExitCode } from "../../process/errors.ts";
 import { writeText } from "../../process/output.ts";
 import { shellWord } from "../../process/shell_word.ts";
-import { newPrivateKey } from "../keys.ts";
+import { newClient } from "./new_client.ts";
 import { chosenPeers, findPeer, peerTitle } from "./peer_names.ts";
 import { settingChange } from "./peer_settings.ts";
 import { fleetApplication, reachStore, withStored } from "./store_peers.ts";
@@ -43,22 +41,10 @@ export async function runFleetPeer(request: Change, file: Config): Promise<numbe
 }
 
 async function add(request: Extract<Change, PeerAddition>, application: PeerApplication) {
-  const { configPath, name, expiry, groups = [], endpoint, allowedIps, dns } = request;
-  const privateKey = newPrivateKey();
-  const key = encodeKey(publicKey(privateKey));
-  const expires = expiry === undefined ? null : expiryTime(expiry, Date.now());
-  const { client } = await application.create({
-    name,
-    publicKey: key,
-    set: {
-      ...(groups.length === 0 ? {} : { Groups: groups.join(", ") }),
-      ...(expires === null ? {} : { Expires: formatExpires(expires) }),
-    },
-    hasPresharedKey: true,
-    endpoint,
-    allowedIps,
-    dns,
-  }, { by: "" });
+  const { configPath, name } = request;
+  const { privateKey, request: asked } = newClient(request);
+  const key = asked.publicKey;
+  const { client } = await application.create(asked, { by: "" });
   const text = client.text.replace(CLIENT_KEY_PLACE, encodeKey(privateKey));
   const about = `Added ${name} to the store.`;
   const { out = clientFilePath(configPath, name) } = request;

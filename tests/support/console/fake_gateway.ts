@@ -1,6 +1,7 @@
 /** Fake gateway: answers the console as a gateway with a few peers does, out of memory. */
 import type { EventEntry, PeerEntry } from "../../../lib/control/application/methods.ts";
 import type { PeerStatus, Status } from "../../../lib/control/status.ts";
+import { peerOf } from "../status/statuses.ts";
 import {
   type ConsoleGateway,
   type GatewayMethod,
@@ -220,31 +221,5 @@ export function eventOf(id: number): EventEntry {
 }
 
 function statusOf({ name, publicKey, allowedIps, admission }: PeerEntry): PeerStatus {
-  return {
-    name,
-    publicKey,
-    endpoint: null,
-    otherEndpoint: null,
-    transport: "udp",
-    allowedIps,
-    latestHandshake: null,
-    silence: null,
-    presence: "never",
-    isUp: false,
-    admission,
-    expires: null,
-    groups: [],
-    kind: "unknown",
-    roundTrip: null,
-    hello: null,
-    mtu: 1420,
-    persistentKeepalive: 0,
-    rateLimit: null,
-    rateLimited: 0,
-    denied: [],
-    nat: null,
-    quota: null,
-    received: 0,
-    sent: 0,
-  };
+  return peerOf({ name, publicKey, allowedIps, admission });
 }
