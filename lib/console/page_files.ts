@@ -35,7 +35,7 @@ export async function pageFiles(): Promise<ReadonlyMap<string, File>> {
   }
 }
 
-/** Makes the files from the sources. @param folder path of where they go to, beside what is there */
+/** Makes the files from the sources. @param folder path of where they go to, beside the files there */
 export async function bundlePage(folder: string): Promise<void> {
   const made = await Deno.makeTempDir({ dir: folder });
   const entry = new URL("main.tsx", SOURCES).pathname;

@@ -90,7 +90,7 @@ export class Egress6 {
     this.#answer();
   }
 
-  /** Of a longer list than before, all are named anew: a neighbour that asks meanwhile asks again. */
+  /** Of a longer list than before, all are named again: a neighbour that asks meanwhile asks again. */
   #answer(): void {
     const { journal } = this.#options;
     const device = this.#kind === "routed" ? this.external?.name ?? null : null;

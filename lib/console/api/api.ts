@@ -85,7 +85,7 @@ export class Api {
     const { source, origin, isSecure } = context.env;
     const cookie = sessionSecret(request, isSecure);
     const principal = principalOf(request, cookie, this.#services);
-    // Before anything is done, and whoever asks: a login that another page begins would be somebody else's session.
+    // Before anything is done, for all who ask: a login that another page begins would be somebody else's session.
     if (isChange(request) && !request.headers.has("authorization")) {
       this.#requireOwn(request, origin);
     }

@@ -1,6 +1,6 @@
 /**
  * Live feed: asks the gateway once a second how things are, while anybody wants to know, and tells all of them what has
- * changed. Who does not read in time is told nothing until he does, and then everything anew: what waits for him does
+ * changed. Who does not read in time is told nothing until he does, and then everything again: what waits for him does
  * not grow.
  */
 import type { EventEntry } from "../../control/application/methods.ts";

@@ -1,8 +1,8 @@
 /**
- * Store follower: keeps what runs as the fleet's store has it, whoever changes that, here or at another gateway.
+ * Store follower: keeps what runs as the fleet's store has it, when that is changed here or at another gateway.
  *
  * A change that is made here is in effect before it is in the store, as with a file. One that does not get there, since
- * another was first, is undone by what is there.
+ * another was first, is undone by what the store has.
  */
 import type { LiveGateway } from "../application/peer_application.ts";
 import { RefusalError } from "../../core/config/refusal_error.ts";

@@ -54,15 +54,15 @@ export interface PeerStore {
   /** @throws {RefusalError} `unavailable`, or `invalid` where what is kept cannot be read */
   snapshot(): Promise<StoredPeers>;
 
-  /** Tells of changes, whoever makes them, until it is disposed of; of several in a row, the last may be all. */
+  /** Tells of changes by anybody, until it is disposed of; of several in a row, the last may be all. */
   watch(onChange: (snapshot: StoredPeers) => void): Disposable;
 
   /**
    * Makes changes, in this order, all or none of them.
    *
-   * @param make says what they are, given what is there
+   * @param make says what they are, given what is kept
    * @param accept is asked before they are kept; what it throws keeps them from being made
-   * @returns what is there after them
+   * @returns what is kept after them
    * @throws {RefusalError} `revision` where something is not as expected; for what cannot be, and where it cannot be
    *   kept: nothing is changed then, though `accept` may have been asked
    */

@@ -144,7 +144,7 @@ export class SharedPeerStore implements PeerStore, AsyncDisposable {
     await this.#link[Symbol.asyncDispose]();
   }
 
-  /** @returns what is there after the change; null where another has written meanwhile */
+  /** @returns all that is kept after the change; null where another has written meanwhile */
   async #attempt(
     make: (before: StoredPeers) => readonly StoreChange[],
     accept: (outcome: StoreOutcome) => Promise<void>,
@@ -177,7 +177,7 @@ export class SharedPeerStore implements PeerStore, AsyncDisposable {
     if (changes.size === 0) return before;
     let revision: number | null;
     try {
-      // Whoever made the last change may not have come to the end of it.
+      // The writer of the last change may not have come to the end of it.
       if (last !== null) await settle(bucket, mirror, last);
       revision = await bucket.put(COMMIT_KEY, bytes, last?.revision ?? 0);
     } catch (error) {
@@ -313,7 +313,7 @@ async function settleEntry(
   },
   commit: number,
 ): Promise<void> {
-  // What could not be read here is put back by whoever wrote it.
+  // What could not be read here is put back by its writer.
   if (value !== null && "problem" in value) return;
   const bytes = value === null ? null : entryBytes(value.settings);
   for (let expected = known; expected < commit;) {

@@ -108,7 +108,7 @@ function revealed(line: string, own: readonly string[], number: number): string 
   if (kept === undefined || rest.includes(SECRET)) {
     throw new RefusalError(
       "invalid",
-      `Line ${number}: ${SECRET} stands for what is there already: give the value, or leave the line as it was`,
+      `Line ${number}: ${SECRET} stands for the value that is set already: give the value, or leave the line as it was`,
     );
   }
   const value = kept.replace(/#.*$/s, "").replace(/^[^=]*=/, "").trim();

@@ -20,7 +20,7 @@ export class MaglevTable {
   /** The indices in the order of the names: that of the configuration does not matter. */
   readonly #turns: readonly number[];
 
-  /** @param names of the back ends, each once; all of them, whoever may be chosen now: their number decides the size */
+  /** @param names of all back ends, each once, also of those that may not be chosen now: they decide the size */
   constructor(names: readonly string[]) {
     const size = SIZES.find((each) => each >= names.length * PLACES_EACH) ?? SIZES.at(-1)!;
     this.#owners = new Int16Array(size).fill(NOBODY);

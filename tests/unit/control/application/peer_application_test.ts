@@ -185,7 +185,7 @@ Deno.test("a peer that is changed stays where it has roamed to, unless its endpo
   assertEquals(await moved({ Endpoint: "home.example.org:9" }), null);
 });
 
-Deno.test("a change that bears an old revision is refused, whoever was first", async () => {
+Deno.test("a change that bears an old revision is refused, no matter who was first", async () => {
   const site = stage();
   const { peer } = await site.add("laptop", ANN);
   await site.add("phone", BOB);

@@ -1,4 +1,4 @@
-/** Shows that what runs is as the store has it, whoever has changed that, and whatever a change came to. */
+/** Shows that what runs is as the store has it, no matter who has changed that, and whatever a change came to. */
 import { StoreFollower } from "../../../../lib/control/fleet/store_follower.ts";
 import { RefusalError } from "../../../../lib/core/config/refusal_error.ts";
 import type { StoredPeers, StoreOutcome } from "../../../../lib/core/peers/peer_store.ts";

@@ -94,7 +94,7 @@ Deno.test("by default, and with `lan`, clients reach no cloud's service for its 
   for (const allow of ["", "lan"]) {
     assertEquals(verdicts(policy(allow), ...services), services.map(() => "private"), allow);
   }
-  // Whoever names it means it; its neighbours are the internet's.
+  // Who names it means it; its neighbours are the internet's.
   assertEquals(verdicts(policy("168.63.129.16/32"), ...services), ["private", "pass", "private"]);
   assertEquals(verdicts(policy(), "100.100.100.201", "168.63.129.17"), ["pass", "pass"]);
 });

@@ -30,7 +30,7 @@ const SUBSETS = fc.integer({ min: 1, max: 12 }).chain((count) =>
   fc.tuple(fc.constant(count), fc.integer({ min: 0, max: (1 << count) - 1 }))
 );
 
-Deno.test("whoever may be chosen has as many places as any other, give or take one", () => {
+Deno.test("each that may be chosen has as many places as any other, give or take one", () => {
   fc.assert(fc.property(SUBSETS, ([count, subset]) => {
     const isEligible = (index: number) => (subset >> index & 1) !== 0;
     const all = counts(ownersOf(filled(names(count), isEligible)), count);
