@@ -17,7 +17,7 @@ import type { Accounts, QuotaState } from "./accounts.ts";
 import type { StoreStatus } from "./fleet/store_status.ts";
 import type { LivePeer, LivePeers } from "./live_peers.ts";
 import type { PublishedControl } from "./services.ts";
-import { mapped, paced } from "../process/pace.ts";
+import { paced } from "../process/pace.ts";
 import type { StandingBlock } from "../host/firewall/standing_blocks.ts";
 
 /**
@@ -257,20 +257,29 @@ function helloStatus(hello: Hello, clockOffset: number): PeerStatus["hello"] {
   };
 }
 
-/** What the data plane knows of its peers, and behind them those that are kept out of it. */
+/**
+ * What the data plane knows of its peers, and behind them those that it has not: kept out, or on their way in or out.
+ * It was asked a moment ago, and a change may have been made since: each peer stands here once all the same, as those
+ * who compare two statuses take one that is missing for one that was removed.
+ */
 function* peerStatuses(
   statistics: readonly PeerStatistics[],
   { peers: live, accounts }: Pick<StatusFrame, "peers" | "accounts">,
 ): Generator<void, PeerStatus[]> {
-  const statuses = yield* mapped(statistics, (peer) => {
+  const told = new Set<string>();
+  const statuses: PeerStatus[] = [];
+  for (const peer of statistics) {
+    yield;
     const key = encodeKey(peer.publicKey);
+    const known = live.peers.get(key) ?? null;
+    if (known !== null && live.admissionOf(key, known) !== "admitted") continue;
+    told.add(key);
     const state = accounts?.quotaOf(key, peer.receivedBytes + peer.sentBytes) ?? null;
-    return peerStatus(peer, live.peers.get(key) ?? null, state, (rule) => live.ruleText(rule));
-  });
+    statuses.push(peerStatus(peer, known, state, (rule) => live.ruleText(rule)));
+  }
   for (const [key, peer] of live.peers) {
     yield;
-    const admission = live.admissionOf(key, peer);
-    if (admission !== "admitted") statuses.push(keptOutStatus(peer, admission));
+    if (!told.has(key)) statuses.push(absentStatus(peer, live.admissionOf(key, peer)));
   }
   return statuses;
 }
@@ -331,7 +340,8 @@ function quotaStatus(
   };
 }
 
-function keptOutStatus(peer: LivePeer, admission: AdmissionState): PeerStatus {
+/** Of a peer that the data plane has not. */
+function absentStatus(peer: LivePeer, admission: AdmissionState): PeerStatus {
   return {
     name: peer.name,
     publicKey: encodeKey(peer.publicKey),
