@@ -1,4 +1,4 @@
-/** What is fetched, shown as it stands: loading, failed with its reason, or there. */
+/** What is fetched, shown as it stands: loading, failed with its reason, or there; what was there stays. */
 import type { ComponentChildren, JSX } from "preact";
 import { Button } from "./controls.tsx";
 import { Notice, Wait } from "./parts.tsx";
@@ -10,15 +10,18 @@ interface LoadedProps<Value> {
 }
 
 export function Loaded<Value>({ of, children }: LoadedProps<Value>): JSX.Element {
-  if (of.trouble !== null) {
-    return (
-      <div class="card-body stack">
-        <Notice tone="bad">{of.trouble}</Notice>
-        <div>
-          <Button onClick={() => void of.reload()}>Try again</Button>
+  if (of.trouble === null && !of.isHere) return <Wait />;
+  return (
+    <>
+      {of.trouble === null ? null : (
+        <div class="card-body stack">
+          <Notice tone="bad">{of.trouble}</Notice>
+          <div>
+            <Button onClick={() => void of.reload()}>Try again</Button>
+          </div>
         </div>
-      </div>
-    );
-  }
-  return of.isHere ? <>{children(of.value as Value)}</> : <Wait />;
+      )}
+      {of.isHere ? children(of.value as Value) : null}
+    </>
+  );
 }

@@ -197,9 +197,14 @@ function RemoveGroup(
   },
 ): JSX.Element {
   const remove = async () => {
-    await call("DELETE", `/groups/${encodeURIComponent(group.name)}`, { revision: group.revision });
-    announce(`The group ${group.name} is removed`);
-    await onDone();
+    try {
+      await call("DELETE", `/groups/${encodeURIComponent(group.name)}`, {
+        revision: group.revision,
+      });
+      announce(`The group ${group.name} is removed`);
+    } finally {
+      await onDone();
+    }
   };
   return (
     <ActionDialog

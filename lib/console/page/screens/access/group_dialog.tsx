@@ -19,12 +19,16 @@ export function GroupDialog({ group, onDone, onClose }: GroupProps): JSX.Element
   const [allow, setAllow] = useState(group?.allow ?? "");
   const [deny, setDeny] = useState(group?.deny ?? "");
   const save = async () => {
-    await call("PUT", `/groups/${encodeURIComponent(name)}`, {
-      body: { allow: allow.trim(), deny: deny.trim() },
-      revision: group?.revision ?? null,
-    });
-    announce(`The rules of ${name} are in force`);
-    await onDone();
+    try {
+      await call("PUT", `/groups/${encodeURIComponent(name)}`, {
+        body: { allow: allow.trim(), deny: deny.trim() },
+        revision: group?.revision ?? null,
+      });
+      announce(`The rules of ${name} are in force`);
+    } finally {
+      // Where somebody else has changed it, the next dialog begins with that.
+      await onDone();
+    }
   };
   return (
     <ActionDialog

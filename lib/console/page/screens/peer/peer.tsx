@@ -100,18 +100,8 @@ function KnownPeer(
             <Loaded of={entry}>
               {(value) => (
                 <>
-                  <LimitsCard
-                    key={value.revision}
-                    state={state}
-                    entry={value}
-                    onChange={entry.reload}
-                  />
-                  <AccessCard
-                    key={`access ${value.revision}`}
-                    state={state}
-                    entry={value}
-                    onChange={entry.reload}
-                  />
+                  <LimitsCard state={state} entry={value} onChange={entry.reload} />
+                  <AccessCard state={state} entry={value} onChange={entry.reload} />
                 </>
               )}
             </Loaded>

@@ -1,10 +1,9 @@
 /** Where a peer may go: its groups, its own rules, what they have cost it. */
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import { Button, Form, TextField } from "../../parts/controls.tsx";
-import { Badge, Card, Fact, Notice } from "../../parts/parts.tsx";
-import { messageOf } from "../../state/api.ts";
-import { announce } from "../../state/messages.ts";
+import { Button, TextField } from "../../parts/controls.tsx";
+import { EditForm } from "../../parts/edit_form.tsx";
+import { Badge, Card, Fact } from "../../parts/parts.tsx";
 import { linkTo } from "../../state/router.ts";
 import { mayAdminister } from "../../state/session.ts";
 import type { PeerEntry } from "../../../../control/application/methods.ts";
@@ -65,25 +64,21 @@ function AccessForm(
   const [groups, setGroups] = useState(entry.settings["Groups"] ?? "");
   const [allow, setAllow] = useState(entry.settings["Allow"] ?? "");
   const [deny, setDeny] = useState(entry.settings["Deny"] ?? "");
-  const [trouble, setTrouble] = useState<string | null>(null);
   const orNone = (text: string) => text.trim() === "" ? null : text.trim();
-  const save = async () => {
-    setTrouble(null);
-    try {
-      await changePeer(entry.publicKey, {
-        Groups: orNone(groups),
-        Allow: orNone(allow),
-        Deny: orNone(deny),
-      }, entry.revision);
-      announce("The rules are in force");
-      onClose();
-      await onChange();
-    } catch (error) {
-      setTrouble(messageOf(error));
-    }
-  };
+  const save = (revision: string | null) =>
+    changePeer(entry.publicKey, {
+      Groups: orNone(groups),
+      Allow: orNone(allow),
+      Deny: orNone(deny),
+    }, revision);
   return (
-    <Form onSubmit={save}>
+    <EditForm
+      revision={entry.revision}
+      onSave={save}
+      saved="The rules are in force"
+      onChange={onChange}
+      onClose={onClose}
+    >
       <TextField
         label="Groups"
         value={groups}
@@ -105,11 +100,6 @@ function AccessForm(
         placeholder="nothing"
         hint="Wins over what is allowed"
       />
-      {trouble === null ? null : <Notice tone="bad">{trouble}</Notice>}
-      <div class="form-end">
-        <Button onClick={onClose}>Cancel</Button>
-        <Button kind="main" isSubmit>Save</Button>
-      </div>
-    </Form>
+    </EditForm>
   );
 }

@@ -1,10 +1,9 @@
 /** Limits of a peer: when its access ends, how much it may use, how fast. */
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import { Button, Form, TextField } from "../../parts/controls.tsx";
-import { Card, Fact, Notice } from "../../parts/parts.tsx";
-import { messageOf } from "../../state/api.ts";
-import { announce } from "../../state/messages.ts";
+import { Button, TextField } from "../../parts/controls.tsx";
+import { EditForm } from "../../parts/edit_form.tsx";
+import { Card, Fact } from "../../parts/parts.tsx";
 import { mayOperate } from "../../state/session.ts";
 import type { PeerEntry } from "../../../../control/application/methods.ts";
 import type { LivePeerState } from "../../state/shapes.ts";
@@ -75,25 +74,21 @@ function LimitsForm(
   const [quota, setQuota] = useState(entry.settings["Quota"] ?? "");
   const [quotaRate, setQuotaRate] = useState(entry.settings["QuotaRate"] ?? "");
   const [rateLimit, setRateLimit] = useState(entry.settings["RateLimit"] ?? "");
-  const [trouble, setTrouble] = useState<string | null>(null);
   const orNone = (text: string) => text.trim() === "" ? null : text.trim();
-  const save = async () => {
-    setTrouble(null);
-    try {
-      await changePeer(entry.publicKey, {
-        Quota: orNone(quota),
-        QuotaRate: orNone(quotaRate),
-        RateLimit: orNone(rateLimit),
-      }, entry.revision);
-      announce("The limits are set");
-      onClose();
-      await onChange();
-    } catch (error) {
-      setTrouble(messageOf(error));
-    }
-  };
+  const save = (revision: string | null) =>
+    changePeer(entry.publicKey, {
+      Quota: orNone(quota),
+      QuotaRate: orNone(quotaRate),
+      RateLimit: orNone(rateLimit),
+    }, revision);
   return (
-    <Form onSubmit={save}>
+    <EditForm
+      revision={entry.revision}
+      onSave={save}
+      saved="The limits are set"
+      onChange={onChange}
+      onClose={onClose}
+    >
       <TextField
         label="Quota"
         value={quota}
@@ -115,11 +110,6 @@ function LimitsForm(
         placeholder="any"
         hint="Bits a second each way, as in 50M"
       />
-      {trouble === null ? null : <Notice tone="bad">{trouble}</Notice>}
-      <div class="form-end">
-        <Button onClick={onClose}>Cancel</Button>
-        <Button kind="main" isSubmit>Save</Button>
-      </div>
-    </Form>
+    </EditForm>
   );
 }

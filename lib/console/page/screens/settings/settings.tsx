@@ -4,7 +4,7 @@ import { useState } from "preact/hooks";
 import { Button, Form } from "../../parts/controls.tsx";
 import { Loaded } from "../../parts/loaded.tsx";
 import { Card, Notice, TitledScreen } from "../../parts/parts.tsx";
-import { call, messageOf } from "../../state/api.ts";
+import { call, get, messageOf } from "../../state/api.ts";
 import { announce } from "../../state/messages.ts";
 import { useResource } from "../../state/resource.ts";
 import type {
@@ -45,23 +45,32 @@ interface FormProps {
   readonly onDone: (result: SettingsResult) => Promise<void>;
 }
 
+/** What a change would come to, and of which state of the file. */
+interface Review {
+  readonly preview: SettingsPreview;
+  readonly revision: string;
+}
+
 function SettingsForm({ settings, onDone }: FormProps): JSX.Element {
   const [text, setText] = useState(settings.text);
-  const [preview, setPreview] = useState<SettingsPreview | null>(null);
+  const [review, setReview] = useState<Review | null>(null);
   const [trouble, setTrouble] = useState<string | null>(null);
   const isChanged = text !== settings.text;
   const look = async () => {
     setTrouble(null);
     try {
-      setPreview(await call<SettingsPreview>("POST", "/settings/preview", { body: { text } }));
+      // Of the file as it is now: somebody else may have changed it since, which the differences show.
+      const { revision } = await get<SettingsText>("/settings");
+      const preview = await call<SettingsPreview>("POST", "/settings/preview", { body: { text } });
+      setReview({ preview, revision });
     } catch (error) {
       setTrouble(messageOf(error));
     }
   };
-  const apply = async () => {
+  const apply = async ({ revision }: Review) => {
     const result = await call<SettingsResult>("PUT", "/settings", {
       body: { text },
-      revision: settings.revision,
+      revision,
     });
     announce("The settings are written");
     await onDone(result);
@@ -86,9 +95,13 @@ function SettingsForm({ settings, onDone }: FormProps): JSX.Element {
         {isChanged ? <Button onClick={() => setText(settings.text)}>Undo</Button> : null}
         <Button kind="main" isSubmit disabled={!isChanged}>Review changes</Button>
       </div>
-      {preview === null
-        ? null
-        : <PreviewDialog preview={preview} onApply={apply} onClose={() => setPreview(null)} />}
+      {review === null ? null : (
+        <PreviewDialog
+          preview={review.preview}
+          onApply={() => apply(review)}
+          onClose={() => setReview(null)}
+        />
+      )}
     </Form>
   );
 }
