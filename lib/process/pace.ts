@@ -38,19 +38,6 @@ export function atOnce<Result>(work: Generator<unknown, Result>): Result {
   }
 }
 
-/** Turns each item into another, in steps. */
-export function* mapped<Item, Result>(
-  items: Iterable<Item>,
-  convert: (item: Item) => Result,
-): Generator<void, Result[]> {
-  const results: Result[] = [];
-  for (const item of items) {
-    results.push(convert(item));
-    yield;
-  }
-  return results;
-}
-
 /** Characters of a chunk. */
 const CHUNK = 32 * 1024;
 
