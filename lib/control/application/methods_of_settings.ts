@@ -1,10 +1,16 @@
 /** The application's methods about the gateway's own settings, as a control socket offers them. */
+import { dirname, resolve } from "node:path";
 import type { ServerConfig } from "../../core/config/config.ts";
 import { ConfigError } from "../../core/config/config_error.ts";
 import { RefusalError } from "../../core/config/refusal_error.ts";
 import { lineDiff } from "../../core/config/text/line_diff.ts";
 import { exitCodeOf } from "../../process/errors.ts";
-import { changedOf, settingsIn, withoutSecrets } from "../../core/config/text/settings_text.ts";
+import {
+  addedTo,
+  changedOf,
+  settingsIn,
+  withoutSecrets,
+} from "../../core/config/text/settings_text.ts";
 import type { EditedFile, SettingsFile } from "../../host/files/settings_file.ts";
 import type { Handler } from "../protocol.ts";
 import type { Reloader, ReloadPreview } from "../reload.ts";
@@ -13,8 +19,9 @@ import { terms } from "./methods_of_peers.ts";
 import { textParam } from "./params.ts";
 
 /**
- * Keys that a person has to edit in the file itself: commands that run as root, the identity of the gateway, and who
- * may come in here.
+ * Keys that a person has to edit in the file itself: commands that run as root, the identity of the gateway, who may
+ * come in here, and with which key it goes to which store: another server would be shown what the key signs, and could
+ * be the gateway at the real one.
  */
 const FIXED: readonly string[] = [
   "PrivateKey",
@@ -23,7 +30,13 @@ const FIXED: readonly string[] = [
   "PreDown",
   "PostDown",
   "ControlGroup",
+  "Store",
+  "StoreCredentials",
+  "StoreCA",
 ];
+
+/** Files that root reads: who comes in here names those beside the configuration alone. */
+const FILE_KEY = "DnsBlock";
 
 type Result<Method extends keyof ApplicationMethods> = ApplicationMethods[Method]["result"];
 
@@ -40,7 +53,7 @@ export function methodsOfSettings(
     "preview-settings": async (params): Promise<Result<"preview-settings">> => {
       const text = textParam(params, "text");
       const edited = await file.edited(text);
-      const { keys, restart, warnings } = await previewed(reloader, edited);
+      const { keys, restart, warnings } = await previewed({ file, reloader }, edited);
       const lines = lineDiff(withoutSecrets(settingsIn(edited.before)), text);
       return { lines, live: keys, restart, warnings };
     },
@@ -53,7 +66,7 @@ export function methodsOfSettings(
       const text = textParam(params, "text");
       const { by, revision } = terms(params, caller);
       const written = await file.replace(text, revision, async (edited) => {
-        await previewed(reloader, edited);
+        await previewed({ file, reloader }, edited);
       });
       const { changes, restart, problems } = await reloader.reload(by);
       return { revision: written.revision, changes, restart, problems };
@@ -63,7 +76,7 @@ export function methodsOfSettings(
 
 /** What a reload would do; a text that cannot be run from, or touches what it may not, is refused. */
 async function previewed(
-  reloader: SettingsParts["reloader"],
+  { file, reloader }: SettingsParts,
   { before, after }: EditedFile,
 ): Promise<ReloadPreview> {
   const [fixed] = changedOf(FIXED, before, after);
@@ -71,6 +84,15 @@ async function previewed(
     throw new RefusalError(
       "refused",
       `${fixed}: cannot be changed this way: edit the file itself, and restart the gateway`,
+    );
+  }
+  const folder = dirname(resolve(file.path));
+  const distant = addedTo(FILE_KEY, before, after)
+    .find((path) => !resolve(folder, path).startsWith(`${folder}/`));
+  if (distant !== undefined) {
+    throw new RefusalError(
+      "refused",
+      `${FILE_KEY}: ${distant} is not in ${folder}: put the file there, or name it in the configuration itself`,
     );
   }
   try {

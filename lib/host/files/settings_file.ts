@@ -19,16 +19,17 @@ export interface EditedFile {
 }
 
 export class SettingsFile {
-  readonly #path: string;
+  /** Of the configuration. */
+  readonly path: string;
 
   constructor(path: string) {
-    this.#path = path;
+    this.path = path;
   }
 
   /** @throws {RefusalError} */
   read(): Promise<ShownSettings> {
     return refusing(async () => {
-      using file = await LockedConfig.open(this.#path);
+      using file = await LockedConfig.open(this.path);
       return shown(file.read().text);
     });
   }
@@ -36,7 +37,7 @@ export class SettingsFile {
   /** The file as it is, and as it would be. @throws {RefusalError} */
   edited(settings: string): Promise<EditedFile> {
     return refusing(async () => {
-      using file = await LockedConfig.open(this.#path);
+      using file = await LockedConfig.open(this.path);
       const { text } = file.read();
       return { before: text, after: withSettings(text, settings) };
     });
@@ -55,7 +56,7 @@ export class SettingsFile {
     accept: (edited: EditedFile) => Promise<void>,
   ): Promise<ShownSettings> {
     return refusing(async () => {
-      using file = await LockedConfig.open(this.#path);
+      using file = await LockedConfig.open(this.path);
       const { text } = file.read();
       if (revision !== undefined && revision !== shown(text).revision) {
         throw new RefusalError(

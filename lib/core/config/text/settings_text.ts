@@ -8,8 +8,11 @@ import { RefusalError } from "../refusal_error.ts";
 /** In place of a secret. */
 const SECRET = "(secret)";
 const SECRET_KEYS: readonly string[] = ["privatekey", "webhooksecret"];
-/** What may be a key in a comment: base64 of 32 bytes, or most of it. */
+/** Commands may have one among their words. */
+const HOOK_KEYS: readonly string[] = ["preup", "postup", "predown", "postdown"];
+/** What may be one in a comment or a command: base64 of 32 bytes, or most of it; and what is called one. */
 const MAYBE_KEY = /[A-Za-z0-9+/]{40,}={0,2}/g;
+const NAMED_SECRET = /((?:private|preshared)\s*key|webhook\s*secret)(\s*=\s*)[^\s"';|]+/gi;
 
 /** Where the section stands: line numbers from 0, the end not included. */
 interface Place {
@@ -44,7 +47,9 @@ export function withSettings(text: string, settings: string): string {
   const own = lines.slice(first, end);
   const newline = text.includes("\r\n") ? "\r\n" : "\n";
   const given = settings.replace(/\r?\n/g, newline).trimEnd() + newline;
-  const restored = linesOf(given).map((line, index) => revealed(line, own, index + 1));
+  // Of lines that look the same, the first that comes back is the first, and so on.
+  const left = [...own];
+  const restored = linesOf(given).map((line, index) => revealed(line, { own, left }, index + 1));
   const isLast = end === lines.length && !text.endsWith("\n");
   const section = isLast ? restored.join("").trimEnd() : restored.join("");
   return [...lines.slice(0, first), section, ...lines.slice(end)].join("");
@@ -52,12 +57,20 @@ export function withSettings(text: string, settings: string): string {
 
 /** Which of these keys have other values in one file than in the other. @throws {ConfigError} */
 export function changedOf(keys: readonly string[], before: string, after: string): string[] {
-  const valuesOf = (text: string, key: string) =>
-    parseDocument(text, "").filter(({ name }) => name === "Interface")
-      .flatMap(({ entries }) => entries)
-      .filter((entry) => entry.key.toLowerCase() === key.toLowerCase())
-      .map(({ value }) => value).join("\n");
-  return keys.filter((key) => valuesOf(before, key) !== valuesOf(after, key));
+  return keys.filter((key) => valuesOf(before, key).join("\n") !== valuesOf(after, key).join("\n"));
+}
+
+/** Values that a key has in the one file and did not have in the other. @throws {ConfigError} */
+export function addedTo(key: string, before: string, after: string): string[] {
+  const known = new Set(valuesOf(before, key));
+  return valuesOf(after, key).filter((value) => !known.has(value));
+}
+
+function valuesOf(text: string, key: string): string[] {
+  return parseDocument(text, "").filter(({ name }) => name === "Interface")
+    .flatMap(({ entries }) => entries)
+    .filter((entry) => entry.key.toLowerCase() === key.toLowerCase())
+    .map(({ value }) => value);
 }
 
 /** The lines with their ends. */
@@ -87,17 +100,32 @@ function placeIn(text: string, lines: readonly string[]): Place {
 function hidden(line: string): string {
   const [, before = "", value = ""] = /^(\s*[^#=]*=\s*)([^#]*?)\s*(?:#.*)?$/s.exec(line) ?? [];
   const key = before.replace(/[\s=]/g, "").toLowerCase();
+  if (HOOK_KEYS.includes(key)) return withoutKeys(line);
   const shown = SECRET_KEYS.includes(key) && value !== ""
     ? before + SECRET + line.slice(before.length + value.length)
     : line;
   const hash = shown.indexOf("#");
-  return hash < 0 ? shown : shown.slice(0, hash) + shown.slice(hash).replace(MAYBE_KEY, SECRET);
+  return hash < 0 ? shown : shown.slice(0, hash) + withoutKeys(shown.slice(hash));
 }
 
-/** A line with the secret that it was, as the same line had it, or the same key. */
-function revealed(line: string, own: readonly string[], number: number): string {
+function withoutKeys(text: string): string {
+  return text.replace(NAMED_SECRET, `$1$2${SECRET}`).replace(MAYBE_KEY, SECRET);
+}
+
+/**
+ * A line with the secret that it was, as the same line had it, or the same key.
+ *
+ * @param lines the section's own, and those that have not come back yet
+ */
+function revealed(
+  line: string,
+  { own, left }: { readonly own: readonly string[]; readonly left: string[] },
+  number: number,
+): string {
   if (!line.includes(SECRET)) return line;
-  const same = own.find((each) => hidden(each).trimEnd() === line.trimEnd());
+  const isSame = (each: string) => hidden(each).trimEnd() === line.trimEnd();
+  const at = left.findIndex(isSame);
+  const same = at < 0 ? own.find(isSame) : left.splice(at, 1)[0];
   if (same !== undefined) return same.trimEnd() + line.slice(line.trimEnd().length);
   const [, before = "", rest = ""] = /^([^#=]*)=\s*\(secret\)(.*)$/s.exec(line) ?? [];
   const nameOf = (text: string) => text.replace(/[#=].*$/s, "").replace(/\s/g, "").toLowerCase();

@@ -1,5 +1,6 @@
 /** Shows what of a file's `[Interface]` is shown, and how it comes back. */
 import {
+  addedTo,
   changedOf,
   settingsIn,
   withoutSecrets,
@@ -33,6 +34,36 @@ Deno.test("settings are shown with their comments and without a secret, in comme
   assertEquals(
     withoutSecrets(hook),
     "[Interface]\nWebhookSecret=(secret)\n privatekey =(secret)#x\n",
+  );
+});
+
+Deno.test("a secret is shown neither in a command nor in a comment that names it, however short", () => {
+  const short = "c2hvcnQgc2VjcmV0IG9mIDI0IGI=";
+  const section = `[Interface]
+PostUp = wg set %i private-key <(echo ${KEY}); ip rule add table 7
+PreUp = PrivateKey=abc ./start
+# WebhookSecret = whsec_${short}
+#presharedkey=${short}
+`;
+  assertEquals(
+    withoutSecrets(section),
+    `[Interface]
+PostUp = wg set %i private-key <(echo (secret)); ip rule add table 7
+PreUp = PrivateKey=(secret) ./start
+# WebhookSecret = (secret)
+#presharedkey=(secret)
+`,
+  );
+  assertEquals(withSettings(section, withoutSecrets(section)), section);
+});
+
+Deno.test("of lines that are shown alike, each comes back as it was", () => {
+  const section = `[Interface]\n#PrivateKey = ${KEY}\n#PrivateKey = ${OLD}\nMTU = 1400\n`;
+  const shown = withoutSecrets(section);
+  assertEquals(withSettings(section, shown), section);
+  assertEquals(
+    withSettings(section, `${shown}#PrivateKey = (secret)\n`),
+    `${section}#PrivateKey = ${KEY}\n`,
   );
 });
 
@@ -82,4 +113,10 @@ Deno.test("changedOf() tells which keys are others, however they are written", (
   assertEquals(changedOf(keys, before, "[Interface]\n# x\npostup =a\nPostUp=b # y\n"), []);
   assertEquals(changedOf(keys, before, "[Interface]\nPostUp = b\nPostUp = a\n"), ["PostUp"]);
   assertEquals(changedOf(keys, before, `${before}PrivateKey = x\n`), ["PrivateKey"]);
+});
+
+Deno.test("addedTo() tells the values that a key has come to have", () => {
+  const before = "[Interface]\nDnsBlock = a\ndnsblock = b\n";
+  const after = "[Interface]\nDnsBlock=b # x\nDNSBLOCK = c\n[Peer]\nDnsBlock = d\n";
+  assertEquals(addedTo("DnsBlock", before, after), ["c"]);
 });
