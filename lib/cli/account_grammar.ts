@@ -4,9 +4,8 @@ import { option } from "@optique/core/primitives";
 import { choice } from "@optique/core/valueparser";
 import { peerName } from "./instance_grammar.ts";
 import { parseExpiry } from "../core/config/values/expiry.ts";
+import { USAGE_PERIODS } from "../core/config/values/usage_period.ts";
 import { about, interfaceName, keyValue, netnsName, notOneOf } from "./values.ts";
-
-const PERIODS = ["day", "month"] as const;
 
 const kept = {
   interfaceName: withDefault(
@@ -28,8 +27,8 @@ export const usageRequest = {
   by: withDefault(
     option(
       "--by",
-      choice(PERIODS, { metavar: "PERIOD", errors: { invalidChoice: notOneOf } }),
-      about("--by", `Sum up by ${PERIODS.join(" or ")}`),
+      choice(USAGE_PERIODS, { metavar: "PERIOD", errors: { invalidChoice: notOneOf } }),
+      about("--by", "Sum up by hour (of two days), day or month"),
     ),
     "month",
   ),

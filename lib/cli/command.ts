@@ -4,6 +4,7 @@ import type { Endpoint } from "../core/config/config.ts";
 import type { ConsoleListener } from "../core/config/values/console_values.ts";
 import type { Expiry } from "../core/config/values/expiry.ts";
 import type { RelayListener, RelayTarget } from "../core/config/values/relay_url.ts";
+import type { UsagePeriod } from "../core/config/values/usage_period.ts";
 
 export const LOG_LEVELS = ["trace", "debug", "info", "warning", "error"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -59,7 +60,7 @@ export interface UsageRequest {
   readonly netns?: string;
   /** The peer's name or public key; null for all. */
   readonly peer: string | null;
-  readonly by: "day" | "month";
+  readonly by: UsagePeriod;
   readonly json: boolean;
 }
 

@@ -170,7 +170,7 @@ export function createGrammar(argv: readonly string[]) {
       command("usage", object({ command: constant("usage"), request: usage }), {
         brief: line("Show how much each peer of a gateway has used"),
         description: line(
-          "Shows the bytes that each peer has sent and received, by month or day in UTC, the newest first, as the gateway " +
+          "Shows the bytes that each peer has sent and received, by month, day or hour in UTC, the newest first, as the gateway " +
             "keeps them in /var/lib/vpn, at most 10 s late. The gateway need not run. The exit code is 3 if there is no such file.",
         ),
       }),

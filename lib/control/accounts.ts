@@ -1,6 +1,6 @@
 /**
- * Accounts: what a gateway's peers have sent and received, by day in UTC, kept in a file, and what of that is within
- * their quotas, which the data plane holds them to.
+ * Accounts: what a gateway's peers have sent and received, by day and hour in UTC, kept in a file, and what of that is
+ * within their quotas, which the data plane holds them to.
  *
  * The data plane counts from the time that it has a peer. Here the differences of what it says are added to the day
  * that the wall clock has, wherever that is set to: a period is whatever days it is made of, so that a clock that is
@@ -16,6 +16,7 @@ import {
   AccountStore,
   type PeerUsage,
   unixDay,
+  unixHour,
 } from "../host/accounts/account_store.ts";
 import { RefusalError } from "../core/config/refusal_error.ts";
 import { background, guarded } from "../process/guard.ts";
@@ -32,14 +33,18 @@ const WRITE_PAUSE = 50;
 const STEPS = 400;
 /** Events that are kept in memory while they cannot be written. */
 const EVENTS_KEPT = 1_000;
-/** Days that are kept in memory while they cannot be written. */
+/** Days that are kept in memory while they cannot be written, and hours: what is older is told by the day alone. */
 const DAYS_KEPT = 62;
+const HOURS_KEPT = 3;
 
 /** Bytes since the data plane has the peer. */
 interface Counters {
   readonly received: number;
   readonly sent: number;
 }
+
+/** What is yet to be written, by day or hour and peer. */
+type PendingUsage = Map<number, Map<string, PeerUsage>>;
 
 /** How far a peer has come with its quota. */
 interface Meter {
@@ -79,8 +84,8 @@ export class Accounts implements AsyncDisposable {
   readonly #seen = new Map<string, Counters>();
   readonly #meters = new Map<string, Meter>();
   #peers: ReadonlyMap<string, Pick<LivePeer, "name" | "quota" | "quotaRate">> = new Map();
-  /** What is yet to be written, by day and peer. */
-  readonly #pending = new Map<number, Map<string, PeerUsage>>();
+  readonly #pending: PendingUsage = new Map();
+  readonly #pendingHours: PendingUsage = new Map();
   /** The same of events; and how many were given up, as there was no room. */
   #events: AccountEvent[] = [];
   #lostEvents = 0;
@@ -249,16 +254,10 @@ export class Accounts implements AsyncDisposable {
     this.#seen.set(key, counters);
     const gain = { received: received - before.received, sent: sent - before.sent };
     if (gain.received + gain.sent === 0) return;
-    const day = unixDay(this.#options.now());
-    const ofDay = this.#pending.get(day) ?? new Map<string, PeerUsage>();
-    this.#pending.set(day, ofDay);
-    const known = ofDay.get(key);
-    ofDay.set(key, {
-      peer: key,
-      name: this.#peers.get(key)?.name ?? null,
-      received: (known?.received ?? 0) + gain.received,
-      sent: (known?.sent ?? 0) + gain.sent,
-    });
+    const now = this.#options.now();
+    const used = { peer: key, name: this.#peers.get(key)?.name ?? null, ...gain };
+    addTo(this.#pending, unixDay(now), used);
+    addTo(this.#pendingHours, unixHour(now), used);
     const meter = this.#meters.get(key);
     if (meter !== undefined) meter.used += gain.received + gain.sent;
   }
@@ -273,6 +272,11 @@ export class Accounts implements AsyncDisposable {
         this.#store.add(day, [...peers.values()]);
         this.#pending.delete(day);
       }
+      for (const [hour, peers] of this.#pendingHours) {
+        if (this.#store === null) break;
+        this.#store.addHour(hour, [...peers.values()]);
+        this.#pendingHours.delete(hour);
+      }
       this.#writeEvents();
     } catch (error) {
       if (!this.#hasFailed) {
@@ -284,9 +288,8 @@ export class Accounts implements AsyncDisposable {
       this.#hasFailed = true;
       return;
     } finally {
-      for (const day of this.#pending.keys()) {
-        if (this.#pending.size > DAYS_KEPT) this.#pending.delete(day);
-      }
+      forgetOldest(this.#pending, DAYS_KEPT);
+      forgetOldest(this.#pendingHours, HOURS_KEPT);
     }
     if (this.#hasFailed) logger.info("accounts are written to {path} again", { path });
     this.#hasFailed = false;
@@ -359,6 +362,21 @@ export class Accounts implements AsyncDisposable {
     this.#store?.[Symbol.dispose]();
     this.#store = null;
   }
+}
+
+function addTo(pending: PendingUsage, period: number, usage: PeerUsage): void {
+  const peers = pending.get(period) ?? new Map<string, PeerUsage>();
+  pending.set(period, peers);
+  const { received = 0, sent = 0 } = peers.get(usage.peer) ?? {};
+  peers.set(usage.peer, {
+    ...usage,
+    received: received + usage.received,
+    sent: sent + usage.sent,
+  });
+}
+
+function forgetOldest(pending: PendingUsage, kept: number): void {
+  for (const period of pending.keys()) if (pending.size > kept) pending.delete(period);
 }
 
 function isSame(meter: Omit<Meter, "used">, other: Omit<Meter, "used">): boolean {

@@ -9,6 +9,7 @@
  */
 import type { TrialResult } from "../../core/peers/access_trial.ts";
 import type { DiffLine } from "../../core/config/text/line_diff.ts";
+import type { UsagePeriod } from "../../core/config/values/usage_period.ts";
 import type { AdmissionState } from "../../core/peers/admission.ts";
 import type { PeerSettingKey, PeerSettings } from "../../core/peers/peer_settings.ts";
 
@@ -90,7 +91,7 @@ export interface CreatedPeer {
 }
 
 export interface UsageEntry {
-  /** As in `2026-11` or `2026-11-28`, UTC. */
+  /** As in `2026-11`, `2026-11-28` or `2026-11-28T14:00Z`, UTC. */
   readonly period: string;
   readonly name: string | null;
   readonly publicKey: string;
@@ -213,9 +214,9 @@ export interface ApplicationMethods {
     readonly params: ChangeParams & { readonly text: string };
     readonly result: SettingsResult;
   };
-  /** The newest period first; of one peer, if one is named. */
+  /** The newest period first; all of one peer, if one is named, and 48 hours, 31 days or 12 months of all of them. */
   readonly "usage": {
-    readonly params: { readonly by?: "day" | "month"; readonly peer?: string };
+    readonly params: { readonly by?: UsagePeriod; readonly peer?: string };
     readonly result: { readonly usage: readonly UsageEntry[] };
   };
   /** Those with a greater number than `after` and no older than `since` (Unix ms), in their order, `limit` at most. */

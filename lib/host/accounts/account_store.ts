@@ -1,19 +1,20 @@
 /**
- * Account store: what peers have sent and received, by day in UTC, and what happened to them, in SQLite.
+ * Account store: what peers have sent and received, by day and hour in UTC, and what happened to them, in SQLite.
  *
  * Writes come in batches, each a transaction in the write-ahead log: a process that is killed loses none that has been
  * made. The file is bounded by age and by size: what is oldest goes first.
  */
 import type { DatabaseSync } from "node:sqlite";
+import type { UsagePeriod } from "../../core/config/values/usage_period.ts";
+import { makeOurs, requireOurs, SCHEMA, valueOf } from "./account_file.ts";
 
-/** In the file's header, by which it is known as ours: "vpna". */
-const APPLICATION_ID = 0x76706e61;
-const VERSION = 1;
 /**
  * Days of usage and of events that are kept, and events at most. It is days with any that count, not those since: a
  * clock that is wrong for a moment, as at the start of a machine without a battery, must not cost all there is.
  */
 const DAYS = 800;
+/** The same of hours: two days and the current one, for which 8,192 peers take half of the file. */
+const HOURS = 49;
 const EVENT_DAYS = 90;
 const EVENTS = 100_000;
 /** Events that are read at a time. */
@@ -24,23 +25,27 @@ const PAGES = 16_384;
 /** ms that a write waits for another process. */
 const BUSY_TIMEOUT = 200;
 /** ms */
-const DAY = 86_400_000;
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
 
-/** `WITHOUT ROWID`, as the key is all that is looked for. `total` has what is older than the days that are kept. */
-const SCHEMA = `
-  CREATE TABLE IF NOT EXISTS usage (
-    day INTEGER NOT NULL, peer TEXT NOT NULL, name TEXT, received INTEGER NOT NULL, sent INTEGER NOT NULL,
-    PRIMARY KEY (peer, day)
-  ) STRICT, WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS total (
-    peer TEXT NOT NULL PRIMARY KEY, received INTEGER NOT NULL, sent INTEGER NOT NULL
-  ) STRICT, WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS event (
-    id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, time INTEGER NOT NULL, kind TEXT NOT NULL, peer TEXT, name TEXT,
-    detail TEXT
-  ) STRICT;
-  CREATE TABLE IF NOT EXISTS webhook (server TEXT NOT NULL PRIMARY KEY, event INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+/** The hours that there are, by a look at each and none at their peers; and a NULL behind them. */
+const HOURS_THERE = `
+  WITH RECURSIVE there (hour) AS (
+    SELECT MAX(hour) FROM hour
+    UNION ALL
+    SELECT (SELECT MAX(hour) FROM hour WHERE hour < there.hour) FROM there WHERE there.hour IS NOT NULL
+  )
 `;
+
+/** How each is written, and where it is found. */
+const PERIODS: Readonly<Record<UsagePeriod, { readonly text: string; readonly from: string }>> = {
+  hour: {
+    text: "strftime('%Y-%m-%dT%H:%MZ', hour * 3600, 'unixepoch')",
+    from: `(${HOURS_THERE} SELECT hour.* FROM there CROSS JOIN hour USING (hour))`,
+  },
+  day: { text: "strftime('%Y-%m-%d', day * 86400, 'unixepoch')", from: "usage" },
+  month: { text: "strftime('%Y-%m', day * 86400, 'unixepoch')", from: "usage" },
+};
 
 /** What a peer, by its public key in base64, has sent and received; bytes. */
 export interface PeerUsage {
@@ -50,7 +55,7 @@ export interface PeerUsage {
   readonly sent: number;
 }
 
-/** The same in a period: `2026-11`, or `2026-11-28`. */
+/** The same in a period: `2026-11`, `2026-11-28` or `2026-11-28T14:00Z`. */
 export interface PeriodUsage extends PeerUsage {
   readonly period: string;
 }
@@ -90,10 +95,16 @@ export function unixDay(unixTime: number): number {
   return Math.floor(unixTime / DAY);
 }
 
+/** The number of an hour in UTC. */
+export function unixHour(unixTime: number): number {
+  return Math.floor(unixTime / HOUR);
+}
+
 export class AccountStore implements Disposable {
   readonly #database: DatabaseSync;
-  /** The day on which what is too old was last looked for. */
+  /** The day on which what is too old was last looked for, and the hour. */
   #prunedOn = -1;
+  #prunedAt = -1;
 
   private constructor(database: DatabaseSync) {
     this.#database = database;
@@ -137,6 +148,11 @@ export class AccountStore implements Disposable {
    */
   add(day: number, peers: readonly PeerUsage[]): void {
     this.#write(() => this.#add(day, peers));
+  }
+
+  /** Adds the same in an hour, which is of no account for the day. @throws {Error} the same */
+  addHour(hour: number, peers: readonly PeerUsage[]): void {
+    this.#write(() => this.#addHour(hour, peers));
   }
 
   /** Adds what happened. @throws {Error} the same */
@@ -191,6 +207,22 @@ export class AccountStore implements Disposable {
     this.#prunedOn = day;
   }
 
+  #addHour(hour: number, peers: readonly PeerUsage[]): void {
+    const database = this.#database;
+    const add = database.prepare(
+      `INSERT INTO hour VALUES (?, ?, ?, ?, ?) ON CONFLICT (hour, peer) DO UPDATE SET
+         name = excluded.name, received = received + excluded.received, sent = sent + excluded.sent`,
+    );
+    for (const { peer, name, received, sent } of peers) add.run(hour, peer, name, received, sent);
+    if (hour !== this.#prunedAt) {
+      database.exec(
+        `${HOURS_THERE} DELETE FROM hour WHERE hour <=
+           (SELECT hour FROM there ORDER BY hour DESC LIMIT 1 OFFSET ${HOURS})`,
+      );
+    }
+    this.#prunedAt = hour;
+  }
+
   #addEvents(events: readonly AccountEvent[]): void {
     const insert = this.#database.prepare(
       "INSERT INTO event (time, kind, peer, name, detail) VALUES (?, ?, ?, ?, ?)",
@@ -208,6 +240,7 @@ export class AccountStore implements Disposable {
     if (valueOf(database, "PRAGMA page_count") < PAGES) return false;
     database.exec(
       `DELETE FROM usage WHERE day IN (SELECT DISTINCT day FROM usage ORDER BY day LIMIT 31);
+       DELETE FROM hour WHERE hour < (SELECT MAX(hour) FROM hour) - 24;
        DELETE FROM event WHERE id <= (SELECT MAX(id) FROM event) - ${EVENTS / 2}`,
     );
     return true;
@@ -222,20 +255,39 @@ export class AccountStore implements Disposable {
     return Number(this.#database.prepare(query).get(...values)?.["bytes"] ?? 0);
   }
 
-  /** Usage by period and peer, the newest period first, in a period the peer with most. */
-  usage(by: "day" | "month"): PeriodUsage[] {
-    const format = by === "day" ? "%Y-%m-%d" : "%Y-%m";
+  /** Public keys of all that have ever used anything. */
+  users(): string[] {
+    return this.#database.prepare("SELECT peer FROM total").all().map(({ peer }) => String(peer));
+  }
+
+  /**
+   * Usage by period, the newest first, and in a period by peer, who has most first: of all, for which all is read, or
+   * of one, by its public key, and then in as many periods at most.
+   */
+  usage(by: UsagePeriod, peer: string | null = null, periods: number | null = null): PeriodUsage[] {
+    if (by === "hour" && !this.#hasHours()) return [];
+    const ofPeer = peer === null ? "" : "WHERE peer = ?";
     return this.#database.prepare(
-      `SELECT strftime('${format}', day * 86400, 'unixepoch') AS period, peer, MAX(name) AS name,
+      `SELECT ${PERIODS[by].text} AS period, peer, MAX(name) AS name,
          SUM(received) AS received, SUM(sent) AS sent
-       FROM usage GROUP BY period, peer ORDER BY period DESC, SUM(received + sent) DESC, peer`,
-    ).all().map(({ period, peer, name, received, sent }) => ({
+       FROM ${PERIODS[by].from} ${ofPeer}
+       GROUP BY period, peer ORDER BY period DESC, SUM(received + sent) DESC, peer
+       ${periods === null ? "" : "LIMIT ?"}`,
+    ).all(...[peer, periods].filter((each) => each !== null)).map((
+      { period, peer, name, received, sent },
+    ) => ({
       period: String(period),
       peer: String(peer),
       name: name === null ? null : String(name),
       received: Number(received),
       sent: Number(sent),
     }));
+  }
+
+  /** Not in a file that is read before a gateway of this version has written it. */
+  #hasHours(): boolean {
+    return this.#database.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'hour'").get() !==
+      undefined;
   }
 
   /**
@@ -313,31 +365,7 @@ async function opened(
   }
 }
 
-/** All at once: one that is killed meanwhile leaves an empty file, not one that is nobody's. */
-function makeOurs(database: DatabaseSync): void {
-  database.exec(
-    `BEGIN IMMEDIATE; PRAGMA application_id = ${APPLICATION_ID}; PRAGMA user_version = ${VERSION};
-     ${SCHEMA} COMMIT`,
-  );
-}
-
 /** The query for the newest value that is behind so many newer ones; it finds none where there are not more. */
 function nextNewest(value: string, table: string, newer: number): string {
   return `SELECT DISTINCT ${value} FROM ${table} ORDER BY 1 DESC LIMIT 1 OFFSET ${newer}`;
-}
-
-/** @throws {Error} for another program's file, one of a later version, and one that is damaged */
-function requireOurs(database: DatabaseSync): void {
-  if (valueOf(database, "PRAGMA application_id") !== APPLICATION_ID) {
-    throw new Error("another program's file");
-  }
-  if (valueOf(database, "PRAGMA user_version") > VERSION) {
-    throw new Error("a later version's file");
-  }
-  const { quick_check: found } = database.prepare("PRAGMA quick_check(1)").get() ?? {};
-  if (found !== "ok") throw new Error(`the file is damaged: ${found}`);
-}
-
-function valueOf(database: DatabaseSync, pragma: string): number {
-  return Number(Object.values(database.prepare(pragma).get() ?? {})[0]);
 }

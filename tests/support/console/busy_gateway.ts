@@ -274,9 +274,10 @@ export class BusyGateway implements ConsoleGateway {
 
   #usage({ by }: Readonly<Record<string, unknown>>): unknown[] {
     const size = by === "month" ? 7 : by === "day" ? 10 : 13;
+    const end = by === "hour" ? ":00Z" : "";
     const step = by === "month" ? 30 * 86_400_000 : by === "day" ? 86_400_000 : 3_600_000;
     return Array.from({ length: by === "month" ? 7 : 40 }, (_, back) => ({
-      period: new Date(this.#options.now() - back * step).toISOString().slice(0, size),
+      period: new Date(this.#options.now() - back * step).toISOString().slice(0, size) + end,
       name: "",
       publicKey: "",
       received: Math.round(step * (12 + 9 * Math.sin(back / 3))),

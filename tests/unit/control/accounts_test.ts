@@ -107,6 +107,49 @@ async function written(path: string): Promise<number> {
 }
 
 accountsTest(
+  "what peers use is kept by hour as well, and while it cannot be written of three hours",
+  async ({ path, clock, begin }) => {
+    const hour = 3_600_000;
+    {
+      const { accounts, report } = await begin();
+      report(100, 20);
+      clock.wall += hour;
+      report(150, 20);
+      await accounts[Symbol.asyncDispose]();
+    }
+    const used = async () => {
+      using store = await AccountStore.openToRead(path);
+      return store.usage("hour").map(({ period, name, received, sent }) =>
+        `${period} ${name} ${received} ${sent}`
+      );
+    };
+    assertEquals(await used(), [
+      "2026-11-28T13:00Z null 50 0",
+      "2026-11-28T12:00Z null 100 20",
+    ]);
+    const moved = `${path}.moved`;
+    Deno.renameSync(path, moved);
+    Deno.writeTextFileSync(path, "somebody's text ".repeat(100));
+    const { accounts, follow, report, pass } = await begin();
+    follow(null);
+    for (let count = 1; count <= 5; count++) {
+      clock.wall += hour;
+      report(count, 0);
+    }
+    Deno.renameSync(moved, path);
+    await pass(61_000);
+    assertEquals((await used()).slice(0, 4), [
+      "2026-11-28T18:00Z laptop 1 0",
+      "2026-11-28T17:00Z laptop 1 0",
+      "2026-11-28T16:00Z laptop 1 0",
+      "2026-11-28T13:00Z null 50 0",
+    ]);
+    assertEquals(await written(path), 175);
+    await accounts[Symbol.asyncDispose]();
+  },
+);
+
+accountsTest(
   "what peers use is written within ten seconds, and the rest at the end",
   async ({ path, begin }) => {
     const { accounts, count, pass } = await begin();

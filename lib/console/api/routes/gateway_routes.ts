@@ -49,8 +49,9 @@ export function gatewayRoutes(services: ConsoleServices): readonly ApiRoute[] {
       method: "get",
       path: "/usage",
       access: "read",
-      summary: "What peers have sent and received: entries of `vpn usage --json`",
-      query: record({}, { by: choiceOf(["day", "month"]), peer: peerNameInput }),
+      summary:
+        "What peers have sent and received: entries of `vpn usage --json`, without a peer the newest ones",
+      query: record({}, { by: choiceOf(["hour", "day", "month"]), peer: peerNameInput }),
       status: 200,
       answer: arrayOf(SHAPES.Usage),
       problems: ["not-found"],

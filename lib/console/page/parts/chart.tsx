@@ -119,7 +119,7 @@ function options(box: HTMLElement, { kind, height, text, step }: Look): uPlot.Op
       y: { range: (_, _from, to) => [0, to > 0 ? to * 1.12 : 1_000] },
     },
     legend: { live: true },
-    // Days and months are those of the accounts.
+    // Hours, days and months are those of the accounts.
     ...isBars ? { tzDate: (time: number) => uPlot.tzDate(new Date(time * 1000), "Etc/UTC") } : {},
     cursor: { drag: { x: false, y: false }, points: { size: 6 } },
     padding: [10, 28, 8, 0],
@@ -138,6 +138,8 @@ function momentText(time: number, step: number): string {
   const two = (value: number) => `${value}`.padStart(2, "0");
   const date = new Date(time * 1000);
   if (step >= 86_400) return date.toISOString().slice(0, 10);
+  // An hour of the accounts' day.
+  if (step === 3_600) return `${date.toISOString().slice(0, 16).replace("T", " ")} UTC`;
   return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 }
 

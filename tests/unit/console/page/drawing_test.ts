@@ -74,6 +74,13 @@ Deno.test("usage has a bar for each period up to the current one, of zero where 
   );
   assertEquals(months[0], Date.parse("2025-12-01T00:00:00Z") / 1000);
   assertEquals(byMonth.at(-1), 5);
+  const [hours, byHour] = usageSeries(
+    [{ ...entry, period: "2026-11-28T23:00Z", received: 5, sent: 7 }],
+    "hour",
+    now,
+  );
+  assertEquals([hours.length, hours.at(-1)], [48, Date.parse("2026-11-29T14:00:00Z") / 1000]);
+  assertEquals([byHour.at(-16), byHour.at(-15), byHour.at(-17)], [5, 0, 0]);
 });
 
 Deno.test("of settings, the lines that change are shown with a few around them", () => {

@@ -137,6 +137,31 @@ hostTest("usage is told by month and day, of one peer or of all", async () => {
   assertEquals(await usage({ by: "day", peer: "ann" }), ["2024-10-05 ann 5", "2024-10-04 ann 5"]);
 });
 
+hostTest(
+  "of all peers the newest periods are told, the heaviest user first, and all of one",
+  async () => {
+    using site = await Site.open();
+    for (let day = 0; day < 40; day++) {
+      site.use(20_000 + day, [
+        { peer: ANN, name: "ann", received: 1, sent: 0 },
+        { peer: BOB, name: "bob", received: day, sent: 2 },
+      ]);
+    }
+    const usage = async (params: object) =>
+      (await site.ask<{ usage: UsageEntry[] }>("usage", { by: "day", ...params })).usage
+        .map(({ period, name }) => `${period} ${name}`);
+    const ofAll = await usage({});
+    assertEquals([ofAll.length, ofAll[0], ofAll[1], ofAll.at(-1)], [
+      ...[62, "2024-11-12 bob", "2024-11-12 ann", "2024-10-13 ann"],
+    ]);
+    for (const peer of [ANN, "ann"]) {
+      const ofOne = await usage({ peer });
+      assertEquals([ofOne.length, ofOne.at(-1)], [40, "2024-10-04 ann"]);
+    }
+    assertEquals(await usage({ by: "hour" }), []);
+  },
+);
+
 hostTest("what is asked wrong is refused, and what cannot be read said so", async () => {
   using site = await Site.open();
   for (

@@ -3,6 +3,7 @@ import {
   AccountStore,
   type PeerUsage,
   unixDay,
+  unixHour,
 } from "../../../../lib/host/accounts/account_store.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../../../support/assert.ts";
 import { hostTest } from "../../../support/permissions.ts";
@@ -54,6 +55,57 @@ hostTest("usage is summed up by day, by month and in all, each peer by itself", 
     assertEquals(["a", "b", "c"].map((peer) => store.used(peer, null)), [333, 3_011, 0]);
   });
 });
+
+hostTest(
+  "usage by hour is that of 49 hours, of all or of one peer, and none of the day's",
+  async () => {
+    await withFolder(async (path) => {
+      using store = await AccountStore.open(path);
+      const first = unixHour(Date.UTC(2026, 10, 26, 14));
+      for (let back = 0; back < 60; back++) store.addHour(first + back, [of("a", 1, back)]);
+      store.addHour(first + 59, [of("a", 1, 0), of("b", 1_000, 0)]);
+      const hours = store.usage("hour");
+      assertEquals(hours.length, 50);
+      assertEquals(
+        hours.slice(0, 3).map(({ period, peer, name, received, sent }) => [
+          ...[period, peer, name, received, sent],
+        ]),
+        [
+          ["2026-11-29T01:00Z", "b", "b's name", 1_000, 0],
+          ["2026-11-29T01:00Z", "a", "a's name", 2, 59],
+          ["2026-11-29T00:00Z", "a", "a's name", 1, 58],
+        ],
+      );
+      assertEquals(store.usage("hour", "b").map(({ period }) => period), ["2026-11-29T01:00Z"]);
+      assertEquals(store.usage("hour", "a", 2).map(({ sent }) => sent), [59, 58]);
+      assertEquals([store.usage("day"), store.users(), store.used("a", null)], [[], [], 0]);
+    });
+  },
+);
+
+hostTest(
+  "a file of before there were hours has none to a reader, and then those that come",
+  async () => {
+    await withFolder(async (path) => {
+      {
+        using store = await AccountStore.open(path);
+        store.add(TODAY, [of("a", 1, 1)]);
+      }
+      const { DatabaseSync } = await import("node:sqlite");
+      {
+        using database = new DatabaseSync(path);
+        database.exec("DROP TABLE hour");
+      }
+      {
+        using reader = await AccountStore.openToRead(path);
+        assertEquals([reader.usage("hour").length, reader.usage("day").length], [0, 1]);
+      }
+      using store = await AccountStore.open(path);
+      store.addHour(TODAY * 24, [of("a", 1, 1)]);
+      assertEquals(store.usage("hour").map(({ period }) => period), ["2026-11-28T00:00Z"]);
+    });
+  },
+);
 
 hostTest("how far a server has been told of events is there for the next run", async () => {
   await withFolder(async (path) => {

@@ -1,4 +1,4 @@
-/** What a peer has sent and received, by day or month. */
+/** What a peer has sent and received, by hour, day or month. */
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
 import { Chart } from "../../parts/chart.tsx";
@@ -11,6 +11,7 @@ import { bytesText } from "../../text/format.ts";
 import { type Span, SPAN_SECONDS, usageSeries } from "./usage_series.ts";
 
 const SPANS: readonly { readonly value: Span; readonly text: string }[] = [
+  { value: "hour", text: "Hours" },
   { value: "day", text: "Days" },
   { value: "month", text: "Months" },
 ];

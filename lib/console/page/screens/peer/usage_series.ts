@@ -1,23 +1,28 @@
-/** Usage by day or month as series of a chart, with zeros where nothing was used. */
+/** Usage by hour, day or month as series of a chart, with zeros where nothing was used. */
 import type { ChartData } from "../../parts/chart.tsx";
-import type { UsageEntry } from "../../../../control/application/methods.ts";
+import type { ApplicationMethods, UsageEntry } from "../../../../control/application/methods.ts";
 
-export type Span = "day" | "month";
+export type Span = NonNullable<ApplicationMethods["usage"]["params"]["by"]>;
 
 /** How many periods are shown, up to the current one. */
-const SHOWN: Readonly<Record<Span, number>> = { day: 31, month: 12 };
+const SHOWN: Readonly<Record<Span, number>> = { hour: 48, day: 31, month: 12 };
 
 /** About how long a period is, in s: it is what a bar is wide. */
 export const SPAN_SECONDS: Readonly<Record<Span, number>> = {
+  hour: 3_600,
   day: 86_400,
   month: 86_400 * 30,
 };
 
 /** @param now Unix ms */
-export function usageSeries(usage: readonly UsageEntry[], span: Span, now: number): ChartData {
+export function usageSeries(
+  usage: readonly UsageEntry[],
+  span: Span,
+  now: number,
+): ChartData {
   const byStart = new Map<number, { received: number; sent: number }>();
   for (const { period, received, sent } of usage) {
-    // `2026-11` and `2026-11-28` are the first moments of these in UTC (ECMA-262 section 21.4.3.2).
+    // `2026-11`, `2026-11-28` and the like are the first moments of these in UTC (ECMA-262 section 21.4.3.2).
     const start = Date.parse(period);
     const sum = byStart.get(start) ?? { received: 0, sent: 0 };
     byStart.set(start, { received: sum.received + received, sent: sum.sent + sent });
@@ -36,5 +41,6 @@ function periodStart(span: Span, now: number, back: number): number {
   const date = new Date(now);
   const [year, month, day] = [date.getUTCFullYear(), date.getUTCMonth(), date.getUTCDate()];
   if (span === "month") return Date.UTC(year, month - back);
+  if (span === "hour") return Date.UTC(year, month, day, date.getUTCHours() - back);
   return Date.UTC(year, month, day - back);
 }
