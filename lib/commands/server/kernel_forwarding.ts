@@ -11,7 +11,6 @@ import { ipv6Bytes } from "../../core/wire/host_address.ts";
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "../../core/wire/ipv4.ts";
 import { Forwarding } from "../../host/firewall/forwarding.ts";
 import type { Journal } from "../../host/journal/journal.ts";
-import { guestBridges } from "../../host/network/guest_bridges.ts";
 import { listenerAmong } from "../../host/network/port_safety.ts";
 import { SysctlError } from "../../host/network/sysctl.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
@@ -48,7 +47,7 @@ export class KernelForwarding implements Disposable {
 
   constructor(options: KernelForwardingOptions) {
     this.#options = options;
-    const { interfaceName, journal, config } = options;
+    const { interfaceName, journal, config, netlink: host } = options;
     const { addresses, addresses6, egress6, forwards6 } = config.interface;
     this.#ipv4 = new Forwarding({
       family: "ip",
@@ -57,6 +56,7 @@ export class KernelForwarding implements Disposable {
         sourceIsIn({ address: ipv4FromNumber(address), length: prefixLength })
       ),
       inlets: [],
+      host,
       journal,
     });
     this.#ipv6 = addresses6.length === 0 ? null : new Forwarding({
@@ -71,6 +71,7 @@ export class KernelForwarding implements Disposable {
         port,
         isDirect: egress6 === "routed",
       })),
+      host,
       journal,
     });
   }
@@ -135,21 +136,20 @@ export class KernelForwarding implements Disposable {
    * @throws {AppError} where it may not; of IPv6, where the file has a key that asks for it, else `cannot6` says why
    */
   open({ exits, exits6, uplink6 }: Exits): void {
-    const { config: { interface: { egress, lines } }, netlink } = this.#options;
-    const guests = guestBridges(netlink);
+    const { config: { interface: { egress, lines } } } = this.#options;
     try {
-      this.#ipv4.open(exits, guests);
+      this.#ipv4.open(exits);
     } catch (error) {
       throw refused(error, exits, egress === "kernel" ? "Egress = kernel" : "EgressAllow");
     }
     if (this.#ipv6 === null || this.#cannot6 !== null) return;
     try {
-      this.#ipv6.open(exits6, guests, uplink6);
+      this.#ipv6.open(exits6, uplink6);
     } catch (error) {
       const refusal = refused(error, exits6, "Egress6");
       if (lines.has("Egress6") || !(refusal instanceof AppError)) throw refusal;
       this.#cannot6 = refusal.message;
-      this.#ipv6.open([], guests);
+      this.#ipv6.open([]);
     }
   }
 

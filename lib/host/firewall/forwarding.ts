@@ -6,8 +6,9 @@
  *
  * From the tunnel, packets leave by the exits alone; to it come answers. What a rule of the administrator's has sent
  * elsewhere (destination NAT, as Docker publishes ports) passes. Where the host forwarded nothing before, little else
- * is forwarded now either: what guests of the host, containers and virtual machines, send by a bridge of their own, and
- * the answers, as one who started them relies on that, and finds forwarding switched on already.
+ * is forwarded now either: what comes by interfaces that forwarded by a switch of their own, what guests of the host,
+ * containers and virtual machines, send by a bridge that came later, as one who started them relies on that, and finds
+ * forwarding switched on already; and the answers.
  *
  * Both families have one each; in that of IPv6, the host goes on listening to the routers that it has its routes from.
  */
@@ -45,13 +46,16 @@ import {
   transportIs,
 } from "../../../ffi/netlink/nftables/nftables_expressions.ts";
 import type { Journal } from "../journal/journal.ts";
+import {
+  FORWARDING_SWITCHES,
+  openLinks,
+  type OwnForwarding,
+  readOwnForwarding,
+} from "../network/forwarding_switch.ts";
+import { guestBridges, type HostLinks } from "../network/guest_bridges.ts";
 import { RouterListening } from "../network/router_advertisements.ts";
+import { readSysctl } from "../network/sysctl.ts";
 
-/** What switches forwarding on, by the family of tables. */
-const SWITCHES = {
-  ip: "/proc/sys/net/ipv4/ip_forward",
-  ip6: "/proc/sys/net/ipv6/conf/all/forwarding",
-} as const;
 /** How many connections are tracked: of a host that tracks none, 0. */
 const TRACKED = "/proc/sys/net/netfilter/nf_conntrack_count";
 const SUFFIX = "_forward";
@@ -64,6 +68,7 @@ export interface ForwardingOptions {
   readonly masqueraded: readonly Expression[][];
   /** What is let in from the uplink, of IPv6. */
   readonly inlets: readonly Inlet[];
+  readonly host: HostLinks;
   readonly journal: Journal;
 }
 
@@ -85,11 +90,14 @@ export class Forwarding implements Disposable {
   readonly #routers: RouterListening;
   #nftables: Nftables | null = null;
   #exits: readonly string[] = [];
-  #guests: readonly string[] = [];
+  /** Interfaces that may forward to all others. */
+  #open: readonly string[] = [];
   #uplink: string | null = null;
   #forwards = false;
   /** Whether the host forwards for us alone. */
   #isClosed = false;
+  /** What interfaces had of their own before. */
+  #before: readonly OwnForwarding[] = [];
   #isTracked = false;
   /** What the table was made from. */
   #made = "";
@@ -124,27 +132,37 @@ export class Forwarding implements Disposable {
   /**
    * Opens these exits (names of interfaces), and no others any more; switches forwarding on where there are any.
    *
-   * @param guests names of bridges that nobody but guests of the host is on
    * @param uplink name of the interface that inlets are on; null for none
    * @throws {Error} where forwarding is off and may not be switched on
    */
-  open(exits: readonly string[], guests: readonly string[], uplink: string | null = null): void {
+  open(exits: readonly string[], uplink: string | null = null): void {
     // Without a firewall, it would be an open router.
     if (this.#nftables === null) return;
-    const { journal, family } = this.#options;
-    const path = SWITCHES[family];
+    const { journal, family, host } = this.#options;
+    const path = FORWARDING_SWITCHES[family];
     this.#exits = [...exits].sort();
-    this.#guests = [...guests].sort();
     this.#uplink = uplink;
     const isFirst = exits.length > 0 && !this.#forwards;
     if (isFirst) {
       this.#forwards = true;
-      this.#isClosed = journal.sysctlBefore(path) === "0";
+      const noted = journal.sysctlChange(path);
+      this.#isClosed = (noted?.before ?? readSysctl(path)) === "0";
+      this.#before = noted === null ? readOwnForwarding(family, host) : noted.links ?? [];
     }
+    this.#open = this.#isClosed
+      ? openLinks({
+        before: this.#before,
+        links: host.links.list(),
+        guests: guestBridges(host),
+      }).sort()
+      : [];
     // Before forwarding is on, not after: there must be no moment in which the host is an open router.
     this.install();
-    if (family === "ip6" && this.#isClosed) this.#routers.keep();
-    if (isFirst) journal.makeSysctl(path, "1");
+    if (family === "ip6" && this.#isClosed) {
+      const routers = this.#before.filter(({ value }) => value !== "0");
+      this.#routers.keep(new Set(routers.map(({ name }) => name)));
+    }
+    if (isFirst) journal.makeSysctl(path, "1", { links: this.#before });
   }
 
   /**
@@ -152,17 +170,16 @@ export class Forwarding implements Disposable {
    */
   install(): void {
     const others = this.#isClosed ? this.#otherTunnels() : [];
-    const guests = this.#isClosed ? this.#guests : [];
     // What asks for a connection's state switches tracking on for the whole host: only where it has to be, or is
     // already.
     const isTracked = this.#exits.length > 0 || isTracking();
     this.#isTracked = isTracked;
     const made = JSON.stringify([
       ...[this.#exits, this.#uplink],
-      ...[this.#isClosed, others, guests, isTracked],
+      ...[this.#isClosed, others, this.#open, isTracked],
     ]);
     if (this.#nftables === null || made === this.#made) return;
-    this.#nftables.replaceTable(this.#table, ...this.#chains({ others, guests, isTracked }));
+    this.#nftables.replaceTable(this.#table, ...this.#chains({ others, isTracked }));
     this.#made = made;
   }
 
@@ -178,9 +195,8 @@ export class Forwarding implements Disposable {
     this.#nftables?.[Symbol.dispose]();
   }
 
-  #chains({ others, guests, isTracked }: {
+  #chains({ others, isTracked }: {
     readonly others: readonly string[];
-    readonly guests: readonly string[];
     readonly isTracked: boolean;
   }): NftablesChain[] {
     const { interfaceName: tunnel, masqueraded, inlets } = this.#options;
@@ -224,7 +240,7 @@ export class Forwarding implements Disposable {
       ...this.#isClosed
         ? [
           ...tracked([]),
-          ...guests.map((guest) => [...inputDeviceIs(guest), accept()]),
+          ...this.#open.map((name) => [...inputDeviceIs(name), accept()]),
           [drop()],
         ]
         : [],

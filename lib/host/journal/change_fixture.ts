@@ -15,6 +15,7 @@ import {
   portsOf,
   readReservedPorts,
   routeSpec,
+  type SysctlChange,
   type TableChange,
 } from "./host_change.ts";
 import { areProxiesInPlace, type ProxiedNeighboursChange } from "../network/proxied_neighbours.ts";
@@ -92,9 +93,10 @@ function keepingOf(change: HostChange, firewall: Nftables | null): Keeping | nul
 }
 
 /** Of an interface that has gone, nothing is to be put back. */
-function hasValue({ path, value }: Extract<HostChange, { kind: "sysctl" }>): boolean {
+function hasValue({ path, value, yields }: SysctlChange): boolean {
   try {
-    return readSysctl(path) === value;
+    const found = readSysctl(path);
+    return found === value || found === yields;
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return true;
     throw error;

@@ -30,9 +30,22 @@ import {
   type ProxiedNeighboursChange,
   undoProxies,
 } from "../network/proxied_neighbours.ts";
+import { type OwnForwarding, restoreOwnForwarding } from "../network/forwarding_switch.ts";
 import { readSysctl, writeSysctl } from "../network/sysctl.ts";
 
 const RESERVED_PORTS = "/proc/sys/net/ipv4/ip_local_reserved_ports";
+
+/** A file under `/proc/sys`; `before` is put back unless somebody has changed `value` since. */
+export interface SysctlChange {
+  readonly kind: "sysctl";
+  readonly path: string;
+  readonly value: string;
+  readonly before: string;
+  /** Another value that somebody may give it meanwhile, and that then stays. */
+  readonly yields?: string | undefined;
+  /** Of the switch that makes a router of the host: what interfaces had of their own. */
+  readonly links?: readonly OwnForwarding[] | undefined;
+}
 
 /** A change, with all that undoes it. Plain data: it goes through JSON. */
 export type HostChange =
@@ -44,13 +57,7 @@ export type HostChange =
     readonly table: number;
     readonly type: RouteType;
   }
-  /** A file under `/proc/sys`; `before` is put back unless somebody has changed `value` since. */
-  | {
-    readonly kind: "sysctl";
-    readonly path: string;
-    readonly value: string;
-    readonly before: string;
-  }
+  | SysctlChange
   /** A table of the firewall; it is noted before it is made. */
   | { readonly kind: "nftables-table"; readonly table: NftablesTable }
   /**
@@ -155,6 +162,7 @@ export function undoChange(change: HostChange, heldBy: HostChange | null = null)
       case "sysctl":
         if (readSysctl(change.path) !== change.value) return;
         writeSysctl(change.path, change.before);
+        if (change.links !== undefined) restoreOwnForwarding(change.path, change.links, netlink);
         break;
       case "reserved-ports":
         writeReservedPorts(readReservedPorts().difference(portsOf(change.ranges)));

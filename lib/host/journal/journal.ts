@@ -10,7 +10,13 @@ import type { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
 import { changeFixture } from "./change_fixture.ts";
 import { isThere } from "./socket_file.ts";
 import type { Fixture } from "../upkeep/fixture.ts";
-import { describeChange, type HostChange, makeChange, type TableChange } from "./host_change.ts";
+import {
+  describeChange,
+  type HostChange,
+  makeChange,
+  type SysctlChange,
+  type TableChange,
+} from "./host_change.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import { journalDirectory } from "../../process/journal_directory.ts";
 import {
@@ -141,21 +147,27 @@ export class Journal {
    * Gives a file under `/proc/sys` a value. Where another of our processes did so before, its note of the former value
    * is taken over: the one that ends last puts that back.
    */
-  makeSysctl(path: string, value: string): void {
+  makeSysctl(path: string, value: string, more: Pick<SysctlChange, "yields" | "links"> = {}): void {
     this.exclusively(() => {
-      const current = readSysctl(path);
-      const inherited = otherHolder({ kind: "sysctl", path }, this.#path)?.before;
-      if (current === value && inherited === undefined) return;
-      this.make({ kind: "sysctl", path, value, before: inherited ?? current });
+      const before = readSysctl(path);
+      const inherited = otherHolder({ kind: "sysctl", path }, this.#path);
+      if (before === value && inherited === undefined) return;
+      const { before: first, links } = inherited ?? { before, ...more };
+      this.make({ kind: "sysctl", path, value, ...more, before: first, links });
     });
   }
 
   /** What a file under `/proc/sys` held before we, or another of our processes that still runs, gave it a value. */
   sysctlBefore(path: string): string {
+    return this.sysctlChange(path)?.before ?? readSysctl(path);
+  }
+
+  /** What we, or another of our processes that still runs, have noted of a file under `/proc/sys`; null for nothing. */
+  sysctlChange(path: string): SysctlChange | null {
     for (const { change } of this.#entries) {
-      if (change.kind === "sysctl" && change.path === path) return change.before;
+      if (change.kind === "sysctl" && change.path === path) return change;
     }
-    return otherHolder({ kind: "sysctl", path }, this.#path)?.before ?? readSysctl(path);
+    return otherHolder({ kind: "sysctl", path }, this.#path) ?? null;
   }
 
   /**

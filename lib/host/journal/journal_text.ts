@@ -81,7 +81,16 @@ const CHANGES: Readonly<Record<HostChange["kind"], Shape>> = {
     }),
   }),
   "route": object({ destination: isPrefix, table: uint(UINT32), type: uint(255) }),
-  "sysctl": object({ path, value: text, before: text }),
+  "sysctl": object({
+    path,
+    value: text,
+    before: text,
+    yields: either(absent, text),
+    links: either(
+      absent,
+      list(object({ name: text, index: uint(2 ** 31), value: text, forwards: flag })),
+    ),
+  }),
   "nftables-table": object({ table }),
   "kill-switch": object({
     table,

@@ -1,6 +1,6 @@
 /** IPv6 from a gateway to the internet: by the kernel, as strictly as IPv4. */
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
-import { netTest, type TestNamespace } from "../../support/net.ts";
+import { netTest, type TestNamespace, type Topology } from "../../support/net.ts";
 import { eventually } from "../../support/time/patience.ts";
 import { fetchText } from "../support/traffic/everyday.ts";
 import { addressData, buildAnswer } from "../../support/dns/messages.ts";
@@ -41,19 +41,37 @@ async function isShut(namespace: TestNamespace, address: string): Promise<boolea
   return (await ping(namespace, address, { count: 1, wait: 1 })).received === 0;
 }
 
-/** The same before and after, but for how long advertised routes are still good. */
+/** The same before and after, but for how long advertised routes are still good, and for a bridge's timers. */
 async function stateOf(namespace: TestNamespace): Promise<string> {
-  return (await hostState(namespace)).replaceAll(/expires \d+sec/g, "");
+  return (await hostState(namespace)).replaceAll(/expires \d+sec|_timer +[\d.]+/g, "");
+}
+
+/** A virtual machine, by a bridge of the host's, which is its router. */
+async function layGuest(topology: Topology, gateway: TestNamespace): Promise<TestNamespace> {
+  const guest = topology.namespace("guest");
+  topology.cable({ namespace: guest, name: "eth0" }, { namespace: gateway, name: "veth9" });
+  await gateway.output(["ip", "-batch", "-"], {
+    stdin: "link add virbr9 type bridge\nlink set veth9 master virbr9\nlink set virbr9 up\n" +
+      "address add 2001:db8:7::1/64 dev virbr9 nodad\n",
+  });
+  await guest.output(["ip", "-batch", "-"], {
+    stdin: "address add 2001:db8:7::2/64 dev eth0 nodad\n" +
+      "route add default via 2001:db8:7::1\n",
+  });
+  return guest;
 }
 
 netTest(
   "clients reach the IPv6 internet by the gateway's address, and nobody reaches them",
   async (topology) => {
     const network = await GatewayNetwork.lay(topology, { clients: 2 });
+    // A router's on that link, as a daemon for advertisements wants it; it would forget other routers by that.
+    await network.gateway.output(["sysctl", "-qw", "net.ipv6.conf.lan2.forwarding=1"]);
     await addIpv6To(network, `${METADATA}/128`);
     const { gateway, internet, client } = network;
     const other = network.clients[1]!;
     await gateway.output(["ip", "address", "add", "2001:db8:3::1/64", "dev", "lan2", "nodad"]);
+    const guest = await layGuest(topology, gateway);
     const before = await stateOf(gateway);
     await using _site = new Site(internet, 80, "::");
     using _resolver = new DnsServer(internet, [INTERNET], ({ query }) => [
@@ -95,6 +113,8 @@ netTest(
     for (const [from, to] of [[internet, CLIENT6[0]!], [internet, "2001:db8:2::2"]] as const) {
       assert(await isShut(from, to), to);
     }
+    // Nor for guests that it did not forward for before.
+    assert(await isShut(guest, INTERNET6));
     // A client that may begin nothing there answers who comes by a forwarded port, and sees who that is.
     await using _own = new Site(other.namespace, 80, CLIENT6[1]);
     const visit = ["curl", "-sS", "--max-time", "20", "--interface", INTERNET6];
@@ -119,6 +139,14 @@ netTest(
     await eventually(async () =>
       (await ping(client.namespace, INTERNET6, { count: 1, wait: 1 })).received === 1 || null
     );
+    // Who does not want to listen to routers any more is left alone; who does, has to go on.
+    const again = running.stderr.length;
+    await gateway.output(["sysctl", "-qw", `net.ipv6.conf.${UPLINK}.accept_ra=0`]);
+    await gateway.output(["nft", "delete", "table", "ip6", "vpn_vpn0_forward"]);
+    await eventually(() => running.stderr.includes("vpn_vpn0_forward", again) || null);
+    const listens = await gateway.output(["sysctl", "-n", `net.ipv6.conf.${UPLINK}.accept_ra`]);
+    assertEquals(listens, "0\n");
+    await gateway.output(["sysctl", "-qw", `net.ipv6.conf.${UPLINK}.accept_ra=2`]);
     assertEquals([leaks.count(), untranslated.count()], [0, 0]);
     await gateway.output(["nft", "delete", "table", "ip6", "odd"]);
     await endWell(running);

@@ -5,6 +5,12 @@ import {
   readReservedPorts,
   undoChange,
 } from "../../../lib/host/journal/host_change.ts";
+import {
+  FORWARDING_SWITCHES,
+  type ForwardingFamily,
+  readOwnForwarding,
+} from "../../../lib/host/network/forwarding_switch.ts";
+import { readSysctl, writeSysctl } from "../../../lib/host/network/sysctl.ts";
 import { AF_INET } from "../../../ffi/socket_constants.ts";
 import { RouteTable, RouteType } from "../../../ffi/netlink/routes.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
@@ -80,6 +86,38 @@ netTest("undoChange() leaves a sysctl alone when somebody has changed it since",
     assertEquals(Deno.readTextFileSync(path).trim(), "200");
   });
 });
+
+netTest(
+  "undoChange() gives interfaces the forwarding of their own back, and leaves it to guests that came later",
+  async (topology) => {
+    for (const [family, path] of Object.entries(FORWARDING_SWITCHES)) {
+      const namespace = topology.namespace(family);
+      const place = family === "ip" ? "ipv4" : "ipv6";
+      const add = (wire: string, bridge: string) =>
+        namespace.output(["ip", "-batch", "-"], {
+          stdin: `link add ${wire}a type veth peer name ${wire}b\nlink add ${bridge} type bridge\n`,
+        });
+      const values = () =>
+        namespace.inside(() =>
+          ["x1a", "x1b", "x2a", "br1", "br2"].map((name) =>
+            readSysctl(`/proc/sys/net/${place}/conf/${name}/forwarding`)
+          ).join("")
+        );
+      await add("x1", "br1");
+      const change = namespace.inside((): HostChange => {
+        writeSysctl(`/proc/sys/net/${place}/conf/x1a/forwarding`, "1");
+        const links = readOwnForwarding(family as ForwardingFamily, namespace.rtnetlink);
+        return { kind: "sysctl", path, value: "1", before: "0", links };
+      });
+      namespace.inside(() => makeChange(change));
+      await add("x2", "br2");
+      assertEquals(values(), "11111");
+      namespace.inside(() => undoChange(change));
+      assertEquals(values(), "10001");
+    }
+  },
+  { programs: ["ip"] },
+);
 
 netTest("reserved ports join those of others and leave them there", (topology) => {
   const namespace = topology.namespace("host");

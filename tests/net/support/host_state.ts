@@ -15,6 +15,7 @@ const COMMANDS: readonly (readonly string[])[] = [
     ...["net.ipv4.ip_local_reserved_ports", "net.ipv6.conf.all.forwarding"],
     ...["net.ipv6.conf.default.forwarding", "net.ipv6.conf.default.accept_ra"],
   ],
+  ["sh", "-c", "grep . /proc/sys/net/ipv[46]/conf/*/forwarding"],
 ];
 
 /** Programs that a test with such a picture needs. */
