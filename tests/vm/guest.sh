@@ -23,7 +23,9 @@ head -c 4000000 /dev/urandom >/srv/file
 head -c 200000 /dev/urandom >/srv/small
 
 OUTSIDE_SERVER=192.0.2.1 OUTSIDE_CLIENT=192.0.2.2
+OUTSIDE6_SERVER=2001:db8::1 OUTSIDE6_CLIENT=2001:db8::2
 INSIDE_SERVER=10.66.77.1 INSIDE_CLIENT=10.66.77.2
+INSIDE6_SERVER=fd66:77::1 INSIDE6_CLIENT=fd66:77::2
 
 umask 077
 for end in server client; do
@@ -42,6 +44,8 @@ begin() {
   ip link add wire netns server type veth peer name wire netns client || return 1
   ip -n server address add $OUTSIDE_SERVER/24 dev wire
   ip -n client address add $OUTSIDE_CLIENT/24 dev wire
+  ip -n server address add $OUTSIDE6_SERVER/64 dev wire nodad
+  ip -n client address add $OUTSIDE6_CLIENT/64 dev wire nodad
   for end in server client; do
     ip -n $end link set lo up
     ip -n $end link set wire up
@@ -53,6 +57,7 @@ end() {
   for pid in $started; do kill "$pid" 2>/dev/null; done
   for pid in $started; do wait "$pid" 2>/dev/null; done
   started=
+  rm -f /tmp/server.log /tmp/client.log
   for end in server client; do
     if [ -e /run/netns/$end ]; then ip netns delete $end; fi
   done
@@ -85,33 +90,48 @@ start_vpn() {
   return 1
 }
 
-# kernel_wireguard END PEER_PUBLIC ADDRESS [SETTING...]
+# What all of these take: with `both` not empty, there are both families inside. `endpoint` is the server's, if not by
+# IPv4.
+both='' endpoint=''
+inside_networks() { echo "10.66.77.0/24${both:+, fd66:77::/64}"; }
+client_addresses() { echo "$INSIDE_CLIENT/32${both:+, $INSIDE6_CLIENT/128}"; }
+
+# kernel_wireguard END PEER_PUBLIC ADDRESS ADDRESS6 ALLOWED_IPS [SETTING...]
 kernel_wireguard() {
-  end=$1 public=$2 address=$3
-  shift 3
+  end=$1 public=$2 address=$3 address6=$4 allowed=$5
+  shift 5
   ip -n "$end" link add wg0 type wireguard &&
-    ip netns exec "$end" wg set wg0 private-key "/root/$end.key" listen-port 51820 peer "$public" "$@" &&
-    ip -n "$end" address add "$address/24" dev wg0 &&
-    ip -n "$end" link set wg0 up
+    ip netns exec "$end" wg set wg0 private-key "/root/$end.key" listen-port 51820 peer "$public" \
+      allowed-ips "$(echo "$allowed" | tr -d ' ')" "$@" &&
+    ip -n "$end" address add "$address/24" dev wg0 || return 1
+  if [ -n "$both" ]; then ip -n "$end" address add "$address6/64" dev wg0 || return 1; fi
+  ip -n "$end" link set wg0 up
 }
 
 kernel_server() {
-  kernel_wireguard server "$CLIENT_PUBLIC" $INSIDE_SERVER allowed-ips $INSIDE_CLIENT/32
+  kernel_wireguard server "$CLIENT_PUBLIC" $INSIDE_SERVER $INSIDE6_SERVER "$(client_addresses)"
+}
+
+kernel_client() {
+  kernel_wireguard client "$SERVER_PUBLIC" $INSIDE_CLIENT $INSIDE6_CLIENT "$(inside_networks)" \
+    endpoint "${endpoint:-$OUTSIDE_SERVER}:51820"
 }
 
 # our_client LINE...: writes its configuration, with these lines in [Interface]; `networks` go through the tunnel.
 our_client() {
   {
-    printf '[Interface]\nPrivateKey = %s\nAddress = %s/24\nConnectTimeout = 60\n' "$CLIENT_KEY" $INSIDE_CLIENT
+    printf '[Interface]\nPrivateKey = %s\nAddress = %s\nConnectTimeout = 60\n' "$CLIENT_KEY" \
+      "$INSIDE_CLIENT/24${both:+, $INSIDE6_CLIENT/64}"
     for line in "$@"; do printf '%s\n' "$line"; done
-    printf '[Peer]\nPublicKey = %s\nEndpoint = %s:51820\nAllowedIPs = %s\n' "$SERVER_PUBLIC" $OUTSIDE_SERVER \
-      "${networks:-10.66.77.0/24}"
+    printf '[Peer]\nPublicKey = %s\nEndpoint = %s:51820\nAllowedIPs = %s\n' "$SERVER_PUBLIC" \
+      "${endpoint:-$OUTSIDE_SERVER}" "${networks:-$(inside_networks)}"
   } >/root/client.conf
 }
 
 our_server() {
-  printf '[Interface]\nPrivateKey = %s\nAddress = %s/24\nListenPort = 51820\n[Peer]\nPublicKey = %s\nAllowedIPs = %s/32\n' \
-    "$SERVER_KEY" $INSIDE_SERVER "$CLIENT_PUBLIC" $INSIDE_CLIENT >/root/server.conf
+  printf '[Interface]\nPrivateKey = %s\nAddress = %s\nListenPort = 51820\n[Peer]\nPublicKey = %s\nAllowedIPs = %s\n' \
+    "$SERVER_KEY" "$INSIDE_SERVER/24${both:+, $INSIDE6_SERVER/64}" "$CLIENT_PUBLIC" "$(client_addresses)" \
+    >/root/server.conf
 }
 
 # pings FROM ADDRESS
@@ -125,7 +145,7 @@ file_arrives() {
   server=$!
   started="$started $server"
   # A listener on port 80, in hexadecimal.
-  until_true 20 ip netns exec "$1" grep -q ':0050 .* 0A ' /proc/net/tcp || return 1
+  until_true 20 ip netns exec "$1" grep -q ':0050 .* 0A ' /proc/net/tcp /proc/net/tcp6 || return 1
   got=$(ip netns exec "$2" timeout 300 wget -q -O - "http://$3/$4" | sha256sum)
   kill $server
   wait $server 2>/dev/null
@@ -137,6 +157,12 @@ file_arrives() {
 both_ways() {
   pings client $INSIDE_SERVER && pings server $INSIDE_CLIENT &&
     file_arrives server client $INSIDE_SERVER "$1" && file_arrives client server $INSIDE_CLIENT "$1"
+}
+
+# By each family inside.
+both_ways_both() {
+  both_ways "$1" && pings client $INSIDE6_SERVER && pings server $INSIDE6_CLIENT &&
+    file_arrives server client "[$INSIDE6_SERVER]" "$1" && file_arrives client server "[$INSIDE6_CLIENT]" "$1"
 }
 
 # shook_hands END AFTER: by what the kernel's WireGuard tells, in Unix seconds.
@@ -191,14 +217,27 @@ full_tunnel_of_kernel() {
 }
 
 server_of_kernel() {
-  begin && our_server && start_vpn server &&
-    kernel_wireguard client "$SERVER_PUBLIC" $INSIDE_CLIENT endpoint $OUTSIDE_SERVER:51820 \
-      allowed-ips 10.66.77.0/24 && both_ways file || return 1
+  begin && our_server && start_vpn server && kernel_client && both_ways file || return 1
   before=$(date +%s)
   sleep 1
   ip -n client link delete wg0
-  kernel_wireguard client "$SERVER_PUBLIC" $INSIDE_CLIENT endpoint $OUTSIDE_SERVER:51820 allowed-ips 10.66.77.0/24
+  kernel_client
   until_true 90 pings client $INSIDE_SERVER && shook_hands client "$before"
+}
+
+# Both families outside, each with both inside.
+client_of_kernel_by_both() {
+  both=yes
+  for endpoint in $OUTSIDE_SERVER "[$OUTSIDE6_SERVER]"; do
+    begin && kernel_server && our_client && start_vpn client && both_ways_both small || return 1
+  done
+}
+
+server_of_kernel_by_both() {
+  both=yes
+  for endpoint in $OUTSIDE_SERVER "[$OUTSIDE6_SERVER]"; do
+    begin && our_server && start_vpn server && kernel_client && both_ways_both small || return 1
+  done
 }
 
 far_kernel() {
@@ -224,7 +263,7 @@ test_case() {
     echo "@@ failed $(($(cut -d. -f1 /proc/uptime) - from)) s: $1"
   fi
   end
-  rm -f /tmp/server.log /tmp/client.log
+  both='' endpoint=''
 }
 
 # --- All of them.
@@ -244,6 +283,10 @@ test_case 'the WireGuard in the kernel and our server carry pings and files both
   server_of_kernel
 test_case 'a full tunnel to the WireGuard in the kernel works with a kill switch and a strict reverse-path filter' \
   full_tunnel_of_kernel
+test_case 'our client and the WireGuard in the kernel carry both families inside, by each of them outside' \
+  client_of_kernel_by_both
+test_case 'the WireGuard in the kernel and our server carry both families inside, by each of them outside' \
+  server_of_kernel_by_both
 test_case 'our client and the WireGuard in the kernel hold at 700 ms and with 5 % lost' far_kernel
 test_case 'our client and our server hold at 700 ms and with 5 % lost' far_ours
 test_case 'the demo passes' shows_demo
