@@ -21,7 +21,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "core/wireguard": ["core/limits", "core/noise", "core/threads", "core/transport", "core/wire"],
   "core/capture": ["core/wire", "core/wireguard"],
   "core/config": ["core/limits", "core/noise", "core/wire"],
-  "core/fleet": ["core/config", "core/peers"],
+  "core/fleet": ["core/config", "core/peers", "core/wire"],
   "core/peers": ["core/access", "core/config", "core/wire", "core/wireguard"],
   "core/metrics": ["core/config", "core/transport", "core/wire", "core/wireguard"],
   "core/access": ["core/limits", "core/nat", "core/wire", "core/wireguard"],
