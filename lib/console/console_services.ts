@@ -2,6 +2,7 @@
 import { AccountTable } from "./accounts/account_table.ts";
 import { AuditTable } from "./accounts/audit_table.ts";
 import type { Database } from "./accounts/database.ts";
+import { DeviceTable } from "./accounts/device_table.ts";
 import { LinkTable } from "./accounts/link_table.ts";
 import { Login } from "./accounts/login.ts";
 import { LoginLimits } from "./accounts/login_limits.ts";
@@ -17,6 +18,7 @@ export interface ConsoleServices {
   readonly gateway: ConsoleGateway;
   readonly feed: LiveFeed;
   readonly accounts: AccountTable;
+  readonly devices: DeviceTable;
   readonly sessions: LoginSessions;
   readonly tokens: TokenTable;
   readonly links: LinkTable;
@@ -46,6 +48,7 @@ export function consoleServices(
   },
 ): ConsoleServices {
   const accounts = new AccountTable(database);
+  const devices = new DeviceTable(database, now);
   const sessions = new LoginSessions(database, now);
   const audit = new AuditTable(database, now);
   const passwords = new Passwords(passwordCost);
@@ -54,6 +57,7 @@ export function consoleServices(
     gateway,
     feed: new LiveFeed(gateway),
     accounts,
+    devices,
     sessions,
     tokens: new TokenTable(database, now),
     links: new LinkTable(database, now),
@@ -61,7 +65,7 @@ export function consoleServices(
     audit,
     passwords,
     limits,
-    login: new Login({ accounts, sessions, audit, passwords, limits, now }),
+    login: new Login({ accounts, devices, sessions, audit, passwords, limits, now }),
     setup: new Setup(database, folder),
     version,
     now,

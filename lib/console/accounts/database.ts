@@ -50,6 +50,15 @@ const SCHEMA = `
   ) STRICT;
 `;
 
+/** Made where it is not there: the first consoles had none. */
+const LATER_SCHEMA = `
+  CREATE TABLE IF NOT EXISTS device (
+    hash TEXT NOT NULL PRIMARY KEY,
+    account TEXT NOT NULL COLLATE NOCASE REFERENCES account ON DELETE CASCADE ON UPDATE CASCADE,
+    last_login INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+`;
+
 export type Row = Record<string, SQLOutputValue>;
 
 export class Database implements Disposable {
@@ -87,6 +96,7 @@ export class Database implements Disposable {
     }
     // Who has been told that a session has ended may rely on it, whatever becomes of the machine.
     sqlite.exec("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON");
+    sqlite.exec(LATER_SCHEMA);
   }
 
   /** The first row that a query finds. */

@@ -1,7 +1,8 @@
 /** Login: who has the password of an account, and its second factor, gets a session. */
 import type { AccountTable, StoredAccount } from "./account_table.ts";
 import type { AuditTable } from "./audit_table.ts";
-import type { LoginLimits } from "./login_limits.ts";
+import type { DeviceTable } from "./device_table.ts";
+import type { LoginAttempt, LoginLimits } from "./login_limits.ts";
 import type { Passwords } from "./passwords.ts";
 import type { LoginSessions } from "./session_table.ts";
 import { totpStep, typedRecoveryCode } from "./totp.ts";
@@ -17,6 +18,7 @@ export type LoginResult =
 
 export interface LoginOptions {
   readonly accounts: AccountTable;
+  readonly devices: DeviceTable;
   readonly sessions: LoginSessions;
   readonly audit: AuditTable;
   readonly passwords: Passwords;
@@ -36,23 +38,32 @@ export class Login {
    * By what a person has typed.
    *
    * @param source as `sourceKey()` has it
+   * @param device the secret by which a browser is known; null for none
    * @throws {BusyError}
    */
   async byPassword(
-    { name, password, code, source }: {
+    { name, password, code, source, device }: {
       readonly name: string;
       readonly password: string;
       readonly code: string | undefined;
       readonly source: string;
+      readonly device: string | null;
     },
   ): Promise<LoginResult> {
     const { limits, accounts, audit } = this.#options;
-    const wait = limits.begin(source, name);
-    if (wait > 0) return { kind: "too-many", wait: Math.ceil(wait / 1000) };
-    const account = await this.#verified(name, password, () => limits.takeBack(source, name));
-    if (account !== null && account.totp !== null && code === undefined) {
-      limits.takeBack(source, name);
-      return { kind: "code-missing" };
+    const attempt = this.attempt(source, { device, account: name });
+    const tooMany = (wait: number): LoginResult => ({
+      kind: "too-many",
+      wait: Math.ceil(wait / 1000),
+    });
+    const wait = limits.begin(attempt);
+    if (wait > 0) return tooMany(wait);
+    const account = await this.#verified(password, attempt);
+    if (account !== null && account.totp !== null) {
+      const codeWait = code === undefined ? 0 : limits.beginCode(attempt);
+      if (code === undefined || codeWait > 0) limits.takeBack(attempt);
+      if (code === undefined) return { kind: "code-missing" };
+      if (codeWait > 0) return tooMany(codeWait);
     }
     if (account === null || !this.#hasCode(account, code)) {
       const reason = account === null ? "name or password" : "code";
@@ -61,8 +72,28 @@ export class Login {
       audit.add({ account: null, source, action: "login-failed", target, detail: reason });
       return { kind: "wrong" };
     }
-    limits.succeed(source, name);
+    if (account.totp !== null) limits.takeBackCode(attempt);
+    limits.succeed(attempt);
     return { kind: "in", account, session: this.begin(account.name, source, "password") };
+  }
+
+  /**
+   * Who tries, by what a browser has shown.
+   *
+   * @param account that is tried, of which the device has to be; null where any is
+   */
+  attempt(
+    source: string,
+    { device, account = null }: {
+      readonly device: string | null;
+      readonly account?: string | null;
+    },
+  ): LoginAttempt {
+    const { accounts, devices } = this.#options;
+    const known = devices.find(device);
+    const isOwn = known !== null &&
+      (account === null || known.account === accounts.find(account)?.name);
+    return { source, account, device: isOwn ? known.hash : null };
   }
 
   /** Begins the session of an account, whatever proves that it is its owner's. Returns its secret. */
@@ -85,25 +116,28 @@ export class Login {
     source: string,
   ): Promise<boolean | "too-many"> {
     const { limits } = this.#options;
-    if (limits.begin(source, name) > 0) return "too-many";
-    const account = await this.#verified(name, password, () => limits.takeBack(source, name));
+    // By the account's sessions alone: strangers' guesses at it are none of this.
+    const attempt: LoginAttempt = {
+      source,
+      account: name,
+      device: `session ${name.toLowerCase()}`,
+    };
+    if (limits.begin(attempt) > 0) return "too-many";
+    const account = await this.#verified(password, attempt);
     if (account === null) return false;
-    limits.takeBack(source, name);
+    limits.takeBack(attempt);
     return true;
   }
 
-  async #verified(
-    name: string,
-    password: string,
-    onBusy: () => void,
-  ): Promise<StoredAccount | null> {
-    const { accounts, passwords } = this.#options;
+  async #verified(password: string, attempt: LoginAttempt): Promise<StoredAccount | null> {
+    const { accounts, passwords, limits } = this.#options;
+    const name = attempt.account!;
     const stored = accounts.find(name)?.password ?? null;
     let isRight: boolean;
     try {
-      isRight = await passwords.verify(password, stored);
+      isRight = await passwords.verify(password, stored, attempt.device !== null);
     } catch (error) {
-      onBusy();
+      limits.takeBack(attempt);
       throw error;
     }
     const account = accounts.find(name);

@@ -1,55 +1,107 @@
 /**
- * Login limits: how often somebody may be wrong, by where from, and by which account. Where an account has been logged
- * in from before, others' guesses at its password do not keep it out.
+ * Login limits: how often somebody may be wrong, by where from, and by which account. A browser in which the account
+ * was logged in before is counted by itself: others' guesses, from the same address or elsewhere, do not keep it out.
  */
 
 /** Wrong ones in a row; and ms until one of them is forgotten. */
-const BY_SOURCE = { most: 10, pause: 60_000 };
-const BY_ACCOUNT = { most: 20, pause: 30_000 };
+interface Limit {
+  readonly most: number;
+  readonly pause: number;
+}
+
+const BY_SOURCE: Limit = { most: 10, pause: 60_000 };
+const BY_ACCOUNT: Limit = { most: 20, pause: 30_000 };
+/** Who is asked for a code has the password: of a million codes three are right, so a year has to be too short. */
+const BY_CODE: Limit = { most: 10, pause: 600_000 };
 /** Sources, and accounts, that are kept: of more, who owes least is forgotten. */
 const KEPT = 10_000;
+
+/** Who tries. */
+export interface LoginAttempt {
+  /** As `sourceKey()` has it. */
+  readonly source: string;
+  /** That is tried; null where it is none, or is not known yet. */
+  readonly account: string | null;
+  /** What a browser is known by in which this account, or if none is tried any, was logged in; null for none. */
+  readonly device: string | null;
+}
 
 export class LoginLimits {
   readonly #sources: Debts;
   readonly #accounts: Debts;
-  /** Sources from which an account was logged in, by `known()`. */
+  readonly #devices: Debts;
+  readonly #codes: Debts;
+  readonly #guesses: Debts;
+  /** Sources from which an account was logged in, by `known()`: for browsers that keep nothing. */
   readonly #known = new Set<string>();
 
   /** @param now monotonic ms */
   constructor(now: () => number) {
     this.#sources = new Debts(BY_SOURCE, now);
     this.#accounts = new Debts(BY_ACCOUNT, now);
+    this.#devices = new Debts(BY_SOURCE, now);
+    this.#codes = new Debts(BY_CODE, now);
+    this.#guesses = new Debts(BY_SOURCE, now);
   }
 
   /**
    * Somebody tries, and is taken to be wrong until `succeed()`: so who tries many at once has no more than one by one.
    *
-   * @param account null where it is no account that is tried
    * @returns ms to wait before the next one; 0 where this may be tried
    */
-  begin(source: string, account: string | null): number {
-    const isKnown = account === null || this.#known.has(known(source, account));
-    const name = account?.toLowerCase() ?? "";
-    const wait = Math.max(this.#sources.wait(source), isKnown ? 0 : this.#accounts.wait(name));
+  begin(attempt: LoginAttempt): number {
+    const debts = this.#debtsOf(attempt);
+    const wait = Math.max(...debts.map(([table, key]) => table.wait(key)));
     if (wait > 0) return wait;
-    this.#sources.add(source);
-    if (!isKnown) this.#accounts.add(name);
+    for (const [table, key] of debts) table.add(key);
     return 0;
   }
 
   /** It was not wrong after all. */
-  takeBack(source: string, account: string | null): void {
-    this.#sources.forgive(source);
-    if (account !== null && !this.#known.has(known(source, account))) {
-      this.#accounts.forgive(account.toLowerCase());
-    }
+  takeBack(attempt: LoginAttempt): void {
+    for (const [table, key] of this.#debtsOf(attempt)) table.forgive(key);
   }
 
   /** It was right in all. */
-  succeed(source: string, account: string): void {
-    this.takeBack(source, account);
+  succeed(attempt: LoginAttempt): void {
+    this.takeBack(attempt);
+    if (attempt.account === null) return;
     if (this.#known.size >= KEPT) this.#known.delete(this.#known.values().next().value!);
-    this.#known.add(known(source, account));
+    this.#known.add(known(attempt.source, attempt.account));
+  }
+
+  /** The same of a code, by somebody who has the password of an account. @returns ms to wait */
+  beginCode({ account, device }: LoginAttempt): number {
+    if (account === null || device !== null) return 0;
+    const key = account.toLowerCase();
+    const wait = this.#codes.wait(key);
+    if (wait === 0) this.#codes.add(key);
+    return wait;
+  }
+
+  takeBackCode({ account, device }: LoginAttempt): void {
+    if (account !== null && device === null) this.#codes.forgive(account.toLowerCase());
+  }
+
+  /**
+   * Somebody has been wrong about what nobody can guess: a link, say. Of no effect on logins, or on who is right.
+   *
+   * @param key by whom
+   * @returns ms to wait before another answer than that
+   */
+  addGuess(key: string): number {
+    const wait = this.#guesses.wait(key);
+    if (wait === 0) this.#guesses.add(key);
+    return wait;
+  }
+
+  /** What an attempt is counted by. */
+  #debtsOf({ source, account, device }: LoginAttempt): readonly (readonly [Debts, string])[] {
+    if (device !== null) return [[this.#devices, device]];
+    if (account === null || this.#known.has(known(source, account))) {
+      return [[this.#sources, source]];
+    }
+    return [[this.#sources, source], [this.#accounts, account.toLowerCase()]];
   }
 }
 
@@ -64,7 +116,7 @@ class Debts {
   readonly #now: () => number;
   readonly #debts = new Map<string, { count: number; since: number }>();
 
-  constructor({ most, pause }: typeof BY_SOURCE, now: () => number) {
+  constructor({ most, pause }: Limit, now: () => number) {
     this.#most = most;
     this.#pause = pause;
     this.#now = now;

@@ -20,7 +20,7 @@ const COST: ScryptCost = { N: 1 << 15, r: 8, p: 3 };
 const MAX_MEMORY = 64 << 20;
 const SALT_BYTES = 16;
 const HASH_BYTES = 32;
-/** At once, and waiting for their turn. */
+/** At once, and waiting for their turn: of those who are known here, and as many of strangers. */
 const AT_ONCE = 2;
 const WAITING = 16;
 
@@ -31,7 +31,8 @@ export class BusyError extends Error {
 
 export class Passwords {
   readonly #cost: ScryptCost;
-  readonly #waiting: (() => void)[] = [];
+  readonly #known: (() => void)[] = [];
+  readonly #strangers: (() => void)[] = [];
   #running = 0;
 
   /** @param cost of those that are hashed from now on */
@@ -39,10 +40,10 @@ export class Passwords {
     this.#cost = cost;
   }
 
-  /** What is stored of a password. @throws {BusyError} */
+  /** What is stored of a password, which somebody sets who is known here. @throws {BusyError} */
   async hash(password: string): Promise<string> {
     const salt = randomBytes(SALT_BYTES);
-    const hash = await this.#derive(password, salt, this.#cost);
+    const hash = await this.#derive(password, salt, { ...this.#cost, isKnown: true });
     const { N, r, p } = this.#cost;
     return ["scrypt", N, r, p, salt.toString("base64url"), hash.toString("base64url")].join("$");
   }
@@ -50,12 +51,16 @@ export class Passwords {
   /**
    * Whether it is the password. Where there is no account, it takes as long.
    *
+   * @param isKnown whether somebody asks who was logged in before: strangers, however many, do not keep him waiting
    * @throws {BusyError}
    */
-  async verify(password: string, stored: string | null): Promise<boolean> {
+  async verify(password: string, stored: string | null, isKnown = false): Promise<boolean> {
     const [, N, r, p, salt = "", hash = ""] = stored?.split("$") ?? [];
     const cost = stored === null ? this.#cost : { N: Number(N), r: Number(r), p: Number(p) };
-    const found = await this.#derive(password, Buffer.from(salt, "base64url"), cost);
+    const found = await this.#derive(password, Buffer.from(salt, "base64url"), {
+      ...cost,
+      isKnown,
+    });
     const wanted = Buffer.from(hash, "base64url");
     return wanted.length === found.length && timingSafeEqual(wanted, found);
   }
@@ -63,12 +68,13 @@ export class Passwords {
   async #derive(
     password: string,
     salt: Uint8Array,
-    cost: ScryptCost,
+    { isKnown, ...cost }: ScryptCost & { readonly isKnown: boolean },
   ): Promise<Uint8Array & Buffer> {
+    const waiting = isKnown ? this.#known : this.#strangers;
     if (this.#running < AT_ONCE) this.#running++;
-    else if (this.#waiting.length >= WAITING) {
+    else if (waiting.length >= WAITING) {
       throw new BusyError("too many passwords wait to be checked");
-    } else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    } else await new Promise<void>((resolve) => waiting.push(resolve));
     try {
       return await new Promise((resolve, reject) => {
         // The same password may be typed as different code points.
@@ -79,7 +85,7 @@ export class Passwords {
         });
       });
     } finally {
-      const next = this.#waiting.shift();
+      const next = this.#known.shift() ?? this.#strangers.shift();
       // Whose turn comes takes the place over.
       if (next === undefined) this.#running--;
       else next();

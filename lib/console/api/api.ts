@@ -4,7 +4,8 @@ import type { ConsoleServices } from "../console_services.ts";
 import { BusyError } from "../accounts/passwords.ts";
 import type { Origins } from "../http/origin.ts";
 import { Problem } from "../http/problem.ts";
-import { cookieText, sessionSecret } from "../http/session_cookie.ts";
+import { DEVICE_TIME } from "../accounts/device_table.ts";
+import { type CookiePlace, cookieSecret, cookieText } from "../http/session_cookie.ts";
 import { principalOf, requireAccess } from "./authentication.ts";
 import { API_PATH, openApiDocument } from "./openapi.ts";
 import type { ApiAnswer, ApiCall, ApiRoute } from "./route.ts";
@@ -16,13 +17,9 @@ import { peerRoutes } from "./routes/peer_routes.ts";
 import { closed, mapOf, mistakeIn, type Schema } from "./schema.ts";
 
 /** What is known of a request before it is read. */
-interface Arrival {
+interface Arrival extends CookiePlace {
   /** Address that it comes from. */
   readonly source: string;
-  /** The console's own origin. */
-  readonly origin: string;
-  /** Whether cookies are for TLS alone. */
-  readonly isSecure: boolean;
 }
 
 export class Api {
@@ -82,8 +79,9 @@ export class Api {
 
   async #answer(context: Context<{ Bindings: Arrival }>, route: ApiRoute): Promise<Response> {
     const request = context.req.raw;
-    const { source, origin, isSecure } = context.env;
-    const cookie = sessionSecret(request, isSecure);
+    const { source, ...place } = context.env;
+    const { origin } = place;
+    const cookie = cookieSecret(request, "session", place);
     const principal = principalOf(request, cookie, this.#services);
     // Before anything is done, for all who ask: a login that another page begins would be somebody else's session.
     if (isChange(request) && !request.headers.has("authorization")) {
@@ -99,12 +97,13 @@ export class Api {
       source,
       origin,
       cookie,
+      device: cookieSecret(request, "device", place),
       signal: request.signal,
     };
     // Nobody would read it, or leave it.
-    if (route.isStream && request.method === "HEAD") return responseOf({}, route, isSecure);
+    if (route.isStream && request.method === "HEAD") return responseOf({}, route, place);
     const answer = await route.handle(call as ApiCall<never, never>);
-    return responseOf(answer, route, isSecure);
+    return responseOf(answer, route, place);
   }
 
   #requireOwn(request: Request, origin: string): void {
@@ -184,10 +183,16 @@ function matchOf(request: Request): string | null {
   return revision;
 }
 
-function responseOf(answer: ApiAnswer, route: ApiRoute, isSecure: boolean): Response {
+function responseOf(answer: ApiAnswer, route: ApiRoute, place: CookiePlace): Response {
   const headers = new Headers();
   if (answer.etag !== undefined) headers.set("ETag", `"${answer.etag}"`);
-  if (answer.session !== undefined) headers.set("Set-Cookie", cookieText(answer.session, isSecure));
+  if (answer.session !== undefined) {
+    headers.append("Set-Cookie", cookieText("session", answer.session, place));
+  }
+  if (answer.device !== undefined) {
+    const lasting = { ...place, lifetime: DEVICE_TIME };
+    headers.append("Set-Cookie", cookieText("device", answer.device, lasting));
+  }
   if (route.isStream) {
     headers.set("Content-Type", "text/event-stream");
     // nginx would keep events until it has a buffer full of them.

@@ -40,7 +40,9 @@ export function openApiDocument(routes: readonly ApiRoute[], version: string): J
           type: "apiKey",
           in: "cookie",
           name: "vpn_session",
-          description: "With TLS its name is `__Host-vpn_session`. Changes need the own Origin.",
+          description:
+            "With TLS its name begins with `__Host-`; a port of its own is behind it, as in `vpn_session_51821`. " +
+            "Changes need the own Origin.",
         },
         token: { type: "http", scheme: "bearer" },
       },

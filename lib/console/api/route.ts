@@ -38,6 +38,8 @@ export interface ApiCall<Body, Query> {
   readonly origin: string;
   /** The secret in its session's cookie, whether or not there is such a session. */
   readonly cookie: string | null;
+  /** The secret by which its browser is known, whether or not it is. */
+  readonly device: string | null;
   /** Aborted when the caller has gone. */
   readonly signal: AbortSignal;
 }
@@ -48,6 +50,8 @@ export interface ApiAnswer {
   readonly etag?: string;
   /** A secret that the browser keeps from now on; null for none. */
   readonly session?: string | null;
+  /** A secret by which the browser is known at its next login. */
+  readonly device?: string;
   /** In place of a body. */
   readonly stream?: ReadableStream<Uint8Array>;
 }

@@ -137,7 +137,7 @@ async function serve(
     body: method === "GET" || method === "HEAD" ? null : body,
     signal: signal.signal,
   });
-  await send(await answer(request, sourceOf(message.socket)), { response, gone });
+  await send(await answer(request, message.socket.remoteAddress ?? ""), { response, gone });
 }
 
 /** What is asked for; null where that, or of whom, cannot be told. */
@@ -162,11 +162,6 @@ function headersOf({ rawHeaders }: IncomingMessage): Headers {
     headers.append(rawHeaders[i]!, rawHeaders[i + 1]!);
   }
   return headers;
-}
-
-/** An IPv4 address as such, by whatever socket it came. */
-function sourceOf({ remoteAddress = "" }: Socket): string {
-  return remoteAddress.replace(/^::ffff:(?=[\d.]+$)/, "");
 }
 
 /** All of a request's body. */

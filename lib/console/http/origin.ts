@@ -3,6 +3,7 @@
  * answered nor have anything changed.
  */
 import { BlockList, isIP } from "node:net";
+import { canonicalIpv6 } from "../../core/wire/host_address.ts";
 
 export interface OriginOptions {
   /** As in `https://vpn.example.com`, where it is known: behind a proxy, or with a name. */
@@ -58,12 +59,12 @@ export class Origins {
     const forwarded = (request.headers.get("x-forwarded-for") ?? "").split(",").map((each) =>
       each.trim()
     );
-    let source = peer;
+    let source = plain(peer);
     // From the right: each proxy appends whom it has it from, and what a client has made up stands further left.
     while (this.#isProxy(source)) {
       const before = forwarded.pop();
       if (before === undefined || isIP(before) === 0) break;
-      source = before;
+      source = plain(before);
     }
     return source;
   }
@@ -72,6 +73,15 @@ export class Origins {
     const family = isIP(address);
     return family !== 0 && this.#proxies.check(address, family === 6 ? "ipv6" : "ipv4");
   }
+}
+
+/** An IPv4 address that is mapped into IPv6, as sockets of both and proxies behind them have it, as such. */
+function plain(address: string): string {
+  const canonical = isIP(address) === 6 ? canonicalIpv6(address) : null;
+  const [, high, low] = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(canonical ?? "") ?? [];
+  if (low === undefined) return address;
+  return [high!, low].flatMap((group) => [parseInt(group, 16) >> 8, parseInt(group, 16) & 255])
+    .join(".");
 }
 
 /** By what of an address somebody is known who has more of them: of IPv6, the network that one customer is given. */

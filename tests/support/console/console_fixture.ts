@@ -106,7 +106,9 @@ export class ConsoleFixture implements AsyncDisposable {
 /** Asks as a browser does, from a page of the console's own: with its cookie, and Origin. */
 export class Browser {
   readonly origin: string;
+  /** Of its session, and the one by which it is known at the next login. */
   cookie: string | null = null;
+  device: string | null = null;
 
   constructor(origin: string) {
     this.origin = origin;
@@ -114,22 +116,24 @@ export class Browser {
 
   /** @param path under `/api/v1` */
   async ask(method: string, path: string, { body, raw, headers = {} }: Ask = {}): Promise<Reply> {
+    const cookies = [this.cookie, this.device].filter((each) => each !== null);
     const isChange = method !== "GET" && method !== "HEAD";
     const response = await fetch(`${this.origin}${API_PATH}${path}`, {
       method,
       headers: {
         ...(isChange ? { Origin: this.origin } : {}),
-        ...(this.cookie === null ? {} : { Cookie: this.cookie }),
+        ...(cookies.length === 0 ? {} : { Cookie: cookies.join("; ") }),
         ...(body === undefined && raw === undefined ? {} : { "Content-Type": "application/json" }),
         ...headers,
       },
       body: raw ?? (body === undefined ? null : JSON.stringify(body)),
       redirect: "manual",
     });
-    const [set] = response.headers.getSetCookie();
-    if (set !== undefined) {
+    for (const set of response.headers.getSetCookie()) {
       const pair = set.split(";")[0]!;
-      this.cookie = pair.endsWith("=") ? null : pair;
+      const kept = pair.endsWith("=") ? null : pair;
+      if (pair.includes("vpn_device")) this.device = kept;
+      else this.cookie = kept;
     }
     const text = await response.text();
     const isJson = /json/.test(response.headers.get("content-type") ?? "");

@@ -14,22 +14,21 @@ import { rfc3339 } from "../times.ts";
 const loggedIn = record({ account: SHAPES.Account });
 
 export function loginRoutes(services: ConsoleServices): readonly ApiRoute[] {
-  const { accounts, sessions, setup, passwords, limits, login, passkeys, audit } = services;
+  const { accounts, devices, sessions, setup, passwords, limits, login, passkeys, audit } =
+    services;
 
   /** What a browser had before is no session any more: none of before the login is taken over. */
   const begun = (
     account: StoredAccount,
     session: string,
-    { cookie }: Pick<ApiCall<unknown, unknown>, "cookie">,
+    { cookie, device }: Pick<ApiCall<unknown, unknown>, "cookie" | "device">,
   ): ApiAnswer => {
     if (cookie !== null) sessions.endSecret(cookie);
-    return { body: { account: accountJson(accounts.find(account.name) ?? account) }, session };
-  };
-
-  /** @throws {Problem} where the source has been wrong too often */
-  const begin = (source: string): void => {
-    const wait = limits.begin(source, null);
-    if (wait > 0) throw tooMany(wait / 1000);
+    return {
+      body: { account: accountJson(accounts.find(account.name) ?? account) },
+      session,
+      device: devices.remember(account.name, device),
+    };
   };
 
   return [
@@ -76,15 +75,16 @@ export function loginRoutes(services: ConsoleServices): readonly ApiRoute[] {
       handle: async (call) => {
         const source = sourceKey(call.source);
         if (!accounts.isEmpty) throw new Problem("conflict", "The console is set up already.");
-        begin(source);
+        // Nobody can guess it: only wrong ones are limited, so that nobody keeps its owner out by them.
         if (!setup.accepts(call.body.token)) {
+          const wait = limits.addGuess(source);
+          if (wait > 0) throw tooMany(wait / 1000);
           audit.add({ account: null, source, action: "setup-failed" });
           throw new Problem(
             "wrong-credentials",
             "This is not the token of the set-up link. Each start of the console shows a new one.",
           );
         }
-        limits.takeBack(source, null);
         const hash = await passwords.hash(call.body.password);
         // Of two at once, the one who comes first.
         if (!accounts.isEmpty || !setup.accepts(call.body.token)) {
@@ -116,7 +116,8 @@ export function loginRoutes(services: ConsoleServices): readonly ApiRoute[] {
       handle: async (call) => {
         const { name, password, code } = call.body;
         const source = sourceKey(call.source);
-        const result = await login.byPassword({ name, password, code, source });
+        const { device } = call;
+        const result = await login.byPassword({ name, password, code, source, device });
         switch (result.kind) {
           case "in":
             return begun(result.account, result.session, call);
@@ -158,14 +159,16 @@ export function loginRoutes(services: ConsoleServices): readonly ApiRoute[] {
         const { origin } = call;
         const source = sourceKey(call.source);
         requirePasskeys(origin);
-        begin(source);
+        const attempt = login.attempt(source, call);
+        const wait = limits.begin(attempt);
+        if (wait > 0) throw tooMany(wait / 1000);
         const name = await passkeys.accountOf({ ...call.body, origin });
         const account = name === null ? null : accounts.find(name);
         if (account === null) {
           audit.add({ account: null, source, action: "login-failed", detail: "passkey" });
           throw new Problem("wrong-credentials", "This passkey is not known here.");
         }
-        limits.takeBack(source, null);
+        limits.takeBack(attempt);
         return begun(account, login.begin(account.name, source, "passkey"), call);
       },
     }),

@@ -97,14 +97,12 @@ export function ownAccountRoutes(services: ConsoleServices): readonly ApiRoute[]
       handle: (call) => {
         const { name, totpPending } = ownAccount(call);
         if (totpPending === null) throw new Problem("conflict", "Ask for a secret first.");
-        const source = sourceKey(call.source);
-        const wait = services.limits.begin(source, null);
-        if (wait > 0) throw tooMany(wait / 1000);
         const step = totpStep(totpPending, call.body.code, services.now());
         if (step === null) {
+          const wait = services.limits.addGuess(`account ${name}`);
+          if (wait > 0) throw tooMany(wait / 1000);
           throw new Problem("wrong-credentials", "This code is not the one of the new secret.");
         }
-        services.limits.takeBack(source, null);
         const codes = newRecoveryCodes();
         accounts.confirmTotp(name, step, codes);
         note(call, "totp-enabled");

@@ -214,15 +214,12 @@ type Note = (
 function linkRoutes(services: ConsoleServices, note: Note): readonly ApiRoute[] {
   const { gateway, links, accounts, audit, limits, now } = services;
 
+  /** Nobody can guess one: only wrong ones are limited, so that nobody keeps others from theirs. */
   const gone = (source: string): Problem => {
+    const wait = limits.addGuess(source);
+    if (wait > 0) return tooMany(wait / 1000);
     audit.add({ account: null, source, action: "link-refused" });
     return new Problem("gone", "This link was used, or has expired: ask for another.");
-  };
-
-  /** @throws {Problem} where the source has been wrong too often */
-  const begin = (source: string): void => {
-    const wait = limits.begin(source, null);
-    if (wait > 0) throw tooMany(wait / 1000);
   };
 
   return [
@@ -293,10 +290,8 @@ function linkRoutes(services: ConsoleServices, note: Note): readonly ApiRoute[] 
       problems: ["gone", "too-many"],
       handle: (call) => {
         const source = sourceKey(call.source);
-        begin(source);
         const link = links.find(call.body.token);
         if (link === null) throw gone(source);
-        limits.takeBack(source, null);
         return { body: { name: link.name, expires: rfc3339(link.expires) } };
       },
     }),
@@ -312,7 +307,6 @@ function linkRoutes(services: ConsoleServices, note: Note): readonly ApiRoute[] 
       problems: ["gone", "conflict", "too-many"],
       handle: async (call) => {
         const source = sourceKey(call.source);
-        begin(source);
         const { token, publicKey } = call.body;
         const link = links.use(token);
         const owner = link === null ? null : accounts.find(link.account);
@@ -320,7 +314,6 @@ function linkRoutes(services: ConsoleServices, note: Note): readonly ApiRoute[] 
         if (link === null || owner === null || !includesScope(scopeOf(owner.role), "peers")) {
           throw gone(source);
         }
-        limits.takeBack(source, null);
         const { name, groups } = link;
         try {
           const body = await askGateway(gateway, "create-peer", {

@@ -102,11 +102,12 @@ hostTest(
     const admin = await fixture.admin();
     const login = { body: { name: "root", password: PASSWORD } };
     const victim = fixture.browser();
-    victim.cookie = "vpn_session=chosen-by-the-attacker";
+    const chosen = `${admin.cookie!.split("=")[0]}=chosen-by-the-attacker`;
+    victim.cookie = chosen;
     await victim.ask("POST", "/login", login);
-    assert(victim.cookie !== "vpn_session=chosen-by-the-attacker");
+    assert(victim.cookie !== chosen);
     const attacker = fixture.browser();
-    attacker.cookie = "vpn_session=chosen-by-the-attacker";
+    attacker.cookie = chosen;
     assertEquals((await attacker.ask("GET", "/account")).status, 401);
     // Whose browser was logged in already, has another session now, and the one before is none.
     const before = admin.cookie;
@@ -114,7 +115,7 @@ hostTest(
     attacker.cookie = before;
     assertEquals((await attacker.ask("GET", "/account")).status, 401);
     // One that was put beside it, as another host of the domain can, counts as little as both.
-    attacker.cookie = `${admin.cookie}; vpn_session=x`;
+    attacker.cookie = `${admin.cookie}; ${admin.cookie!.split("=")[0]}=x`;
     assertEquals((await attacker.ask("GET", "/account")).status, 401);
   },
 );
@@ -126,10 +127,13 @@ hostTest(
     await fixture.admin();
     const login = { body: { name: "root", password: PASSWORD } };
     const { headers } = await fixture.browser().ask("POST", "/login", login);
-    const [cookie = ""] = headers.getSetCookie();
+    const { port } = fixture.console;
     assertEquals(
-      cookie.replace(/=[\w-]{43};/, "=SECRET;"),
-      "vpn_session=SECRET; Path=/; HttpOnly; SameSite=Strict",
+      headers.getSetCookie().map((cookie) => cookie.replace(/=[\w-]{43};/, "=SECRET;")),
+      [
+        `vpn_session_${port}=SECRET; Path=/; HttpOnly; SameSite=Strict`,
+        `vpn_device_${port}=SECRET; Path=/; HttpOnly; SameSite=Strict; Max-Age=7776000`,
+      ],
     );
   },
 );

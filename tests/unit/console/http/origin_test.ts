@@ -44,6 +44,11 @@ Deno.test("what X-Forwarded-For says counts from trusted proxies, and up to the 
   assertEquals(source("127.0.0.1", "2001:db8::7", proxies), "2001:db8::7");
   assertEquals(source("127.0.0.1", null, proxies), "127.0.0.1");
   assertEquals(source("127.0.0.1", "made-up", proxies), "127.0.0.1");
+  // As a proxy writes them whose socket takes both families.
+  assertEquals(source("::ffff:127.0.0.1", "::ffff:192.0.2.1", proxies), "192.0.2.1");
+  assertEquals(source("127.0.0.1", "192.0.2.1, ::ffff:10.1.2.3", proxies), "192.0.2.1");
+  assertEquals(source("127.0.0.1", "::FFFF:c000:0201", proxies), "192.0.2.1");
+  assertEquals(source("::ffff:198.51.100.7", null, []), "198.51.100.7");
 });
 
 Deno.test("of IPv6, the network of a customer is one source", () => {
