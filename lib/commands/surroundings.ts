@@ -1,5 +1,5 @@
 /** Surroundings of a command that runs for long: its log, its network namespace, the orphans that it takes care of. */
-import { enterNamespace, namespaceExists } from "../../ffi/netns.ts";
+import { currentNamespaceIs, enterNamespace, namespaceExists } from "../../ffi/netns.ts";
 import type { RunOptions } from "../cli/command.ts";
 import { AppError, ExitCode } from "../process/errors.ts";
 import { configureLogging, type LogControl } from "../process/logging.ts";
@@ -15,7 +15,8 @@ export function enterSurroundings(
 ): LogControl {
   const log = configureLogging({ level: options.logLevel, format: options.logFormat });
   adoptOrphans();
-  if (options.netns === undefined) return log;
+  // What a gateway starts is in its namespace already, and may no longer be able to enter one.
+  if (options.netns === undefined || currentNamespaceIs(options.netns)) return log;
   if (!namespaceExists(options.netns)) {
     throw new AppError(
       `Cannot enter network namespace "${options.netns}": it does not exist: ` +

@@ -1,6 +1,7 @@
 /** Command `vpn server`: the life of a gateway from its configuration to its end. */
 import type { RunOptions } from "../../cli/command.ts";
 import { Accounts } from "../../control/accounts.ts";
+import { Examinations } from "../../control/application/examinations.ts";
 import { PeerEvents } from "../../control/peer_events.ts";
 import { accountsPath } from "../../process/state_directory.ts";
 import { DeniedEvents } from "../../control/denied_events.ts";
@@ -40,6 +41,7 @@ import {
 import { logReports } from "../tunnel_reports.ts";
 import { FleetMember, withLivePeers } from "./fleet_member.ts";
 import { Gateway } from "./gateway.ts";
+import { examineByProcess } from "./doctor_process.ts";
 import { gatewayApplication } from "./gateway_application.ts";
 import { GatewayWebhooks } from "./gateway_webhooks.ts";
 import { ServerReload } from "./server_reload.ts";
@@ -261,6 +263,13 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
       dataPlane,
       (detail) => kept.record("configuration-changed", null, detail),
     );
+    const examinations = services.use(
+      new Examinations({
+        examine: (signal) => examineByProcess({ configPath, interfaceName, netns }, signal),
+        now: Date.now,
+        monotonic: () => performance.now(),
+      }),
+    );
     const application = services.use(gatewayApplication({
       configPath: options.configPath,
       peers: livePeers,
@@ -269,6 +278,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
       reloader,
       missing: degraded,
       dns: () => dnsProxy === null ? null : { ...dnsProxy.counts },
+      examinations,
     }));
     await serveTunnel(services, start, {
       port,

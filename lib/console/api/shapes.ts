@@ -252,6 +252,17 @@ export const SHAPES = {
     problem: orNull(text()),
     deadRules: texts,
   }),
+  Examination: record({
+    isRunning: flag(),
+    time: orNull(time),
+    problem: orNull(text()),
+    checks: arrayOf(record({
+      name: text(),
+      status: choiceOf(["ok", "warn", "fail"]),
+      why: text(),
+      remedy: orNull(text()),
+    })),
+  }),
   DnsFigures: orNull(mapOf(number())),
   Problem: problem,
 } as const satisfies Readonly<Record<string, Schema>>;

@@ -152,6 +152,28 @@ export interface Health {
   readonly deadRules: readonly string[];
 }
 
+/** A finding of `vpn doctor`, as in its `--json`. */
+export interface CheckFinding {
+  /** Of the check. */
+  readonly name: string;
+  readonly status: "ok" | "warn" | "fail";
+  readonly why: string;
+  /** What fixes it; null where nothing is to be fixed. */
+  readonly remedy: string | null;
+}
+
+/** What `vpn doctor` has found on the gateway's host. */
+export interface Examination {
+  /** Whether another is under way. */
+  readonly isRunning: boolean;
+  /** When the last one ended, RFC 3339, UTC; null before the first. */
+  readonly time: string | null;
+  /** Why nothing came of it; null where something did. */
+  readonly problem: string | null;
+  /** In the order of the report. */
+  readonly checks: readonly CheckFinding[];
+}
+
 /** What the DNS proxy has done since the start; null where there is none. */
 export type DnsFigures = Readonly<Record<string, number>> | null;
 
@@ -249,6 +271,11 @@ export interface ApplicationMethods {
   readonly "dns": {
     readonly params: Readonly<Record<never, never>>;
     readonly result: DnsFigures;
+  };
+  /** What was found last. One that is ten minutes old leads to another, with `again` one of a minute. */
+  readonly "doctor": {
+    readonly params: { readonly again?: boolean };
+    readonly result: Examination;
   };
   readonly "health": { readonly params: Readonly<Record<never, never>>; readonly result: Health };
 }

@@ -6,7 +6,9 @@ import type { LivePeers } from "../live_peers.ts";
 import type { Handler } from "../protocol.ts";
 import type { Reloader } from "../reload.ts";
 import { testAccess } from "../test_access.ts";
+import type { Examinations } from "./examinations.ts";
 import type { ApplicationMethods, DnsFigures } from "./methods.ts";
+import { switchParam } from "./params.ts";
 
 export interface GatewayQuestions {
   readonly peers: Pick<LivePeers, "access" | "testAccess" | "groups" | "peers">;
@@ -15,15 +17,17 @@ export interface GatewayQuestions {
   readonly missing: () => readonly string[];
   /** Null where there is no proxy. */
   readonly dns: () => DnsFigures;
+  readonly examinations: Pick<Examinations, "ask">;
 }
 
 export function methodsOfGateway(
   gateway: GatewayQuestions,
-): Readonly<Record<"test-access" | "dns" | "health", Handler>> {
-  const { peers, dns } = gateway;
+): Readonly<Record<"test-access" | "dns" | "doctor" | "health", Handler>> {
+  const { peers, dns, examinations } = gateway;
   return {
     "test-access": (params) => Promise.try(() => testAccess(params, peers)),
     "dns": () => Promise.resolve(dns()),
+    "doctor": (params) => Promise.try(() => examinations.ask(switchParam(params, "again", false))),
     "health": () => health(gateway),
   };
 }

@@ -1,9 +1,11 @@
 /** That the console runs as a user who can neither read the gateway's file nor do anything that takes a privilege. */
+import type { CheckFinding } from "../../../lib/control/application/methods.ts";
 import { allJournals } from "../../../lib/host/journal/journal_files.ts";
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { type BackgroundProcess, netTest } from "../../support/net.ts";
 import { environment } from "../../support/permissions.ts";
 import { newIdentity } from "../support/config.ts";
+import { eventually } from "../../support/time/patience.ts";
 import { vpnCommand } from "../support/programs/vpn.ts";
 
 /** One that every distribution has, and its group. */
@@ -76,6 +78,7 @@ netTest(
       return JSON.parse(answer);
     };
     await ask("/setup", { token, name: "alice", password: "correct horse battery" });
+    assertEquals((await ask("/doctor")).isRunning, true);
     const { publicKey } = newIdentity();
     const made = await ask("/peers", { name: "phone", publicKey });
     assertEquals(made.peer?.publicKey, publicKey, JSON.stringify(made));
@@ -84,6 +87,19 @@ netTest(
     const [{ detail }] = await ask("/events");
     assertEquals(detail, "added by alice (console)");
     assert(!(await ask("/settings")).text.includes(/PrivateKey = (\S+)/.exec(text)![1]!));
+    // By then the gateway has given up what its start took, and the checks see what they look at all the same.
+    const { problem, checks } = await eventually(async () => {
+      const found = await ask("/doctor");
+      return found.isRunning ? null : found;
+    });
+    const statuses = new Map<string, string>(
+      checks.map(({ name, status }: CheckFinding) => [name, status]),
+    );
+    assertEquals(problem, null);
+    for (const name of ["configuration", "running", "listen-port", "input-firewall"]) {
+      assertEquals([name, statuses.get(name)], [name, "ok"], JSON.stringify(checks));
+    }
+    assertEquals(statuses.has("capabilities"), false);
     assertEquals((await console.stop()).code, 0);
   },
   { programs: ["ip", "curl", "setpriv", "install"], ...(trouble === undefined ? {} : { trouble }) },

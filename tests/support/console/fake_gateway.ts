@@ -133,6 +133,12 @@ export class FakeGateway implements ConsoleGateway {
     "events": ({ after = 0 }) => ({ events: [eventOf(after + 1)], last: after + 1 }),
     "test-access": () => ({ isAllowed: true, rule: null, hasRules: false }),
     "dns": () => ({ queries: 12, blocked: 3 }),
+    "doctor": ({ again = false }) => ({
+      isRunning: again,
+      time: "2026-11-29T01:00:00.000Z",
+      problem: null,
+      checks: [{ name: "clock", status: "ok", why: "the clock is right", remedy: null }],
+    }),
     "health": () => ({
       state: "up",
       missing: [],

@@ -110,6 +110,27 @@ export function gatewayRoutes(services: ConsoleServices): readonly ApiRoute[] {
 
     apiRoute({
       method: "get",
+      path: "/doctor",
+      access: "read",
+      summary:
+        "What `vpn doctor --json` found last on the gateway; another begins after ten minutes",
+      status: 200,
+      answer: SHAPES.Examination,
+      handle: async () => ({ body: await askGateway(gateway, "doctor", {}) }),
+    }),
+
+    apiRoute({
+      method: "post",
+      path: "/doctor",
+      access: "peers",
+      summary: "Have the gateway begin another `vpn doctor`, once a minute at most",
+      status: 200,
+      answer: SHAPES.Examination,
+      handle: async () => ({ body: await askGateway(gateway, "doctor", { again: true }) }),
+    }),
+
+    apiRoute({
+      method: "get",
       path: "/dns",
       access: "read",
       summary: "What the gateway's resolver has done since its start; null where it has none",

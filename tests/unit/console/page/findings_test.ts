@@ -1,4 +1,5 @@
 /** Tests of what the console's page says of a gateway's health. */
+import { toFix } from "../../../../lib/console/page/screens/overview/doctor_card.tsx";
 import { findingsOf } from "../../../../lib/console/page/screens/overview/health_card.tsx";
 import { assertEquals } from "../../../support/assert.ts";
 
@@ -30,4 +31,17 @@ Deno.test("what is lacking comes before what is unwise, and nothing is said wher
     "warn w",
     "warn dead",
   ]);
+});
+
+Deno.test("of vpn doctor's checks, those are shown that failed or warn, without what the gateway says itself", () => {
+  const check = (name: string, status: "ok" | "warn" | "fail") => ({
+    ...{ name, status, why: name, remedy: null },
+  });
+  const checks = [
+    check("clock", "ok"),
+    check("egress", "warn"),
+    check("running", "fail"),
+    check("listen-port", "fail"),
+  ];
+  assertEquals(toFix(checks).map(({ name }) => name), ["listen-port", "egress"]);
 });

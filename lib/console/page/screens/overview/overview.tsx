@@ -12,6 +12,7 @@ import { mayOperate } from "../../state/session.ts";
 import { bitRateText, byteRateText, bytesText, durationText } from "../../text/format.ts";
 import { openAddPeer } from "../add_peer/add_peer.tsx";
 import { nameOf } from "../peers/peer_look.tsx";
+import { DoctorCard } from "./doctor_card.tsx";
 import { HealthCard } from "./health_card.tsx";
 import { LatestEvents } from "./latest_events.tsx";
 
@@ -48,6 +49,7 @@ export function OverviewScreen(): JSX.Element {
             </div>
             <div class="stack">
               <HealthCard />
+              <DoctorCard />
               <LatestEvents />
             </div>
           </div>
