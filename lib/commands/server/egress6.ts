@@ -1,11 +1,13 @@
 /**
  * Egress of IPv6: follows the interface by which the host's kernel forwards clients' packets to the internet, and
- * answers for clients' addresses there, where they are of a prefix of the uplink's.
+ * answers for clients' addresses there, where they are of a prefix of the uplink's and nobody else's.
  */
+import type { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import type { ServerConfig } from "../../core/config/config.ts";
 import { egress6Of } from "../../core/config/egress6.ts";
 import { addressOf6, type Ipv6PrefixText } from "../../core/wire/ipv6_prefix.ts";
 import type { Journal } from "../../host/journal/journal.ts";
+import { NeighbourClaims } from "../../host/network/neighbour_claims.ts";
 import type { ExternalLink6 } from "../../host/network/egress_plan6.ts";
 import type { Logger } from "../../process/logging.ts";
 import type { EgressChoice } from "./egress_choice.ts";
@@ -15,6 +17,7 @@ export interface Egress6Options {
   readonly config: ServerConfig;
   readonly choice: EgressChoice;
   readonly forwarding: KernelForwarding;
+  readonly netlink: Rtnetlink;
   readonly journal: Journal;
   readonly logger: Logger;
 }
@@ -26,14 +29,15 @@ export interface PeerOfPrefix {
 
 const ANSWERS = "proxied-neighbours";
 
-export class Egress6 {
+export class Egress6 implements Disposable {
   readonly #options: Egress6Options;
   readonly #kind: "nat" | "routed" | "off";
   #external: ExternalLink6 | null;
   /** What was told of it last. */
   #told = "";
-  /** Addresses that the uplink's neighbours may ask for. */
+  /** Addresses that the uplink's neighbours may ask for, if nobody there has them. */
   #addresses: readonly string[] = [];
+  readonly #claims: NeighbourClaims;
   /** What of them is answered for, and where. */
   #answered = "";
 
@@ -41,6 +45,8 @@ export class Egress6 {
     this.#options = options;
     this.#kind = egress6Of(options.config.interface);
     this.#external = options.choice.findExternal6();
+    const { netlink: host, logger } = options;
+    this.#claims = new NeighbourClaims({ host, logger, onChange: () => this.#answer() });
   }
 
   /** The interface outside; null while there is none, or it may not be used. */
@@ -63,7 +69,7 @@ export class Egress6 {
   tell(): void {
     const { forwarding, logger } = this.#options;
     if (this.#kind === "off") return;
-    this.#answer();
+    this.#claim();
     const { external } = this;
     const told = `${external?.name} ${external?.address}`;
     if (told === this.#told) return;
@@ -87,6 +93,15 @@ export class Egress6 {
   setPeers(peers: Iterable<PeerOfPrefix>): void {
     this.#addresses = Array.from(peers, ({ allowedIps6 }) => allowedIps6).flat()
       .filter((network) => network.endsWith("/128")).map(addressOf6);
+    this.#claim();
+  }
+
+  [Symbol.dispose](): void {
+    this.#claims[Symbol.dispose]();
+  }
+
+  #claim(): void {
+    this.#claims.want(this.#kind === "routed" ? this.external : null, this.#addresses);
     this.#answer();
   }
 
@@ -94,7 +109,7 @@ export class Egress6 {
   #answer(): void {
     const { journal } = this.#options;
     const device = this.#kind === "routed" ? this.external?.name ?? null : null;
-    const addresses = device === null ? [] : this.#addresses;
+    const addresses = this.#claims.free;
     const answered = JSON.stringify([device, addresses]);
     if (answered === this.#answered) return;
     this.#answered = answered;

@@ -90,7 +90,12 @@ export class Gateway implements Disposable {
     this.#external = this.#choice.findExternal();
     if (egress === "raw") requireNatPrivileges();
     this.#forwarding = new KernelForwarding({ ...options, netlink: this.#netlink });
-    this.#ipv6 = new Egress6({ ...options, choice: this.#choice, forwarding: this.#forwarding });
+    this.#ipv6 = new Egress6({
+      ...options,
+      netlink: this.#netlink,
+      choice: this.#choice,
+      forwarding: this.#forwarding,
+    });
     this.#plan = this.#planned();
     requireFewRules(options.config, this.#plan.rules);
     this.dataPlaneConfig = {
@@ -158,6 +163,7 @@ export class Gateway implements Disposable {
   end(): void {
     this.#isEnding = true;
     clearTimeout(this.#retry);
+    this.#ipv6[Symbol.dispose]();
     this.#forwarding.end();
   }
 

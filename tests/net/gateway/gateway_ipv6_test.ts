@@ -171,17 +171,19 @@ netTest(
       EgressAllow: "lan",
       Forward6: "tcp:8080 -> [2001:db8:1::77:2]:80",
     };
-    const [own, added] = ["2001:db8:1::77:2", "2001:db8:1::77:22"];
+    const [own, added, taken] = ["2001:db8:1::77:2", "2001:db8:1::77:22", "2001:db8:1::55"];
+    await internet.output(["ip", "address", "add", `${taken}/64`, "dev", CABLE, "nodad"]);
     // A service of the host's would receive nothing on that port.
-    const taken = gateway.inside(() => Deno.listen({ hostname: "::", port: 8080 }));
+    const listener = gateway.inside(() => Deno.listen({ hostname: "::", port: 8080 }));
     const refused = await runVpn("server", gateway, config6(network, section, [own]));
     assertEquals(refused.code, 2);
     assertMatch(refused.stderr, /Cannot forward tcp port 8080: .* listens on it/);
-    taken.close();
+    listener.close();
+    const AllowedIPs = `${client.inside}/32, ${own}/128, ${taken}/128`;
     const running = await startVpn(
       "server",
       gateway,
-      config6(network, section, [own]),
+      config6(network, section, [own], { AllowedIPs }),
       ...["--interface", name],
     );
     const peer = await WireguardGo.start(
@@ -197,6 +199,13 @@ netTest(
     await peer.route("2001:db8:1::/64");
     const answeredFor = () => gateway.output(["ip", "-6", "neighbour", "show", "proxy"]);
     const site = `http://[${INTERNET6}]/`;
+    // One that a host there has is not answered for, though the peer has it, too.
+    await running.waitFor(
+      new RegExp(
+        `${taken} of a peer is not answered for on ${UPLINK}: it is in use by a host there`,
+      ),
+    );
+    await eventually(async () => (await answeredFor()) === `${own} dev ${UPLINK} proxy \n` || null);
     assertEquals(await fetchText(client.namespace, site), `hello ${own}`);
     assert(await isShut(internet, own));
     await using _own = new Site(client.namespace, 80, own);
@@ -207,11 +216,11 @@ netTest(
     assertMatch(await refusal(client.namespace, ROUTER6), / 1 received/);
     // What is any router's of a network is the gateway's own now.
     assertMatch(await refusal(client.namespace, "2001:db8:1::"), /administratively prohibited/i);
-    assertEquals(await answeredFor(), `${own} dev ${UPLINK} proxy \n`);
     const { publicKey } = client.identity;
     const networks = `${client.inside}/32,${own}/128,${added}/128`;
     await gateway.output(["wg", "set", name, "peer", publicKey, "allowed-ips", networks]);
     await client.namespace.output(["ip", "address", "add", `${added}/128`, "dev", peer.name]);
+    await eventually(async () => (await answeredFor()).includes(added) || null);
     const by = ["--interface", added];
     assertEquals(
       await client.namespace.output(["curl", "--silent", ...by, site]),
