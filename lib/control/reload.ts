@@ -16,11 +16,12 @@ import {
 } from "../core/config/config_change.ts";
 import { ConfigError } from "../core/config/config_error.ts";
 import { encodeKey } from "../core/config/values/key_text.ts";
-import { configOfText, loadConfigAgain } from "../host/files/config_file.ts";
+import { loadSteps, textSteps } from "../host/files/config_file.ts";
 import type { LiveChange, LivePeer, LivePeers } from "./live_peers.ts";
 import { RequestError } from "./protocol.ts";
 import { ExitCode, exitCodeOf } from "../process/errors.ts";
 import { background } from "../process/guard.ts";
+import { paced } from "../process/pace.ts";
 import type { Logger } from "../process/logging.ts";
 import type { ServiceManager } from "../process/service_manager.ts";
 
@@ -144,7 +145,7 @@ export class Reloader<Kind extends Config> {
    */
   async pending(): Promise<Pick<ReloadPreview, "changes" | "restart">> {
     await this.#last;
-    const { before, after, never, live } = this.#compare();
+    const { before, after, never, live } = await this.#compare();
     return { changes: described(live, isSame(before.groups, after.groups)), restart: never };
   }
 
@@ -154,7 +155,7 @@ export class Reloader<Kind extends Config> {
    * @throws {ConfigError | AppError} where it would be refused
    */
   async preview(text: string): Promise<ReloadPreview> {
-    const { before, after, never, live } = this.#compare(text);
+    const { before, after, never, live } = await this.#compare(text);
     const { change, restart } = await this.#options.role.plan(live, { before, after });
     return {
       keys: changedKeys(change),
@@ -183,7 +184,7 @@ export class Reloader<Kind extends Config> {
   }
 
   /** What runs, and what the file, or the text that it may come to have, says. */
-  #compare(text?: string): Comparison<Kind> {
+  async #compare(text?: string): Promise<Comparison<Kind>> {
     const { path, interfaceName, role, peers } = this.#options;
     // What could be run to be told keys that commands have set may need a person.
     const known = {
@@ -191,15 +192,15 @@ export class Reloader<Kind extends Config> {
       presharedKeys: presharedKeys(peers.peers),
     };
     const keys = { interfaceName, known };
-    const after = role.validate(
-      text === undefined ? loadConfigAgain(path, keys) : configOfText(path, text, keys),
-    );
+    const read = text === undefined ? loadSteps(path, keys) : textSteps(path, text, keys);
+    const after = role.validate(await paced(read));
     const before = {
       ...this.#running,
       groups: peers.groups ?? this.#running.groups,
       peers: mergedPeers(this.#running, peers.peers),
     };
-    const whole = ofKeys(configChange(before, after), (key) => !role.foreignKeys.includes(key));
+    const change = await paced(configChange(before, after));
+    const whole = ofKeys(change, (key) => !role.foreignKeys.includes(key));
     if (isOfAnotherTunnel(whole, before)) {
       throw new ConfigError(
         `${path}: PrivateKey and all running peers differ: this is the file of another tunnel: stop this tunnel ` +
@@ -213,7 +214,7 @@ export class Reloader<Kind extends Config> {
 
   async #follow(by: string): Promise<ReloadResult> {
     const { path, role, peers, logger } = this.#options;
-    const { before, after, never, live } = this.#compare();
+    const { before, after, never, live } = await this.#compare();
     const plan = await role.plan(live, { before, after });
     const told = new Set(this.#running.warnings);
     for (const warning of after.warnings) {

@@ -30,14 +30,6 @@ export async function paced<Result>(
   }
 }
 
-/** Does work at once, where it is known to be little. */
-export function atOnce<Result>(work: Generator<unknown, Result>): Result {
-  for (;;) {
-    const step = work.next();
-    if (step.done) return step.value;
-  }
-}
-
 /** Characters of a chunk. */
 const CHUNK = 32 * 1024;
 
@@ -60,6 +52,7 @@ export function* chunked(pieces: Iterable<string>): Generator<void, string[]> {
   return chunks;
 }
 
-function nextTurn(): Promise<void> {
+/** Resolves when all that waits has had its turn: between parts of work that are not done in steps. */
+export function nextTurn(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 0));
 }

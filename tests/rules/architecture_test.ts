@@ -27,7 +27,7 @@ const ACT_ON_IMPORT: Readonly<Record<string, string>> = {
 const UNUSED: Exceptions = {
   "lib/cli/man_page.ts: manPage": "compile.sh calls it",
   "lib/console/page_files.ts: bundlePage": "compile.sh calls it",
-  "lib/process/pace.ts: atOnce": "tests run what the program runs in steps",
+  "lib/core/config/parse_config.ts: parseConfig": "tests read whole files by it",
   "lib/core/config/uapi.ts: parseUapiRequest": "tests read whole requests by it",
   "lib/core/config/uapi.ts: formatUapiDevice": "tests read whole answers by it",
   "lib/core/metrics/exposition.ts: formatExposition": "tests read whole pages by it",

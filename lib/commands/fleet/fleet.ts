@@ -1,11 +1,12 @@
 /** Command `vpn fleet`: looks at the store of a fleet's peers, and moves a file's peers there. */
 import type { FleetRequest } from "../../cli/command.ts";
 import { tableLines } from "../../cli/table.ts";
+import { atOnce } from "../../core/config/at_once.ts";
 import type { Config } from "../../core/config/config.ts";
 import { RefusalError } from "../../core/config/refusal_error.ts";
-import type { StoreChange } from "../../core/peers/peer_store.ts";
+import type { StoreChange, StoredPeers } from "../../core/peers/peer_store.ts";
 import { loadConfig } from "../../host/files/config_file.ts";
-import { editedText, snapshotOf } from "../../host/files/config_peers.ts";
+import { editSteps, snapshotSteps } from "../../host/files/config_peers.ts";
 import { createKeyFile, LockedConfig } from "../../host/files/config_store.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import { writeText } from "../../process/output.ts";
@@ -50,7 +51,7 @@ async function importPeers(configPath: string): Promise<number> {
   using file = await LockedConfig.open(configPath);
   const { text, config } = file.read();
   requireStore(config);
-  const own = snapshotOf(config);
+  const own = atOnce(snapshotSteps(config));
   await using store = await reachStore(config, configPath);
   const there = await store.snapshot();
   const groups = Array.from(own.groups).filter(([name]) => !there.groups.has(name));
@@ -74,7 +75,7 @@ async function importPeers(configPath: string): Promise<number> {
     await store.change(() => changes.slice(first, first + AT_ONCE));
   }
   const after = { peers: new Map(), groups: new Map() };
-  const left = editedText(text, { before: own, after });
+  const left = atOnce(editSteps(text, { before: own, after }));
   if (left !== text) file.replace(left);
   const kept = own.peers.size - peers.length;
   writeText(
@@ -86,7 +87,7 @@ async function importPeers(configPath: string): Promise<number> {
   return ExitCode.ok;
 }
 
-type Peers = ReturnType<typeof snapshotOf>["peers"];
+type Peers = StoredPeers["peers"];
 
 function requireFree(
   peers: readonly (readonly [string, { Name?: string; AllowedIPs?: string }])[],

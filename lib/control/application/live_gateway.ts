@@ -26,7 +26,7 @@ export function liveGateway(
 function peerChanges({ before, after }: StoreOutcome): LiveChange[] {
   const removed = Array.from(before.peers.keys()).filter((key) => !after.peers.has(key));
   const put = Array.from(after.peers).filter(([key, settings]) =>
-    JSON.stringify(settings) !== JSON.stringify(before.peers.get(key))
+    isOther(settings, before.peers.get(key))
   );
   return [
     ...removed.map((key): LiveChange => ({ kind: "remove", publicKey: decodeKey(key)! })),
@@ -39,11 +39,16 @@ function peerChanges({ before, after }: StoreOutcome): LiveChange[] {
   ];
 }
 
+/** What a change does not concern is the same object in most cases, as of thousands. */
+function isOther(one: object | undefined, other: object | undefined): boolean {
+  return one !== other && JSON.stringify(one) !== JSON.stringify(other);
+}
+
 function changedGroups({ before, after }: StoreOutcome): string[] {
   const names = new Set([...before.groups.keys(), ...after.groups.keys()]);
   return Array.from(names).flatMap((name) => {
     const [was, is] = [before.groups.get(name), after.groups.get(name)];
-    if (JSON.stringify(was) === JSON.stringify(is)) return [];
+    if (!isOther(was, is)) return [];
     const what = was === undefined ? "added" : is === undefined ? "removed" : "changed";
     return [`group ${name} ${what}`];
   });

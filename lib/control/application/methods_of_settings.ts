@@ -5,6 +5,7 @@ import { ConfigError } from "../../core/config/config_error.ts";
 import { RefusalError } from "../../core/config/refusal_error.ts";
 import { lineDiff } from "../../core/config/text/line_diff.ts";
 import { exitCodeOf } from "../../process/errors.ts";
+import { paced } from "../../process/pace.ts";
 import {
   addedTo,
   changedOf,
@@ -54,7 +55,8 @@ export function methodsOfSettings(
       const text = textParam(params, "text");
       const edited = await file.edited(text);
       const { keys, restart, warnings } = await previewed({ file, reloader }, edited);
-      const lines = lineDiff(withoutSecrets(settingsIn(edited.before)), text);
+      const settings = await paced(settingsIn(edited.before));
+      const lines = lineDiff(withoutSecrets(settings), text);
       return { lines, live: keys, restart, warnings };
     },
     "change-settings": async (
@@ -79,7 +81,7 @@ async function previewed(
   { file, reloader }: SettingsParts,
   { before, after }: EditedFile,
 ): Promise<ReloadPreview> {
-  const [fixed] = changedOf(FIXED, before, after);
+  const [fixed] = await paced(changedOf(FIXED, before, after));
   if (fixed !== undefined) {
     throw new RefusalError(
       "refused",
@@ -87,8 +89,8 @@ async function previewed(
     );
   }
   const folder = dirname(resolve(file.path));
-  const distant = addedTo(FILE_KEY, before, after)
-    .find((path) => !resolve(folder, path).startsWith(`${folder}/`));
+  const added = await paced(addedTo(FILE_KEY, before, after));
+  const distant = added.find((path) => !resolve(folder, path).startsWith(`${folder}/`));
   if (distant !== undefined) {
     throw new RefusalError(
       "refused",

@@ -14,6 +14,7 @@ import {
   entryOf,
   type PeerSettings,
   peerSettings,
+  settledNetworks,
   type SettledPeer,
   settledPeer,
   withoutPlace,
@@ -27,6 +28,7 @@ import type {
 } from "../../core/peers/peer_store.ts";
 import { RefusalError } from "../../core/config/refusal_error.ts";
 import { formatCidr, formatIpv4 } from "../../core/wire/ipv4_text.ts";
+import { paced } from "../../process/pace.ts";
 import { clientNeeds, type ClientWishes } from "./client_needs.ts";
 import type {
   CreatedPeer,
@@ -84,16 +86,25 @@ export class PeerApplication {
 
   /** All peers and groups. @throws {RefusalError} where the store cannot be read */
   async list(): Promise<PeerList> {
-    const snapshot = await this.#options.store.snapshot();
-    const unsaved = Array.from(this.#options.live.peers())
-      .filter(([key]) => !snapshot.peers.has(key))
-      .map(([key, peer]) => this.#entry(key, peerSettings(peer), null));
-    const saved = Array.from(snapshot.peers.keys(), (key) => this.#entryIn(snapshot, key));
-    return {
-      revision: snapshot.revision,
-      peers: [...saved, ...unsaved],
-      groups: Array.from(snapshot.groups.keys(), (name) => groupEntry(snapshot, name)),
-    };
+    return await paced(this.#listIn(await this.#options.store.snapshot()));
+  }
+
+  *#listIn(snapshot: StoredPeers): Generator<void, PeerList> {
+    const peers: PeerEntry[] = [];
+    for (const key of snapshot.peers.keys()) {
+      yield;
+      peers.push(this.#entryIn(snapshot, key));
+    }
+    for (const [key, peer] of this.#options.live.peers()) {
+      yield;
+      if (!snapshot.peers.has(key)) peers.push(this.#entry(key, peerSettings(peer), null));
+    }
+    const members = yield* membersIn(snapshot);
+    const groups = Array.from(
+      snapshot.groups.keys(),
+      (name) => groupEntry(snapshot, name, members.get(name) ?? []),
+    );
+    return { revision: snapshot.revision, peers, groups };
   }
 
   /** Adds a peer; the next free addresses are its own, unless others are given. @throws {RefusalError} */
@@ -211,7 +222,7 @@ export class PeerApplication {
       };
       return [{ kind: "put-group", name, settings }];
     }, by);
-    return groupEntry(after, name);
+    return groupEntry(after, name, (await paced(membersIn(after))).get(name) ?? []);
   }
 
   /** Takes a group out; its members are in it no more. @throws {RefusalError} */
@@ -277,7 +288,7 @@ export class PeerApplication {
 
   #freeAddresses(table: StoreTable): string {
     const { interface: section, fileName } = this.#options.gateway();
-    const peers = Array.from(table.peers, ([key, peer]) => settledPeer(decodeKey(key)!, peer));
+    const peers = Array.from(table.peers.values(), settledNetworks);
     const address = freeAddress({ interface: section, peers });
     if (address === null) {
       const { addresses, lines } = section;
@@ -316,10 +327,28 @@ export class PeerApplication {
   }
 }
 
-function groupEntry(snapshot: StoredPeers, name: string): GroupEntry {
+/** Who is in which group, by their names, in steps. */
+function* membersIn(
+  { peers }: StoreTable,
+): Generator<void, ReadonlyMap<string, readonly string[]>> {
+  const members = new Map<string, string[]>();
+  for (const [key, peer] of peers) {
+    yield;
+    for (const group of groupsOf(peer)) {
+      const those = members.get(group);
+      if (those === undefined) members.set(group, [peer.Name ?? key]);
+      else those.push(peer.Name ?? key);
+    }
+  }
+  return members;
+}
+
+function groupEntry(
+  snapshot: StoredPeers,
+  name: string,
+  members: readonly string[],
+): GroupEntry {
   const { Allow = "", Deny = "" } = snapshot.groups.get(name)!;
-  const members = Array.from(snapshot.peers).filter(([, peer]) => groupsOf(peer).includes(name))
-    .map(([key, peer]) => peer.Name ?? key);
   return { name, allow: Allow, deny: Deny, members, revision: snapshot.groupRevisions.get(name)! };
 }
 

@@ -80,11 +80,14 @@ export interface ConfigChange {
   readonly layout: readonly Pick<PeerConfig, "publicKey" | "line">[];
 }
 
-/** What makes `after` of `before`. The cost grows with the peers, not with their square: there may be thousands. */
-export function configChange(
+/**
+ * What makes `after` of `before`, in steps. The cost grows with the peers, not with their square: there may be
+ * thousands.
+ */
+export function* configChange(
   before: Pick<Config, "interface" | "peers">,
   after: Pick<Config, "interface" | "peers">,
-): ConfigChange {
+): Generator<void, ConfigChange> {
   const names = Object.keys(SETTING_KEYS) as (keyof Settings)[];
   const settings = Object.fromEntries(
     names.filter((name) => !isSame(before.interface[name], after.interface[name]))
@@ -94,12 +97,15 @@ export function configChange(
   const kept = peersByKey(after.peers);
   const removed = before.peers.map(({ publicKey }) => publicKey)
     .filter((publicKey) => !kept.has(encodeKey(publicKey)));
-  const put = after.peers.flatMap((peer): PutPeer[] => {
+  const put: PutPeer[] = [];
+  for (const peer of after.peers) {
+    yield;
     const earlier = old.get(encodeKey(peer.publicKey));
-    if (earlier === undefined) return [{ peer, isNew: true, isMoved: peer.endpoint !== null }];
-    const isMoved = !isSame(earlier.endpoint, peer.endpoint);
-    return isSame(earlier, peer) ? [] : [{ peer, isNew: false, isMoved }];
-  });
+    if (earlier === undefined) put.push({ peer, isNew: true, isMoved: peer.endpoint !== null });
+    else if (!isSame(earlier, peer)) {
+      put.push({ peer, isNew: false, isMoved: !isSame(earlier.endpoint, peer.endpoint) });
+    }
+  }
   return { settings, removed, put, layout: after.peers };
 }
 

@@ -1,7 +1,8 @@
 /** How the text of a configuration file becomes a `Config`. */
+import { atOnce } from "./at_once.ts";
 import type { Config, HookCommand } from "./config.ts";
 import type { HookKeys, WantedKeys } from "./hook_keys.ts";
-import { type HostNames, parseDocument, type Section } from "./text/config_document.ts";
+import { documentSteps, type HostNames, type Section } from "./text/config_document.ts";
 import { ConfigError } from "./config_error.ts";
 import { checkAccessReferences } from "./text/access_references.ts";
 import { GroupReader } from "./text/group_section.ts";
@@ -25,12 +26,22 @@ export interface ConfigHost {
  * @throws {ConfigError} for the first mistake found; one line, and never with a key in it
  */
 export function parseConfig(text: string, fileName: string, host: ConfigHost = {}): Config {
-  const sections = parseDocument(text, fileName, host.names);
+  return atOnce(configSteps(text, fileName, host));
+}
+
+/** The same in steps: a file may have thousands of peers, and who reads it may have others to serve. */
+export function* configSteps(
+  text: string,
+  fileName: string,
+  host: ConfigHost = {},
+): Generator<void, Config> {
+  const sections = yield* documentSteps(text, fileName, host.names);
   const notes = new Notes();
   const draft = readInterface(interfaceOf(sections, fileName), notes);
   const peerReader = new PeerReader(notes, draft);
   const groupReader = new GroupReader(notes);
   for (const section of sections) {
+    yield;
     if (section.name === "Peer") peerReader.read(section);
     else if (section.name === "Group") groupReader.read(section);
   }
@@ -40,7 +51,10 @@ export function parseConfig(text: string, fileName: string, host: ConfigHost = {
     isPeer: (publicKey) => peerReader.has(publicKey),
   });
   const interfaceConfig = draft.config(keys ?? null);
-  const peers = peerReader.peers(interfaceConfig.publicKey, keys?.presharedKeys ?? new Map());
+  const peers = yield* peerReader.peers(
+    interfaceConfig.publicKey,
+    keys?.presharedKeys ?? new Map(),
+  );
   const groups = groupReader.groups(peers, (publicKey) => peerReader.groupsEntry(publicKey));
   checkAccessReferences(fileName, { peers, groups }, notes);
   return {

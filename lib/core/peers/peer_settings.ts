@@ -56,13 +56,11 @@ export function settledPeer(publicKey: Uint8Array, settings: PeerSettings): Sett
   };
   const endpoint = read("Endpoint", PEER_KEYS.Endpoint.parse);
   const presharedKey = read("PresharedKey", PEER_KEYS.PresharedKey.parse);
-  const networks = read("AllowedIPs", PEER_KEYS.AllowedIPs.parse) ?? [];
   return {
     publicKey,
     // Zeros are none, as for `wg`.
     presharedKey: presharedKey?.some((byte) => byte !== 0) ? presharedKey : null,
-    allowedIps: ipv4Prefixes(networks),
-    allowedIps6: ipv6Prefixes(networks),
+    ...settledNetworks(settings),
     endpoint: typeof endpoint === "string" ? null : endpoint,
     persistentKeepalive: read("PersistentKeepalive", PEER_KEYS.PersistentKeepalive.parse) ?? 0,
     name: read("Name", PEER_KEYS.Name.parse),
@@ -75,6 +73,16 @@ export function settledPeer(publicKey: Uint8Array, settings: PeerSettings): Sett
     isEnabled: read("Enabled", PEER_KEYS.Enabled.parse) ?? true,
     expires: read("Expires", PEER_KEYS.Expires.parse),
   };
+}
+
+/** The networks of that peer alone. @throws {ConfigError} as above */
+export function settledNetworks(
+  { AllowedIPs: value }: PeerSettings,
+): Pick<SettledPeer, "allowedIps" | "allowedIps6"> {
+  const networks = value === undefined
+    ? []
+    : PEER_KEYS.AllowedIPs.parse(entryOf("AllowedIPs", value));
+  return { allowedIps: ipv4Prefixes(networks), allowedIps6: ipv6Prefixes(networks) };
 }
 
 /** The settings of a group of a configuration. */

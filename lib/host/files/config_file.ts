@@ -1,8 +1,9 @@
 /** Configuration file: reads one from the disk. */
+import { atOnce } from "../../core/config/at_once.ts";
 import type { Config, HookCommand } from "../../core/config/config.ts";
 import { ConfigError } from "../../core/config/config_error.ts";
 import { KEY_LENGTH } from "../../core/config/values/key_text.ts";
-import { parseConfig } from "../../core/config/parse_config.ts";
+import { configSteps } from "../../core/config/parse_config.ts";
 import type { HookKeys, WantedKeys } from "../../core/config/hook_keys.ts";
 import { readAtMost } from "./bounded_read.ts";
 import { hostNames } from "../dns/host_names.ts";
@@ -11,6 +12,7 @@ import { keysFromHooks, type KnownKeys, refuseHookKey } from "../hooks/hook_key.
 
 /** Bytes; a thousand peers take 200 KiB. */
 export const MAX_CONFIG_SIZE: number = 1024 * 1024;
+const OWNER_ONLY = 0o600;
 
 export interface ReadConfig {
   readonly text: string;
@@ -24,7 +26,7 @@ export interface ReadConfig {
  * @throws {ConfigError} when it cannot be read, is no text of at most 1 MiB, or has a mistake
  */
 export function loadConfig(path: string, hookKeys: HookKeyUse = "refuse"): Config {
-  return asHostCan(configIn(path, readBounded(path), { hookKeys, decode: decodeToRead }).config);
+  return atOnce(toRunSteps(path, readBounded(path), hookKeys));
 }
 
 /**
@@ -34,8 +36,12 @@ export function loadConfig(path: string, hookKeys: HookKeyUse = "refuse"): Confi
  * @throws {ConfigError} also where it is no regular file
  */
 export function loadConfigAgain(path: string, hookKeys: HookKeyUse): Config {
-  const file = readBounded(path, { isRegular: true });
-  return asHostCan(configIn(path, file, { hookKeys, decode: decodeToRead }).config);
+  return atOnce(loadSteps(path, hookKeys));
+}
+
+/** The same in steps, for who has others to serve meanwhile. */
+export function* loadSteps(path: string, hookKeys: HookKeyUse): Generator<void, Config> {
+  return yield* toRunSteps(path, readBounded(path, { isRegular: true }), hookKeys);
 }
 
 /**
@@ -52,16 +58,29 @@ export type HookKeyUse =
  *
  * @param path as messages name it
  */
-export function configOf(path: string, file: FileContent): ReadConfig {
-  return configIn(path, file, { hookKeys: "refuse", decode: decodeToChange });
+export function* toChangeSteps(path: string, file: FileContent): Generator<void, ReadConfig> {
+  const text = textToChange(path, file.bytes);
+  return { text, config: yield* configIn(path, { text, mode: file.mode }, "refuse") };
 }
 
-/** The same of a text that a file may come to have, as a tunnel would run from it. */
-export function configOfText(path: string, text: string, hookKeys: HookKeyUse): Config {
+/**
+ * The text of such a file, whatever it says.
+ *
+ * @throws {ConfigError} where it is no text of at most 1 MiB
+ */
+export function textToChange(path: string, bytes: Uint8Array): string {
+  requireShort(path, bytes);
+  return decodeToChange(bytes, path);
+}
+
+/** What a text that a file may come to have says, as a tunnel would run from it; in steps. */
+export function* textSteps(
+  path: string,
+  text: string,
+  hookKeys: HookKeyUse,
+): Generator<void, Config> {
   const bytes = new TextEncoder().encode(text);
-  return asHostCan(
-    configIn(path, { bytes, mode: 0o600 }, { hookKeys, decode: decodeToRead }).config,
-  );
+  return yield* toRunSteps(path, { bytes, mode: OWNER_ONLY }, hookKeys);
 }
 
 interface FileContent {
@@ -69,16 +88,21 @@ interface FileContent {
   readonly mode: number;
 }
 
-function configIn(
+function* toRunSteps(
   path: string,
   { bytes, mode }: FileContent,
-  { hookKeys, decode }: {
-    readonly hookKeys: HookKeyUse;
-    readonly decode: (bytes: Uint8Array, path: string) => string;
-  },
-): ReadConfig {
-  if (bytes.length > MAX_CONFIG_SIZE) throw unreadable(path, "it is longer than 1 MiB");
-  const text = decode(bytes, path);
+  hookKeys: HookKeyUse,
+): Generator<void, Config> {
+  requireShort(path, bytes);
+  const text = decodeToRead(bytes, path);
+  return asHostCan(yield* configIn(path, { text, mode }, hookKeys));
+}
+
+function* configIn(
+  path: string,
+  { text, mode }: { readonly text: string; readonly mode: number },
+  hookKeys: HookKeyUse,
+): Generator<void, Config> {
   const keysOfHooks = (hooks: readonly HookCommand[], wanted: WantedKeys): HookKeys => {
     if (hookKeys === "refuse" && wanted.privateKey) refuseHookKey(hooks, path);
     if (typeof hookKeys === "object") {
@@ -87,11 +111,15 @@ function configIn(
     const privateKey = hookKeys === "leave" ? new Uint8Array(KEY_LENGTH) : null;
     return { privateKey, presharedKeys: new Map(), done: [] };
   };
-  const config = parseConfig(text, path, { names: hostNames(), keysOfHooks });
-  if ((mode & 0o077) === 0) return { text, config };
+  const config = yield* configSteps(text, path, { names: hostNames(), keysOfHooks });
+  if ((mode & 0o077) === 0) return config;
   const warning =
     `${path}: other users can read or write this file, which contains keys: run \`chmod 600\` on it`;
-  return { text, config: { ...config, warnings: [warning, ...config.warnings] } };
+  return { ...config, warnings: [warning, ...config.warnings] };
+}
+
+function requireShort(path: string, bytes: Uint8Array): void {
+  if (bytes.length > MAX_CONFIG_SIZE) throw unreadable(path, "it is longer than 1 MiB");
 }
 
 /** Without IPv6 inside the tunnel where this host has none: a file with both families still connects by IPv4. */

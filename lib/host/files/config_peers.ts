@@ -4,26 +4,37 @@ import type { Config } from "../../core/config/config.ts";
 import { SectionEditor } from "../../core/config/text/section_edit.ts";
 import { encodeKey } from "../../core/config/values/key_text.ts";
 import { GROUP_KEYS, PEER_KEYS } from "../../core/config/values/keys.ts";
-import { groupSettings, peerSettings } from "../../core/peers/peer_settings.ts";
+import { groupSettings, type PeerSettings, peerSettings } from "../../core/peers/peer_settings.ts";
 import type { StoredPeers, StoreOutcome, StoreTable } from "../../core/peers/peer_store.ts";
 
 /** Base64 digits of a revision: 132 bits of a hash. */
 const REVISION_LENGTH = 22;
 
-/** What a configuration says of its peers and groups. */
-export function snapshotOf(config: Pick<Config, "peers" | "groups">): StoredPeers {
-  const peers = new Map(
-    config.peers.map((peer) => [encodeKey(peer.publicKey), peerSettings(peer)]),
-  );
+/** What a configuration says of its peers and groups, in steps. */
+export function* snapshotSteps(
+  config: Pick<Config, "peers" | "groups">,
+): Generator<void, StoredPeers> {
+  const peers = new Map<string, PeerSettings>();
+  for (const peer of config.peers) {
+    yield;
+    peers.set(encodeKey(peer.publicKey), peerSettings(peer));
+  }
   const groups = new Map(config.groups.map((group) => [group.name, groupSettings(group)]));
-  const peerRevisions = revisions(peers);
-  const groupRevisions = revisions(groups);
+  const peerRevisions = yield* revisions(peers);
+  const groupRevisions = yield* revisions(groups);
   const revision = revisionOf([[...peerRevisions], [...groupRevisions]]);
   return { peers, groups, revision, peerRevisions, groupRevisions };
 }
 
-function revisions(all: ReadonlyMap<string, object>): ReadonlyMap<string, string> {
-  return new Map(Array.from(all, ([id, settings]) => [id, revisionOf([id, settings])]));
+function* revisions(
+  all: ReadonlyMap<string, object>,
+): Generator<void, ReadonlyMap<string, string>> {
+  const made = new Map<string, string>();
+  for (const [id, settings] of all) {
+    yield;
+    made.set(id, revisionOf([id, settings]));
+  }
+  return made;
 }
 
 /** The same for the same value; one who knows it cannot tell a secret in the value by it. */
@@ -32,9 +43,12 @@ function revisionOf(value: unknown): string {
   return hash.slice(0, REVISION_LENGTH);
 }
 
-/** The file's text with a change made, which was found to be possible. */
-export function editedText(text: string, { before, after }: StoreOutcome): string {
-  const editor = new SectionEditor(text);
+/** The file's text with a change made, which was found to be possible; in steps. */
+export function* editSteps(
+  text: string,
+  { before, after }: StoreOutcome,
+): Generator<void, string> {
+  const editor = yield* SectionEditor.of(text);
   for (const id of before.peers.keys()) {
     if (!after.peers.has(id)) editor.remove({ kind: "Peer", id });
   }
@@ -47,7 +61,9 @@ export function editedText(text: string, { before, after }: StoreOutcome): strin
     else setAll(editor, { kind: "Group", id }, [earlier, settings]);
   }
   for (const [id, settings] of after.peers) {
+    yield;
     const earlier = before.peers.get(id);
+    if (earlier === settings) continue;
     if (earlier !== undefined) {
       setAll(editor, { kind: "Peer", id }, [earlier, settings]);
       continue;
@@ -74,16 +90,20 @@ function setAll(
   }
 }
 
-/** Whether two tables say the same; of peers that are not `named`, a name that comes from a comment may differ. */
-export function isSameTable(
+/**
+ * Whether two tables say the same, in steps; of peers that are not `named`, a name that comes from a comment may
+ * differ.
+ */
+export function* comparisonSteps(
   wanted: StoreTable,
   found: StoreTable,
   named: ReadonlySet<string>,
-): boolean {
+): Generator<void, boolean> {
   if (wanted.peers.size !== found.peers.size || wanted.groups.size !== found.groups.size) {
     return false;
   }
   for (const [key, settings] of wanted.peers) {
+    yield;
     const other = found.peers.get(key);
     if (other === undefined) return false;
     const ignored = named.has(key) ? {} : { Name: "" };

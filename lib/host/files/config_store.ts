@@ -14,11 +14,13 @@ import {
   SystemCallError,
 } from "../../../ffi/errno.ts";
 import { type FileStatus, Folder, type OpenFile } from "../../../ffi/folder.ts";
-import { configOf, MAX_CONFIG_SIZE, type ReadConfig } from "./config_file.ts";
+import { MAX_CONFIG_SIZE, type ReadConfig, textToChange, toChangeSteps } from "./config_file.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import { journalDirectory } from "../../process/journal_directory.ts";
 import { writeText } from "../../process/output.ts";
+import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
+import { atOnce } from "../../core/config/at_once.ts";
 
 /** A change takes milliseconds. */
 const LOCK_TIMEOUT_MS = 10_000;
@@ -71,10 +73,24 @@ export class LockedConfig implements Disposable {
 
   /** @throws {ConfigError} */
   read(): ReadConfig {
+    return atOnce(this.readSteps());
+  }
+
+  /** The same in steps, for who has others to serve meanwhile. */
+  readSteps(): Generator<void, ReadConfig> {
+    return toChangeSteps(this.#path, { bytes: this.#bytes(), mode: this.#status.mode });
+  }
+
+  /** Its text, whatever that says. @throws {ConfigError} where it is none, or too long */
+  readText(): string {
+    return textToChange(this.#path, this.#bytes());
+  }
+
+  #bytes(): Uint8Array {
     // One byte more than allowed tells a file that is too long from one that is not.
     const bytes = attempt(`read ${this.#path}`, () => this.#file.read(MAX_CONFIG_SIZE + 1));
     this.#content = bytes;
-    return configOf(this.#path, { bytes, mode: this.#status.mode });
+    return bytes;
   }
 
   /**
@@ -112,9 +128,7 @@ export class LockedConfig implements Disposable {
       if (error instanceof SystemCallError) return;
       throw error;
     }
-    const isSame = bytes.length === this.#content.length &&
-      bytes.every((byte, index) => byte === this.#content[index]);
-    if (!isSame) throw new ChangedMeanwhile(this.#path);
+    if (Buffer.compare(bytes, this.#content) !== 0) throw new ChangedMeanwhile(this.#path);
   }
 
   /**

@@ -5,7 +5,7 @@
 import type { Config } from "../../core/config/config.ts";
 import { isSame } from "../../core/config/config_change.ts";
 import { ConfigError } from "../../core/config/config_error.ts";
-import { parseConfig } from "../../core/config/parse_config.ts";
+import { configSteps } from "../../core/config/parse_config.ts";
 import {
   changedTable,
   type PeerStore,
@@ -16,10 +16,11 @@ import {
 import { RefusalError } from "../../core/config/refusal_error.ts";
 import { AppError } from "../../process/errors.ts";
 import { guarded } from "../../process/guard.ts";
+import { nextTurn, paced } from "../../process/pace.ts";
 import { hostNames } from "../dns/host_names.ts";
 import { clientFileName, clientFilePath, clientFolderName } from "./client_files.ts";
-import { loadConfigAgain } from "./config_file.ts";
-import { editedText, isSameTable, snapshotOf } from "./config_peers.ts";
+import { loadSteps } from "./config_file.ts";
+import { comparisonSteps, editSteps, snapshotSteps } from "./config_peers.ts";
 import { ChangedMeanwhile, LockedConfig } from "./config_store.ts";
 
 /** ms between looks at the file, which is replaced as often as written: nothing tells of that but its folder. */
@@ -42,7 +43,10 @@ export class FilePeerStore implements PeerStore {
   }
 
   snapshot(): Promise<StoredPeers> {
-    return refusing(() => Promise.try(() => snapshotOf(loadConfigAgain(this.path, "leave"))));
+    return refusing(async () => {
+      const config = await paced(loadSteps(this.path, "leave"));
+      return await paced(snapshotSteps(config));
+    });
   }
 
   watch(onChange: (snapshot: StoredPeers) => void): Disposable {
@@ -75,15 +79,18 @@ export class FilePeerStore implements PeerStore {
   ): Promise<StoredPeers> {
     return refusing(async () => {
       using file = await LockedConfig.open(this.path);
-      const { text, config } = file.read();
-      const before = snapshotOf(config);
+      const { text, config } = await paced(file.readSteps());
+      const before = await paced(snapshotSteps(config));
+      await nextTurn();
       const changes = make(before);
       const outcome = { before, after: changedTable(before, changes) };
-      const edited = editedText(text, outcome);
+      await nextTurn();
+      const edited = await paced(editSteps(text, outcome));
       // What is written can be read again, whatever the file was like.
-      const server = parseConfig(edited, this.path, { names: hostNames() });
-      const made = snapshotOf(server);
-      requireAlone(config, server, isSameTable(outcome.after, made, namedIn(changes)));
+      const server = await paced(configSteps(edited, this.path, { names: hostNames() }));
+      const made = await paced(snapshotSteps(server));
+      const isAsWanted = await paced(comparisonSteps(outcome.after, made, namedIn(changes)));
+      requireAlone(config, server, isAsWanted);
       using moved = new DisposableStack();
       const renamed = this.#linkClientFiles(file, moved, outcome);
       await accept(outcome);

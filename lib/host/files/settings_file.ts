@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { RefusalError } from "../../core/config/refusal_error.ts";
 import { settingsIn, withoutSecrets, withSettings } from "../../core/config/text/settings_text.ts";
+import { paced } from "../../process/pace.ts";
 import { refusing } from "./file_peer_store.ts";
 import { LockedConfig } from "./config_store.ts";
 
@@ -30,7 +31,7 @@ export class SettingsFile {
   read(): Promise<ShownSettings> {
     return refusing(async () => {
       using file = await LockedConfig.open(this.path);
-      return shown(file.read().text);
+      return await shown(file.readText());
     });
   }
 
@@ -38,8 +39,8 @@ export class SettingsFile {
   edited(settings: string): Promise<EditedFile> {
     return refusing(async () => {
       using file = await LockedConfig.open(this.path);
-      const { text } = file.read();
-      return { before: text, after: withSettings(text, settings) };
+      const text = file.readText();
+      return { before: text, after: await paced(withSettings(text, settings)) };
     });
   }
 
@@ -57,23 +58,23 @@ export class SettingsFile {
   ): Promise<ShownSettings> {
     return refusing(async () => {
       using file = await LockedConfig.open(this.path);
-      const { text } = file.read();
-      if (revision !== undefined && revision !== shown(text).revision) {
+      const text = file.readText();
+      if (revision !== undefined && revision !== (await shown(text)).revision) {
         throw new RefusalError(
           "revision",
           "Cannot change the settings: they have been changed meanwhile: read them again",
         );
       }
-      const after = withSettings(text, settings);
+      const after = await paced(withSettings(text, settings));
       await accept({ before: text, after });
       if (after !== text) file.replace(after);
-      return shown(after);
+      return await shown(after);
     });
   }
 }
 
-function shown(text: string): ShownSettings {
-  const settings = settingsIn(text);
+async function shown(text: string): Promise<ShownSettings> {
+  const settings = await paced(settingsIn(text));
   const revision = createHash("sha256").update(settings).digest("base64url").slice(0, 22);
   return { text: withoutSecrets(settings), revision };
 }

@@ -2,6 +2,7 @@
 import type { Config } from "../../../lib/core/config/config.ts";
 import type { HostNames } from "../../../lib/core/config/text/config_document.ts";
 import { ConfigError } from "../../../lib/core/config/config_error.ts";
+import { atOnce } from "../../../lib/core/config/at_once.ts";
 import { SectionEditor } from "../../../lib/core/config/text/section_edit.ts";
 import { encodeKey } from "../../../lib/core/config/values/key_text.ts";
 import { parseConfig } from "../../../lib/core/config/parse_config.ts";
@@ -349,7 +350,7 @@ Deno.test("a megabyte of one kind of line, which another user may have written, 
   ] as const;
   for (const [what, text] of taken) assertEquals(parse(text).peers.length, 1, what);
   const again = `[Interface]\nPrivateKey = ${OWN.privateKey}\n${fill(peer)}`;
-  const editor = new SectionEditor(again);
+  const editor = atOnce(SectionEditor.of(again));
   editor.remove({ kind: "Peer", id: PEER.publicKey });
   assertEquals(parseConfig(editor.text, "f.conf").peers, []);
 });

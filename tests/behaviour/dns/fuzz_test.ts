@@ -15,7 +15,7 @@ import { BlockReader } from "../../../lib/core/dns/block_reader.ts";
 import { LocalZone } from "../../../lib/core/dns/local_zone.ts";
 import { blockedAnswer, questionOf } from "../../../lib/core/dns/own_answer.ts";
 import { domainsOf, wireName } from "../../../lib/core/dns/wire_name.ts";
-import { atOnce } from "../../../lib/process/pace.ts";
+import { atOnce } from "../../../lib/core/config/at_once.ts";
 import { relevantAnswer } from "../../../lib/core/dns/relevant_answer.ts";
 import { judge, randomSize, upstreamQuery } from "../../../lib/core/dns/upstream_query.ts";
 import { assert, assertEquals } from "../../support/assert.ts";

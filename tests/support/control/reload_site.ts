@@ -8,7 +8,7 @@ import {
   peersByKey,
 } from "../../../lib/control/live_peers.ts";
 import { getLogger } from "../../../lib/process/logging.ts";
-import { atOnce } from "../../../lib/process/pace.ts";
+import { atOnce } from "../../../lib/core/config/at_once.ts";
 import { Reloader, type ReloadResult, type ReloadRole } from "../../../lib/control/reload.ts";
 import { ServerReload } from "../../../lib/commands/server/server_reload.ts";
 import type { Config } from "../../../lib/core/config/config.ts";

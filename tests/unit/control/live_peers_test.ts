@@ -2,7 +2,7 @@
 import { NO_SURROUNDINGS } from "../../../lib/core/access/access_items.ts";
 import { LiveAccess } from "../../../lib/control/live_access.ts";
 import { changedPeers, type LivePeer, LivePeers } from "../../../lib/control/live_peers.ts";
-import { atOnce } from "../../../lib/process/pace.ts";
+import { atOnce } from "../../../lib/core/config/at_once.ts";
 import { encodeKey } from "../../../lib/core/config/values/key_text.ts";
 import { formatCidr, parseCidr } from "../../../lib/core/wire/ipv4_text.ts";
 import { parseConfig } from "../../../lib/core/config/parse_config.ts";

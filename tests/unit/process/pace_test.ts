@@ -1,5 +1,6 @@
 /** Tests that long work is done in slices, and comes to the same as at once. */
-import { atOnce, chunked, paced } from "../../../lib/process/pace.ts";
+import { atOnce } from "../../../lib/core/config/at_once.ts";
+import { chunked, paced } from "../../../lib/process/pace.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 import { FakeClock } from "../../support/time/fake_clock.ts";
 

@@ -1,4 +1,5 @@
 /** Configuration document: a file as lines, with sections and the keys and values that stand in them. */
+import { atOnce } from "../at_once.ts";
 import { ConfigError, quoted } from "../config_error.ts";
 import { nearestName } from "./nearest.ts";
 
@@ -51,11 +52,21 @@ export function parseDocument(
   fileName: string,
   names?: HostNames,
 ): readonly Section[] {
+  return atOnce(documentSteps(text, fileName, names));
+}
+
+/** The same in steps. */
+export function* documentSteps(
+  text: string,
+  fileName: string,
+  names?: HostNames,
+): Generator<void, readonly Section[]> {
   const sections: (Section & { entries: Entry[]; comments: string[] })[] = [];
   let comments: string[] = [];
   let above: string[] = [];
   const lines = text.replace(/^\ufeff/, "").split("\n");
   for (const [index, content] of lines.entries()) {
+    yield;
     const stripped = content.replace(/#.*$/s, "").trim();
     if (stripped === "") {
       const comment = content.trim();

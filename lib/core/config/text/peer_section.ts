@@ -102,16 +102,16 @@ export class PeerReader {
   }
 
   /**
-   * The peers, once all sections are read, with the preshared keys that commands set in place of the file's, by the
-   * public keys. The interface's own key among several is no peer, as for the kernel: so one list of peers can serve
-   * all the hosts in it.
+   * The peers, once all sections are read, in steps; with the preshared keys that commands set in place of the file's,
+   * by the public keys. The interface's own key among several is no peer, as for the kernel: so one list of peers can
+   * serve all the hosts in it.
    *
    * @throws {ConfigError} where it is the key of the only peer, which is a mistake
    */
-  peers(
+  *peers(
     ownKey: Uint8Array,
     presharedKeys: ReadonlyMap<string, Uint8Array | null>,
-  ): readonly PeerConfig[] {
+  ): Generator<void, readonly PeerConfig[]> {
     const own = encodeKey(ownKey);
     const ownEntry = this.#drafts.get(own)?.keyEntry;
     if (ownEntry !== undefined) {
@@ -133,11 +133,14 @@ export class PeerReader {
       if (given === undefined) networks.set(owner, [prefix]);
       else given.push(prefix);
     }
-    return Array.from(this.#drafts, ([key, draft]) => {
+    const peers: PeerConfig[] = [];
+    for (const [key, draft] of this.#drafts) {
+      yield;
       const peer = this.#peer(draft, networks.get(draft) ?? []);
       const presharedKey = presharedKeys.get(key);
-      return presharedKey === undefined ? peer : { ...peer, presharedKey };
-    });
+      peers.push(presharedKey === undefined ? peer : { ...peer, presharedKey });
+    }
+    return peers;
   }
 
   #requireFew(): void {

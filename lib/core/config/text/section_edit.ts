@@ -2,7 +2,7 @@
  * Section edit: the text of a file with keys of its peers and groups changed, sections added and taken out, where every
  * other byte and every comment stays. The file is read once, however many changes there are.
  */
-import { type Entry, parseDocument, type Section } from "./config_document.ts";
+import { documentSteps, type Entry, type Section } from "./config_document.ts";
 
 /** A section that is edited: a peer, by its public key in base64, or a group by its name. */
 export interface SectionId {
@@ -25,17 +25,21 @@ export class SectionEditor {
   readonly #sections = new Map<string, Section[]>();
   readonly #added: string[] = [];
 
-  /** @throws {ConfigError} for a text that is no configuration */
-  constructor(text: string) {
+  private constructor(text: string, sections: readonly Section[]) {
     this.#lines = text === "" ? [] : text.split(/(?<=\n)/);
     this.#newline = text.includes("\r\n") ? "\r\n" : "\n";
-    for (const section of parseDocument(text, "")) {
+    for (const section of sections) {
       const place = placeOf(section);
       if (place === null) continue;
       const earlier = this.#sections.get(place);
       if (earlier === undefined) this.#sections.set(place, [section]);
       else earlier.push(section);
     }
+  }
+
+  /** An editor of this text, in steps. @throws {ConfigError} for one that is no configuration */
+  static *of(text: string): Generator<void, SectionEditor> {
+    return new SectionEditor(text, yield* documentSteps(text, ""));
   }
 
   /**

@@ -1,8 +1,8 @@
 /**
  * Settings text: the `[Interface]` section of a file as it may be shown and given back, without its secrets, and the
- * file with it put back in its place.
+ * file with it put back in its place; in steps, as the rest of the file may be long.
  */
-import { parseDocument } from "./config_document.ts";
+import { documentSteps, parseDocument, type Section } from "./config_document.ts";
 import { RefusalError } from "../refusal_error.ts";
 
 /** In place of a secret. */
@@ -21,9 +21,9 @@ interface Place {
 }
 
 /** The section's text, with its secrets. @throws {ConfigError | RefusalError} for a file with none, or several */
-export function settingsIn(text: string): string {
+export function* settingsIn(text: string): Generator<void, string> {
   const lines = linesOf(text);
-  const { first, end } = placeIn(text, lines);
+  const { first, end } = placeIn(yield* documentSteps(text, ""), lines);
   return lines.slice(first, end).join("");
 }
 
@@ -37,9 +37,9 @@ export function withoutSecrets(settings: string): string {
  *
  * @throws {ConfigError | RefusalError} for what is not one `[Interface]` section, or stands for no secret
  */
-export function withSettings(text: string, settings: string): string {
+export function* withSettings(text: string, settings: string): Generator<void, string> {
   const lines = linesOf(text);
-  const { first, end } = placeIn(text, lines);
+  const { first, end } = placeIn(yield* documentSteps(text, ""), lines);
   const sections = parseDocument(settings, "settings");
   if (sections.length !== 1 || sections[0]!.name !== "Interface") {
     throw new RefusalError("invalid", "The settings are one section [Interface]");
@@ -56,18 +56,24 @@ export function withSettings(text: string, settings: string): string {
 }
 
 /** Which of these keys have other values in one file than in the other. @throws {ConfigError} */
-export function changedOf(keys: readonly string[], before: string, after: string): string[] {
-  return keys.filter((key) => valuesOf(before, key).join("\n") !== valuesOf(after, key).join("\n"));
+export function* changedOf(
+  keys: readonly string[],
+  before: string,
+  after: string,
+): Generator<void, string[]> {
+  const old = yield* documentSteps(before, "");
+  const now = yield* documentSteps(after, "");
+  return keys.filter((key) => valuesOf(old, key).join("\n") !== valuesOf(now, key).join("\n"));
 }
 
 /** Values that a key has in the one file and did not have in the other. @throws {ConfigError} */
-export function addedTo(key: string, before: string, after: string): string[] {
-  const known = new Set(valuesOf(before, key));
-  return valuesOf(after, key).filter((value) => !known.has(value));
+export function* addedTo(key: string, before: string, after: string): Generator<void, string[]> {
+  const known = new Set(valuesOf(yield* documentSteps(before, ""), key));
+  return valuesOf(yield* documentSteps(after, ""), key).filter((value) => !known.has(value));
 }
 
-function valuesOf(text: string, key: string): string[] {
-  return parseDocument(text, "").filter(({ name }) => name === "Interface")
+function valuesOf(sections: readonly Section[], key: string): string[] {
+  return sections.filter(({ name }) => name === "Interface")
     .flatMap(({ entries }) => entries)
     .filter((entry) => entry.key.toLowerCase() === key.toLowerCase())
     .map(({ value }) => value);
@@ -79,8 +85,7 @@ function linesOf(text: string): string[] {
 }
 
 /** From its header to its last line or comment; comments right above the next header are that section's. */
-function placeIn(text: string, lines: readonly string[]): Place {
-  const sections = parseDocument(text, "");
+function placeIn(sections: readonly Section[], lines: readonly string[]): Place {
   const own = sections.filter(({ name }) => name === "Interface");
   if (own.length !== 1) {
     throw new RefusalError(

@@ -11,7 +11,7 @@ import { parseConfig } from "../../../../lib/core/config/parse_config.ts";
 import { type RefusalCode, RefusalError } from "../../../../lib/core/config/refusal_error.ts";
 import { validateClient } from "../../../../lib/core/config/roles.ts";
 import { encodeKey } from "../../../../lib/core/config/values/key_text.ts";
-import { atOnce } from "../../../../lib/process/pace.ts";
+import { atOnce } from "../../../../lib/core/config/at_once.ts";
 import { assert, assertEquals, assertNotEquals, assertRejects } from "../../../support/assert.ts";
 import { sampleKeys } from "../../../support/config/sample_keys.ts";
 import { MemoryPeerStore } from "../../../support/control/memory_peer_store.ts";

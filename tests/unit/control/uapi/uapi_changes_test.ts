@@ -4,7 +4,7 @@ import {
   liveChanges as liveChangesInSteps,
   refuseFixed,
 } from "../../../../lib/control/uapi/uapi_changes.ts";
-import { atOnce } from "../../../../lib/process/pace.ts";
+import { atOnce } from "../../../../lib/core/config/at_once.ts";
 import { encodeKey } from "../../../../lib/core/config/values/key_text.ts";
 import {
   parseUapiRequest,

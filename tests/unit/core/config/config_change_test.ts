@@ -1,4 +1,5 @@
 /** Tests the difference of two configurations: applied to the one it makes the other, and it names nothing else. */
+import { atOnce } from "../../../../lib/core/config/at_once.ts";
 import fc from "../../../support/property.ts";
 import type { Config } from "../../../../lib/core/config/config.ts";
 import {
@@ -114,21 +115,21 @@ function meaning({ interface: own, peers }: Config): unknown {
 
 Deno.test("the difference of two configurations, applied to the one, makes the other", () => {
   fc.assert(fc.property(config, config, (one, other) => {
-    assertEquals(meaning(changedConfig(one, configChange(one, other))), meaning(other));
+    assertEquals(meaning(changedConfig(one, atOnce(configChange(one, other)))), meaning(other));
   }));
 });
 
 Deno.test("a configuration differs from itself in nothing, wherever things stand in the file", () => {
   fc.assert(fc.property(config, (one) => {
     const moved = { ...one, peers: one.peers.toReversed().map((peer) => ({ ...peer, line: 99 })) };
-    const { settings, removed, put } = configChange(one, moved);
+    const { settings, removed, put } = atOnce(configChange(one, moved));
     assertEquals({ settings, removed, put }, { settings: {}, removed: [], put: [] });
   }));
 });
 
 Deno.test("a peer that is as before is not among those that are put, and no other is left out", () => {
   fc.assert(fc.property(config, config, (one, other) => {
-    const { put, removed } = configChange(one, other);
+    const { put, removed } = atOnce(configChange(one, other));
     const before = new Map(one.peers.map((peer) => [encodeKey(peer.publicKey), peer]));
     for (const peer of other.peers) {
       const earlier = before.get(encodeKey(peer.publicKey));
@@ -155,7 +156,7 @@ Deno.test("each key of [Interface] is found when it alone has changed", () => {
   for (const key of keys) {
     const line = `${key} = ${VALUES[key]![1]}`;
     const text = key === "PrivateKey" ? `[Interface]\n${line}` : `${base}${line}`;
-    const change = configChange(before, parseConfig(text, "vpn.conf"));
+    const change = atOnce(configChange(before, parseConfig(text, "vpn.conf")));
     // ReleaseAfter is PeerTimeout at least.
     assertEquals(changedKeys(change), [key], key);
     assertEquals(changedKeys(ofKeys(change, (each) => each !== key)), []);
@@ -169,7 +170,7 @@ Deno.test("a peer has moved only when its endpoint has", () => {
     }\nEndpoint = ${endpoint}\nPersistentKeepalive = ${keepalive}\n`;
   const before = parseConfig(text("192.0.2.1:1", 25), "vpn.conf");
   const moved = (endpoint: string) =>
-    configChange(before, parseConfig(text(endpoint, 24), "vpn.conf")).put[0]!.isMoved;
+    atOnce(configChange(before, parseConfig(text(endpoint, 24), "vpn.conf"))).put[0]!.isMoved;
   assert(!moved("192.0.2.1:1"));
   assert(moved("192.0.2.1:2"));
   assert(moved("192.0.2.2:1"));

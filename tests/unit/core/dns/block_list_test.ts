@@ -1,5 +1,5 @@
 /** Shows that a block list blocks the names in it, none besides, and what it takes. */
-import { atOnce } from "../../../../lib/process/pace.ts";
+import { atOnce } from "../../../../lib/core/config/at_once.ts";
 import {
   type BlockList,
   BlockListBuilder,

@@ -1,5 +1,5 @@
 /** Shows what lines of block lists say, read as strings and as bytes that come in any pieces. */
-import { atOnce } from "../../../../lib/process/pace.ts";
+import { atOnce } from "../../../../lib/core/config/at_once.ts";
 import { BlockListBuilder, BlockRule } from "../../../../lib/core/dns/block_list.ts";
 import { BlockReader } from "../../../../lib/core/dns/block_reader.ts";
 import { blockRules } from "../../../../lib/core/dns/block_rules.ts";

@@ -1,7 +1,8 @@
 /** Shows that a configuration is a peer store as good as any, and what becomes of the rest of the file. */
 import { FilePeerStore } from "../../../../lib/host/files/file_peer_store.ts";
 import { RefusalError } from "../../../../lib/core/config/refusal_error.ts";
-import { assertEquals, assertRejects } from "../../../support/assert.ts";
+import { encodeKey } from "../../../../lib/core/config/values/key_text.ts";
+import { assert, assertEquals, assertRejects } from "../../../support/assert.ts";
 import { sampleKeys } from "../../../support/config/sample_keys.ts";
 import { peerStoreSuite, type StoreSite } from "../../../support/control/peer_store_suite.ts";
 import { hostTest } from "../../../support/permissions.ts";
@@ -199,5 +200,35 @@ hostTest(
     await change;
     assertEquals(site.text, `${FILE}\n[Group]\nName = next\n`);
     assertEquals(site.others, []);
+  },
+);
+
+hostTest(
+  "others have their turn while a file of thousands of peers is read and changed",
+  async () => {
+    const peers = Array.from({ length: 3_000 }, (_, index) => {
+      const key = encodeKey(
+        new Uint8Array(32).fill(7).map((byte, at) => at < 2 ? index >> 8 * at : byte),
+      );
+      return `\n[Peer]\nName = p${index}\nPublicKey = ${key}\nAllowedIPs = 10.${index >> 8}.${
+        index & 255
+      }.9/32\n`;
+    });
+    using site = new Site(`${HEAD}${peers.join("")}`);
+    let turns = 0;
+    const timer = setInterval(() => turns++, 0);
+    try {
+      const { peers: read } = await site.store.snapshot();
+      assertEquals(read.size, 3_000);
+      assert(turns > 0, "nobody had a turn while the file was read");
+      turns = 0;
+      const [publicKey] = read.keys();
+      await site.store.change(() => [{ kind: "delete-peer", publicKey: publicKey! }]);
+      // It is read, edited and read again.
+      assert(turns > 3, `others had ${turns} turns while the file was changed`);
+    } finally {
+      clearInterval(timer);
+    }
+    assertEquals(site.text.match(/^\[Peer\]$/gm)?.length, 2_999);
   },
 );

@@ -1,4 +1,5 @@
 /** Shows what a change of its peers does to the text of a file, and what it leaves. */
+import { atOnce } from "../../../../../lib/core/config/at_once.ts";
 import { type KeyEdit, SectionEditor } from "../../../../../lib/core/config/text/section_edit.ts";
 import { PEER_KEYS } from "../../../../../lib/core/config/values/keys.ts";
 import { assertEquals, assertThrows } from "../../../../support/assert.ts";
@@ -11,7 +12,7 @@ const OTHER = `\n# another\n[Peer]\nPublicKey = ${sampleKeys(3).publicKey}\nRate
 type Edit = Omit<KeyEdit, "repeats" | "key"> & { readonly key: keyof typeof PEER_KEYS };
 
 function withKey(text: string, { key, value }: Edit): string {
-  const editor = new SectionEditor(text);
+  const editor = atOnce(SectionEditor.of(text));
   const { repeats } = PEER_KEYS[key];
   editor.set({ kind: "Peer", id: sampleKeys(2).publicKey }, { key, value, repeats });
   return editor.text;
@@ -104,14 +105,14 @@ function peer(byte: number): { readonly kind: "Peer"; readonly id: string } {
 }
 
 function without(text: string, byte: number): string {
-  const editor = new SectionEditor(text);
+  const editor = atOnce(SectionEditor.of(text));
   editor.remove(peer(byte));
   return editor.text;
 }
 
 Deno.test("add() puts a section at the end behind an empty line, and ends lines as the file does", () => {
   const added = (text: string) => {
-    const editor = new SectionEditor(text);
+    const editor = atOnce(SectionEditor.of(text));
     editor.add("Peer", ADDED);
     return editor.text;
   };
@@ -124,7 +125,7 @@ Deno.test("add() puts a section at the end behind an empty line, and ends lines 
 
 Deno.test("remove() takes back what add() did, whatever came between", () => {
   const before = `${UNTIDY}\n`;
-  const editor = new SectionEditor(before);
+  const editor = atOnce(SectionEditor.of(before));
   editor.add("Peer", ADDED);
   editor.add("Group", [["Name", "staff"]]);
   const group = "\n[Group]\nName = staff\n";
@@ -144,7 +145,7 @@ Deno.test("remove() takes all sections of a peer that has several", () => {
 });
 
 Deno.test("several changes of a file are made in one go, each to its own lines", () => {
-  const editor = new SectionEditor(UNTIDY);
+  const editor = atOnce(SectionEditor.of(UNTIDY));
   editor.set(peer(4), { key: "Enabled", value: "no", repeats: false });
   editor.set(peer(4), { key: "AllowedIPs", value: "10.66.77.8/32", repeats: true });
   editor.set(peer(4), { key: "Quota", value: "1G/day", repeats: false });

@@ -1,4 +1,5 @@
 /** Shows what of a file's `[Interface]` is shown, and how it comes back. */
+import { atOnce } from "../../../../../lib/core/config/at_once.ts";
 import {
   addedTo,
   changedOf,
@@ -10,6 +11,11 @@ import { RefusalError } from "../../../../../lib/core/config/refusal_error.ts";
 import { ConfigError } from "../../../../../lib/core/config/config_error.ts";
 import { assert, assertEquals, assertThrows } from "../../../../support/assert.ts";
 import { sampleKeys } from "../../../../support/config/sample_keys.ts";
+
+const sectionOf = (text: string) => atOnce(settingsIn(text));
+const fileWith = (text: string, settings: string) => atOnce(withSettings(text, settings));
+const changedKeys = (keys: string[], before: string, after: string) =>
+  atOnce(changedOf(keys, before, after));
 
 const KEY = sampleKeys(1).privateKey;
 const OLD = sampleKeys(2).privateKey;
@@ -28,7 +34,7 @@ Address = 10.66.77.1/24
 `;
 
 Deno.test("settings are shown with their comments and without a secret, in comments neither", () => {
-  assertEquals(settingsIn(FILE), SECTION);
+  assertEquals(sectionOf(FILE), SECTION);
   assertEquals(withoutSecrets(SECTION), SHOWN);
   const hook = `[Interface]\nWebhookSecret=${KEY}\n privatekey =${KEY}#x\n`;
   assertEquals(
@@ -54,36 +60,36 @@ PreUp = PrivateKey=(secret) ./start
 #presharedkey=(secret)
 `,
   );
-  assertEquals(withSettings(section, withoutSecrets(section)), section);
+  assertEquals(fileWith(section, withoutSecrets(section)), section);
 });
 
 Deno.test("of lines that are shown alike, each comes back as it was", () => {
   const section = `[Interface]\n#PrivateKey = ${KEY}\n#PrivateKey = ${OLD}\nMTU = 1400\n`;
   const shown = withoutSecrets(section);
-  assertEquals(withSettings(section, shown), section);
+  assertEquals(fileWith(section, shown), section);
   assertEquals(
-    withSettings(section, `${shown}#PrivateKey = (secret)\n`),
+    fileWith(section, `${shown}#PrivateKey = (secret)\n`),
     `${section}#PrivateKey = ${KEY}\n`,
   );
 });
 
 Deno.test("what is shown puts the file back as it was, to the byte", () => {
-  assertEquals(withSettings(FILE, SHOWN), FILE);
+  assertEquals(fileWith(FILE, SHOWN), FILE);
   const dos = FILE.replaceAll("\n", "\r\n");
-  assertEquals(withSettings(dos, withoutSecrets(settingsIn(dos))), dos);
-  assertEquals(withSettings(dos, SHOWN), dos);
+  assertEquals(fileWith(dos, withoutSecrets(sectionOf(dos))), dos);
+  assertEquals(fileWith(dos, SHOWN), dos);
   const unended = SECTION.trimEnd();
-  assertEquals(withSettings(unended, SHOWN), unended);
+  assertEquals(fileWith(unended, SHOWN), unended);
 });
 
 Deno.test("a change of the settings leaves all that is not of them, and keeps a secret whose line was touched", () => {
   const edited = SHOWN.replace("made in May", "made in June").replace("# last", "MTU = 1380");
   assertEquals(
-    withSettings(FILE, edited),
+    fileWith(FILE, edited),
     FILE.replace("made in May", "made in June").replace("# last", "MTU = 1380"),
   );
   assertEquals(
-    withSettings(FILE, "[Interface]\nprivate key=(secret)"),
+    fileWith(FILE, "[Interface]\nprivate key=(secret)"),
     `# mine\n[Interface]\nprivate key=${KEY}\n\n# the laptop\n[Peer]\nPublicKey = ${
       sampleKeys(3).publicKey
     }\n`,
@@ -92,7 +98,7 @@ Deno.test("a change of the settings leaves all that is not of them, and keeps a 
 
 Deno.test("what stands for a secret that is not there, or for two, is refused", () => {
   for (const line of ["WebhookSecret = (secret)", "#a (secret)", "Address = (secret)"]) {
-    const error = assertThrows(() => withSettings(FILE, `${SHOWN}${line}\n`), RefusalError);
+    const error = assertThrows(() => fileWith(FILE, `${SHOWN}${line}\n`), RefusalError);
     assertEquals(error.code, "invalid");
     assert(error.message.startsWith("Line 6: (secret)"), error.message);
   }
@@ -101,22 +107,22 @@ Deno.test("what stands for a secret that is not there, or for two, is refused", 
 Deno.test("settings are one section: no peer comes in with them, and none is lost", () => {
   const peer = `${SHOWN}[Peer]\nPublicKey = ${sampleKeys(4).publicKey}\n`;
   for (const text of [peer, "", "# nothing", `${SHOWN}${SHOWN}`]) {
-    assertThrows(() => withSettings(FILE, text), RefusalError, "one section [Interface]");
+    assertThrows(() => fileWith(FILE, text), RefusalError, "one section [Interface]");
   }
-  assertThrows(() => withSettings(FILE, "[Interface]\nfoo\n"), ConfigError, "settings:2");
-  assertThrows(() => settingsIn(`${FILE}[Interface]\nMTU = 1400\n`), RefusalError, "2 sections");
+  assertThrows(() => fileWith(FILE, "[Interface]\nfoo\n"), ConfigError, "settings:2");
+  assertThrows(() => sectionOf(`${FILE}[Interface]\nMTU = 1400\n`), RefusalError, "2 sections");
 });
 
 Deno.test("changedOf() tells which keys are others, however they are written", () => {
   const keys = ["PostUp", "PrivateKey"];
   const before = "[Interface]\nPostUp = a\nPostUp = b\n";
-  assertEquals(changedOf(keys, before, "[Interface]\n# x\npostup =a\nPostUp=b # y\n"), []);
-  assertEquals(changedOf(keys, before, "[Interface]\nPostUp = b\nPostUp = a\n"), ["PostUp"]);
-  assertEquals(changedOf(keys, before, `${before}PrivateKey = x\n`), ["PrivateKey"]);
+  assertEquals(changedKeys(keys, before, "[Interface]\n# x\npostup =a\nPostUp=b # y\n"), []);
+  assertEquals(changedKeys(keys, before, "[Interface]\nPostUp = b\nPostUp = a\n"), ["PostUp"]);
+  assertEquals(changedKeys(keys, before, `${before}PrivateKey = x\n`), ["PrivateKey"]);
 });
 
 Deno.test("addedTo() tells the values that a key has come to have", () => {
   const before = "[Interface]\nDnsBlock = a\ndnsblock = b\n";
   const after = "[Interface]\nDnsBlock=b # x\nDNSBLOCK = c\n[Peer]\nDnsBlock = d\n";
-  assertEquals(addedTo("DnsBlock", before, after), ["c"]);
+  assertEquals(atOnce(addedTo("DnsBlock", before, after)), ["c"]);
 });
