@@ -32,10 +32,12 @@ export interface ConsoleServices {
   readonly version: string;
   /** The wall clock, Unix ms. */
   readonly now: () => number;
+  /** Is told of what goes wrong here. */
+  readonly onFault: (error: unknown) => void;
 }
 
 export function consoleServices(
-  { database, folder, gateway, version, now, monotonic, passwordCost }: {
+  { database, folder, gateway, version, now, monotonic, onFault, passwordCost }: {
     readonly database: Database;
     /** Of its state. */
     readonly folder: string;
@@ -44,13 +46,14 @@ export function consoleServices(
     readonly now: () => number;
     /** ms */
     readonly monotonic: () => number;
+    readonly onFault: (error: unknown) => void;
     readonly passwordCost?: ScryptCost | undefined;
   },
 ): ConsoleServices {
   const accounts = new AccountTable(database);
   const devices = new DeviceTable(database, now);
   const sessions = new LoginSessions(database, now);
-  const audit = new AuditTable(database, now);
+  const audit = new AuditTable(database, now, onFault);
   const passwords = new Passwords(passwordCost);
   const limits = new LoginLimits(monotonic);
   return {
@@ -69,5 +72,6 @@ export function consoleServices(
     setup: new Setup(database, folder),
     version,
     now,
+    onFault,
   };
 }

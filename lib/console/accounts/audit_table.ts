@@ -1,7 +1,11 @@
 /** Audit table: what was done by the console, by whom and from where; the last ones of it. */
-import { type Database, type Row } from "./database.ts";
+import { type Database, type Row, StorageError } from "./database.ts";
 
-const KEPT = 50_000;
+/** Of those who are logged in, and of strangers, whose failures put out no more than their own. */
+const KEPT = 40_000;
+const KEPT_OF_STRANGERS = 10_000;
+/** Entries between two looks at how many there are. */
+const LOOK = 64;
 const MAX_TEXT = 256;
 
 export interface StoredAuditEntry {
@@ -21,16 +25,34 @@ export interface StoredAuditEntry {
 export class AuditTable {
   readonly #database: Database;
   readonly #now: () => number;
+  readonly #onFault: (error: unknown) => void;
 
-  constructor(database: Database, now: () => number) {
+  /** @param onFault is told of an entry that the disk does not take */
+  constructor(database: Database, now: () => number, onFault: (error: unknown) => void) {
     this.#database = database;
     this.#now = now;
+    this.#onFault = onFault;
   }
+
+  /** What it is about has been done: where it cannot be kept, it is told to the log in its place. */
 
   add(
     { account, source, action, target = null, detail = null }:
       & Pick<StoredAuditEntry, "account" | "source" | "action">
       & Partial<Pick<StoredAuditEntry, "target" | "detail">>,
+  ): void {
+    const entry = { account, source, action, target, detail };
+    try {
+      this.#store(entry);
+    } catch (error) {
+      if (!(error instanceof StorageError)) throw error;
+      const text = `the audit takes no more: ${error.message}: ${JSON.stringify(entry)}`;
+      this.#onFault(new Error(text, { cause: error }));
+    }
+  }
+
+  #store(
+    { account, source, action, target, detail }: Omit<StoredAuditEntry, "id" | "time">,
   ): void {
     const bounded = (text: string | null) => text === null ? null : text.slice(0, MAX_TEXT);
     const row = this.#database.row(
@@ -42,7 +64,15 @@ export class AuditTable {
       bounded(target),
       bounded(detail),
     );
-    this.#database.change("DELETE FROM audit WHERE id <= ?", Number(row!["id"]) - KEPT);
+    if (Number(row!["id"]) % LOOK !== 0) return;
+    for (const [isStrangers, kept] of [[0, KEPT], [1, KEPT_OF_STRANGERS]] as const) {
+      this.#database.change(
+        `DELETE FROM audit WHERE (account IS NULL) = ?1 AND id <=
+           (SELECT id FROM audit WHERE (account IS NULL) = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)`,
+        isStrangers,
+        kept,
+      );
+    }
   }
 
   /** The newest ones with a number greater than `after`, the oldest first. */

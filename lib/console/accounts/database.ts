@@ -50,14 +50,30 @@ const SCHEMA = `
   ) STRICT;
 `;
 
-/** Made where it is not there: the first consoles had none. */
+/** Made where they are not there: the first consoles had none. */
 const LATER_SCHEMA = `
   CREATE TABLE IF NOT EXISTS device (
     hash TEXT NOT NULL PRIMARY KEY,
     account TEXT NOT NULL COLLATE NOCASE REFERENCES account ON DELETE CASCADE ON UPDATE CASCADE,
     last_login INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
+  CREATE INDEX IF NOT EXISTS audit_by_kind ON audit (account IS NULL, id);
 `;
+
+/** What SQLite says of a disk that takes no more, or none at all (sqlite.org/rescode.html): its low byte. */
+const READ_ONLY = 8;
+const IO_ERROR = 10;
+const FULL = 13;
+const CANNOT_OPEN = 14;
+const NOT_STORED: readonly number[] = [READ_ONLY, IO_ERROR, FULL, CANNOT_OPEN];
+/** And of a file that is damaged. */
+const CORRUPT = 11;
+const NOT_A_DATABASE = 26;
+
+/** A change that the disk does not take: it is full, say. */
+export class StorageError extends Error {
+  override readonly name = "StorageError";
+}
 
 export type Row = Record<string, SQLOutputValue>;
 
@@ -74,12 +90,15 @@ export class Database implements Disposable {
       this.#sqlite = new DatabaseSync(path, { timeout: BUSY_TIMEOUT });
       this.#prepare();
     } catch (error) {
-      throw new AppError(
-        `Cannot keep the console's accounts in ${path}: ${
-          error instanceof Error ? error.message : String(error)
-        }: choose another folder with --state, or start it as the user who owns this one`,
-        { exitCode: ExitCode.usage, cause: error },
-      );
+      const code = codeOf(error);
+      const remedy = code === CORRUPT || code === NOT_A_DATABASE
+        ? "it is damaged: restore it from a backup, or move the folder away and start again, with new accounts"
+        : "choose another folder with --state, or start it as the user who owns this one";
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new AppError(`Cannot keep the console's accounts in ${path}: ${reason}: ${remedy}`, {
+        exitCode: ExitCode.usage,
+        cause: error,
+      });
     }
   }
 
@@ -99,27 +118,36 @@ export class Database implements Disposable {
     sqlite.exec(LATER_SCHEMA);
   }
 
-  /** The first row that a query finds. */
+  /** The first row that a query finds. @throws {StorageError} for one that changes, too */
   row(query: string, ...values: readonly (string | number | null | Uint8Array)[]): Row | undefined {
-    return this.#sqlite.prepare(query).get(...values);
+    return storing(() => this.#sqlite.prepare(query).get(...values));
   }
 
   rows(query: string, ...values: readonly (string | number | null | Uint8Array)[]): Row[] {
     return this.#sqlite.prepare(query).all(...values);
   }
 
-  /** Changes rows. Returns how many. */
+  /** Changes rows. Returns how many. @throws {StorageError} */
   change(query: string, ...values: readonly (string | number | null | Uint8Array)[]): number {
-    return Number(this.#sqlite.prepare(query).run(...values).changes);
+    return storing(() => Number(this.#sqlite.prepare(query).run(...values).changes));
   }
 
-  /** Makes several changes, or none of them where one throws. */
+  /** The same of what is of use without: a disk that is full keeps nobody from reading. */
+  tryChange(query: string, ...values: readonly (string | number | null | Uint8Array)[]): void {
+    try {
+      this.change(query, ...values);
+    } catch (error) {
+      if (!(error instanceof StorageError)) throw error;
+    }
+  }
+
+  /** Makes several changes, or none of them where one throws. @throws {StorageError} */
   together<Result>(changes: () => Result): Result {
     const sqlite = this.#sqlite;
     sqlite.exec("BEGIN IMMEDIATE");
     try {
       const result = changes();
-      sqlite.exec("COMMIT");
+      storing(() => sqlite.exec("COMMIT"));
       return result;
     } catch (error) {
       if (sqlite.isTransaction) sqlite.exec("ROLLBACK");
@@ -129,6 +157,23 @@ export class Database implements Disposable {
 
   [Symbol.dispose](): void {
     this.#sqlite.close();
+  }
+}
+
+function codeOf(error: unknown): number {
+  const { errcode = 0 } = error as { readonly errcode?: number };
+  return errcode & 0xff;
+}
+
+/** @throws {StorageError} */
+function storing<Result>(call: () => Result): Result {
+  try {
+    return call();
+  } catch (error) {
+    if (!NOT_STORED.includes(codeOf(error))) throw error;
+    throw new StorageError(error instanceof Error ? error.message : String(error), {
+      cause: error,
+    });
   }
 }
 

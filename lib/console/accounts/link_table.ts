@@ -4,6 +4,7 @@
  */
 import { type Database, type Row } from "./database.ts";
 import { hashOf, LINK_BITS, newId, newSecret } from "./secrets.ts";
+import { CLOCK_STEP } from "./session_table.ts";
 
 /** At once, of all accounts. */
 const MAX_LINKS = 1_000;
@@ -54,16 +55,23 @@ export class LinkTable {
 
   /** Those that have not expired. */
   all(): StoredLink[] {
-    this.#database.change("DELETE FROM link WHERE expires <= ?", this.#now());
-    return this.#database.rows("SELECT * FROM link ORDER BY created DESC").map(linkOf);
+    const now = this.#now();
+    this.#database.tryChange("DELETE FROM link WHERE expires <= ?", now);
+    return this.#database.rows(
+      "SELECT * FROM link WHERE expires > ? AND created <= ? ORDER BY created DESC",
+      now,
+      now + CLOCK_STEP,
+    ).map(linkOf);
   }
 
   /** The link with this secret; null where there is none, or it has been used or has expired. */
   find(secret: string): StoredLink | null {
+    const now = this.#now();
     const row = this.#database.row(
-      "SELECT * FROM link WHERE hash = ? AND expires > ?",
+      "SELECT * FROM link WHERE hash = ? AND expires > ? AND created <= ?",
       hashOf(secret),
-      this.#now(),
+      now,
+      now + CLOCK_STEP,
     );
     return row === undefined ? null : linkOf(row);
   }

@@ -7,6 +7,11 @@ const IDLE_LIMIT = 3_600_000;
 const ABSOLUTE_LIMIT = 12 * 3_600_000;
 /** ms by which the time of the last request may be late: so few requests write. */
 const PRECISION = 60_000;
+/**
+ * ms that the clock may be set back. What was begun by a clock that was further ahead has ended: its time would not
+ * come for as long as that.
+ */
+export const CLOCK_STEP = 300_000;
 /** Of one account; the one that was not used for longest goes. */
 const MAX_SESSIONS = 20;
 
@@ -66,22 +71,20 @@ export class LoginSessions {
     if (row === undefined) return null;
     const session = sessionOf(row);
     const now = this.#now();
-    if (sessionEnd(session) <= now) {
-      this.#database.change("DELETE FROM session WHERE hash = ?", hash);
-      return null;
-    }
+    if (sessionEnd(session) <= now || session.created > now + CLOCK_STEP) return null;
     if (isUse && now - session.lastUsed >= PRECISION) {
-      this.#database.change("UPDATE session SET last_used = ? WHERE hash = ?", now, hash);
+      this.#database.tryChange("UPDATE session SET last_used = ? WHERE hash = ?", now, hash);
     }
     return session;
   }
 
   of(account: string): StoredSession[] {
-    this.#removeEnded();
+    const now = this.#now();
     return this.#database.rows(
       "SELECT * FROM session WHERE account = ? ORDER BY created DESC",
       account,
-    ).map(sessionOf);
+    ).map(sessionOf)
+      .filter((each) => sessionEnd(each) > now && each.created <= now + CLOCK_STEP);
   }
 
   /** Ends one of an account's. Returns false where there is none. */
@@ -106,9 +109,10 @@ export class LoginSessions {
   #removeEnded(): void {
     const now = this.#now();
     this.#database.change(
-      "DELETE FROM session WHERE last_used <= ? OR created <= ?",
+      "DELETE FROM session WHERE last_used <= ? OR created <= ? OR created > ?",
       now - IDLE_LIMIT,
       now - ABSOLUTE_LIMIT,
+      now + CLOCK_STEP,
     );
   }
 }

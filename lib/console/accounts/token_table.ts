@@ -1,6 +1,7 @@
 /** Token table: the bearer tokens by which programs use the API, in the name of an account. */
 import { type Database, type Row, timeColumn } from "./database.ts";
 import type { Scope } from "./roles.ts";
+import { CLOCK_STEP } from "./session_table.ts";
 import { hashOf, newId, newSecret } from "./secrets.ts";
 
 /** By which programs that search for leaked secrets know one. */
@@ -65,9 +66,11 @@ export class TokenTable {
     if (row === undefined) return null;
     const token = tokenOf(row);
     const now = this.#now();
-    if (token.expires !== null && token.expires <= now) return null;
+    if (token.expires !== null && (token.expires <= now || token.created > now + CLOCK_STEP)) {
+      return null;
+    }
     if (now - (token.lastUsed ?? 0) >= PRECISION) {
-      this.#database.change("UPDATE token SET last_used = ? WHERE hash = ?", now, hash);
+      this.#database.tryChange("UPDATE token SET last_used = ? WHERE hash = ?", now, hash);
     }
     return token;
   }

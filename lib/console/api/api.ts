@@ -1,6 +1,7 @@
 /** API: from a request to its answer: who asks, whether that is allowed, what is asked for, and what comes of it. */
 import { type Context, Hono } from "hono";
 import type { ConsoleServices } from "../console_services.ts";
+import { StorageError } from "../accounts/database.ts";
 import { BusyError } from "../accounts/passwords.ts";
 import type { Origins } from "../http/origin.ts";
 import { Problem } from "../http/problem.ts";
@@ -67,6 +68,11 @@ export class Api {
       if (error instanceof Problem) return error.response();
       if (error instanceof BusyError) {
         return new Problem("too-many", "Too many log in at once.", { retryAfter: 2 }).response();
+      }
+      if (error instanceof StorageError) {
+        this.#services.onFault(error);
+        const detail = "The console cannot store it: is its disk full? Its log says more.";
+        return new Problem("not-stored", detail).response();
       }
       throw error;
     });

@@ -120,6 +120,7 @@ function problemsOf(route: ApiRoute): Json {
     "bad-request",
     "misdirected",
     "internal",
+    "not-stored",
     ...(isPublic ? [] : ["unauthenticated", "forbidden"] as const),
     ...(method === "get" ? [] : ["foreign-origin", "too-large"] as const),
     ...(body === undefined ? [] : ["media-type"] as const),
