@@ -5,6 +5,7 @@
  */
 import type { EventEntry } from "../../control/application/methods.ts";
 import type { Status } from "../../control/status.ts";
+import { FairShares, type Place } from "../../core/limits/fair_shares.ts";
 import { background, guarded } from "../../process/guard.ts";
 import { type ConsoleGateway, GatewayUnreachable } from "./gateway.ts";
 import { differenceOf } from "./status_difference.ts";
@@ -14,23 +15,32 @@ const INTERVAL = 1_000;
 const SIGN_OF_LIFE = 10_000;
 /** Chunks that wait for who is told. */
 const WAITING = 8;
-/** Who are told at once. */
+/** Who are told at once; of more, the account with most loses its oldest. */
 const MAX_LISTENERS = 128;
 const TEXT = new TextEncoder();
+/** A comment. */
+const SIGN = TEXT.encode(": live\n\n");
 
 interface Listener {
   readonly controller: ReadableStreamDefaultController<Uint8Array>;
+  /** Name of the account. */
+  readonly account: string;
   /** Whether it may still be told. */
   readonly isAllowed: () => boolean;
   /** Whether it has to be told everything. */
   isBehind: boolean;
+  place: Place<string, Listener> | null;
 }
 
 export class LiveFeed implements Disposable {
   readonly #gateway: ConsoleGateway;
   readonly #listeners = new Set<Listener>();
+  readonly #shares = new FairShares<string, Listener>({
+    capacity: MAX_LISTENERS,
+    evict: (listener) => this.#end(listener),
+  });
   #last: Status | null = null;
-  #lastText = "";
+  #lastChunk: Uint8Array | null = null;
   /** Why the gateway cannot be asked; null while it can. */
   #trouble: string | null = null;
   #timer: ReturnType<typeof setInterval> | undefined;
@@ -48,16 +58,16 @@ export class LiveFeed implements Disposable {
   }
 
   /**
-   * Server-sent events from now on; null where too many want them.
+   * Server-sent events from now on.
    *
+   * @param account whose they are
    * @param isAllowed whether who asked may still know, asked before each event
    */
-  open(isAllowed: () => boolean): ReadableStream<Uint8Array> | null {
-    if (this.#listeners.size >= MAX_LISTENERS) return null;
+  open(account: string, isAllowed: () => boolean): ReadableStream<Uint8Array> {
     let listener: Listener;
     return new ReadableStream<Uint8Array>({
       start: (controller) => {
-        listener = { controller, isAllowed, isBehind: true };
+        listener = { controller, account, isAllowed, isBehind: true, place: null };
         this.#add(listener);
       },
       cancel: () => this.#remove(listener),
@@ -73,11 +83,12 @@ export class LiveFeed implements Disposable {
 
   #add(listener: Listener): void {
     this.#listeners.add(listener);
+    listener.place = this.#shares.add(listener.account, listener);
     // At once, as headers reach a browser with the first bytes.
-    this.#tell(listener, ": live\n\n");
+    this.#tell(listener, SIGN);
     if (this.#timer !== undefined) {
       if (this.#last !== null) this.#catchUp(listener);
-      if (this.#trouble !== null) this.#tell(listener, troubleText(this.#trouble));
+      if (this.#trouble !== null) this.#tell(listener, troubleChunk(this.#trouble));
       return;
     }
     this.#timer = setInterval(
@@ -87,7 +98,15 @@ export class LiveFeed implements Disposable {
     background("console", "asking the gateway", this.#look());
   }
 
+  #end(listener: Listener): void {
+    listener.place = null;
+    listener.controller.close();
+    this.#remove(listener);
+  }
+
   #remove(listener: Listener): void {
+    if (listener.place !== null) this.#shares.remove(listener.place);
+    listener.place = null;
     this.#listeners.delete(listener);
     if (this.#listeners.size === 0) this.#rest();
   }
@@ -127,8 +146,8 @@ export class LiveFeed implements Disposable {
     const difference = this.#last === null ? null : differenceOf(this.#last, status);
     const isFirst = this.#last === null;
     this.#last = status;
-    this.#lastText = "";
-    const update = difference === null ? null : eventText("update", difference);
+    this.#lastChunk = null;
+    const update = difference === null ? null : eventChunk("update", difference);
     for (const listener of this.#listeners) {
       if (isFirst || listener.isBehind) this.#catchUp(listener);
       else if (update !== null) this.#tell(listener, update);
@@ -136,36 +155,36 @@ export class LiveFeed implements Disposable {
     this.#quiet = update === null && !isFirst ? this.#quiet + INTERVAL : 0;
     if (this.#quiet < SIGN_OF_LIFE) return;
     this.#quiet = 0;
-    this.#tellAll(": live\n\n");
+    this.#tellAll(SIGN);
   }
 
   #lose(reason: string): void {
     const isNews = this.#trouble === null;
     this.#trouble = reason;
     this.#last = null;
-    this.#tellAll(isNews ? troubleText(reason) : ": live\n\n");
+    this.#tellAll(isNews ? troubleChunk(reason) : SIGN);
   }
 
   #catchUp(listener: Listener): void {
-    if (this.#lastText === "") this.#lastText = eventText("status", this.#last);
+    this.#lastChunk ??= eventChunk("status", this.#last);
     listener.isBehind = false;
-    this.#tell(listener, this.#lastText);
+    this.#tell(listener, this.#lastChunk);
   }
 
-  #tellAll(text: string): void {
-    for (const listener of this.#listeners) this.#tell(listener, text);
+  #tellAll(chunk: Uint8Array): void {
+    for (const listener of this.#listeners) this.#tell(listener, chunk);
   }
 
   /** Or marks it as one who has to be told everything later on. */
-  #tell(listener: Listener, text: string): void {
+  #tell(listener: Listener, chunk: Uint8Array): void {
     if ((listener.controller.desiredSize ?? 0) <= 0) listener.isBehind = true;
-    else listener.controller.enqueue(TEXT.encode(text));
+    else listener.controller.enqueue(chunk);
   }
 
   #endForbidden(): void {
     for (const listener of this.#listeners) {
       if (listener.isAllowed()) continue;
-      this.#tell(listener, eventText("end", { reason: "session" }));
+      this.#tell(listener, eventChunk("end", { reason: "session" }));
       listener.controller.close();
       this.#remove(listener);
     }
@@ -174,7 +193,7 @@ export class LiveFeed implements Disposable {
   #follow(): void {
     if (this.#following !== null || this.#listeners.size === 0) return;
     const following = this.#following = new AbortController();
-    const onEvent = (event: EventEntry) => this.#tellAll(eventText("events", [event]));
+    const onEvent = (event: EventEntry) => this.#tellAll(eventChunk("events", [event]));
     const followed = this.#gateway.followEvents(onEvent, following.signal).catch((error) => {
       if (!(error instanceof GatewayUnreachable)) throw error;
     }).finally(() => {
@@ -185,11 +204,13 @@ export class LiveFeed implements Disposable {
   }
 }
 
-function troubleText(detail: string): string {
-  return eventText("gateway", { isReachable: false, detail });
+function troubleChunk(detail: string): Uint8Array {
+  return eventChunk("gateway", { isReachable: false, detail });
 }
 
-/** JSON has no line breaks, so nothing in it can end the event. */
-function eventText(event: string, data: unknown): string {
-  return `event: ${event}\ndata: ${JSON.stringify(data)}\n\n`;
+/**
+ * One for all who are told, however many do not read it. JSON has no line breaks, so nothing in it can end the event.
+ */
+function eventChunk(event: string, data: unknown): Uint8Array {
+  return TEXT.encode(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`);
 }

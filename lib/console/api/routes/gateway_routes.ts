@@ -1,7 +1,6 @@
 /** Gateway routes: how the gateway is, what has happened, what was used, what rules say, and its settings. */
 import type { ConsoleServices } from "../../console_services.ts";
 import { sourceKey } from "../../http/origin.ts";
-import { Problem } from "../../http/problem.ts";
 import { actorName, askGateway } from "../gateway_calls.ts";
 import { partQuery, peerNameInput } from "../inputs.ts";
 import { type ApiRoute, apiRoute, whoAsks } from "../route.ts";
@@ -37,11 +36,9 @@ export function gatewayRoutes(services: ConsoleServices): readonly ApiRoute[] {
       status: 200,
       answer: SHAPES.LiveEvent,
       isStream: true,
-      problems: ["too-many"],
       handle: (call) => {
-        const stream = feed.open(whoAsks(call).isValid);
-        if (stream === null) throw new Problem("too-many", "Too many follow the gateway already.");
-        return { stream };
+        const { account, isValid } = whoAsks(call);
+        return { stream: feed.open(account, isValid) };
       },
     }),
 

@@ -52,7 +52,7 @@ Deno.test("a listener is told everything first, and then what has changed, by th
   using timers = new FakeTimers();
   const gateway = new FakeGateway();
   using feed = new LiveFeed(gateway);
-  const listener = new Listener(feed.open(always)!);
+  const listener = new Listener(feed.open("root", always));
   const first = await listener.next();
   assertEquals(first?.event, "status");
   gateway.figures.set(keyOf(2), { received: 100, isUp: true });
@@ -72,7 +72,7 @@ Deno.test("a gateway is asked once a second for all listeners, and not while the
   using timers = new FakeTimers();
   const gateway = new FakeGateway();
   using feed = new LiveFeed(gateway);
-  const listeners = Array.from({ length: 5 }, () => new Listener(feed.open(always)!));
+  const listeners = Array.from({ length: 5 }, () => new Listener(feed.open("root", always)));
   await timers.advance(3_000);
   assertEquals(gateway.asked.length, 4);
   for (const listener of listeners) await listener.leave();
@@ -84,7 +84,7 @@ Deno.test("who does not read is told everything again later, and nothing waits f
   using timers = new FakeTimers();
   const gateway = new FakeGateway();
   using feed = new LiveFeed(gateway);
-  const listener = new Listener(feed.open(always)!);
+  const listener = new Listener(feed.open("root", always));
   for (let second = 1; second <= 100; second++) {
     gateway.figures.set(keyOf(1), { received: second });
     await timers.advance(1_000);
@@ -109,7 +109,7 @@ Deno.test("that the gateway does not answer is told once, and everything when it
   using timers = new FakeTimers();
   const gateway = new FakeGateway();
   using feed = new LiveFeed(gateway);
-  const listener = new Listener(feed.open(always)!);
+  const listener = new Listener(feed.open("root", always));
   await listener.next();
   gateway.isReachable = false;
   await timers.advance(5_000);
@@ -127,7 +127,7 @@ Deno.test("the gateway's events are told as they come, until nobody listens", as
   using timers = new FakeTimers();
   const gateway = new FakeGateway();
   using feed = new LiveFeed(gateway);
-  const listener = new Listener(feed.open(always)!);
+  const listener = new Listener(feed.open("root", always));
   await listener.next();
   await timers.advance(0);
   assert(gateway.isFollowed);
@@ -143,7 +143,7 @@ Deno.test("who may no longer know is told so, and nothing more", async () => {
   let isAllowed = true;
   const gateway = new FakeGateway();
   using feed = new LiveFeed(gateway);
-  const listener = new Listener(feed.open(() => isAllowed)!);
+  const listener = new Listener(feed.open("root", () => isAllowed));
   await listener.next();
   isAllowed = false;
   gateway.figures.set(keyOf(1), { received: 1 });
@@ -152,11 +152,29 @@ Deno.test("who may no longer know is told so, and nothing more", async () => {
   assertEquals([await listener.next(), listener.isOver, feed.listeners], [null, true, 0]);
 });
 
-Deno.test("more than so many listeners are refused", () => {
-  using _timers = new FakeTimers();
+Deno.test("of more than so many listeners, the account with most loses its oldest: no other is kept out", async () => {
+  using timers = new FakeTimers();
   using feed = new LiveFeed(new FakeGateway());
-  const streams = Array.from({ length: 200 }, () => feed.open(always));
-  assertEquals(streams.filter((stream) => stream !== null).length, 128);
+  const admin = new Listener(feed.open("root", always));
+  const flood = Array.from({ length: 200 }, () => new Listener(feed.open("vera", always)));
+  const late = new Listener(feed.open("anna", always));
+  await timers.advance(0);
+  assertEquals(feed.listeners, 128);
+  assertEquals([(await admin.next())?.event, (await late.next())?.event], ["status", "status"]);
+  assertEquals(await flood[0]!.next(), null);
+  assertEquals((await flood.at(-1)!.next())?.event, "status");
+});
+
+Deno.test("what waits for those who do not read is there once, however many they are", async () => {
+  using timers = new FakeTimers();
+  using feed = new LiveFeed(new FakeGateway());
+  const readers = Array.from({ length: 3 }, () => feed.open("root", always).getReader());
+  await timers.advance(0);
+  const chunks = await Promise.all(readers.map(async (reader) => {
+    await reader.read();
+    return (await reader.read()).value;
+  }));
+  assertEquals(new Set(chunks).size, 1);
 });
 
 hostTest(
