@@ -50,9 +50,10 @@ export function principalOf(
   };
 }
 
-/** A page that is left open asks on its own: that is no use by a person. */
+/** A page that is left open asks on its own, and says so: that is no use by a person. */
 function isUse(request: Request): boolean {
-  return !new URL(request.url).pathname.endsWith("/live");
+  return !request.headers.has("x-vpn-unattended") &&
+    !new URL(request.url).pathname.endsWith("/live");
 }
 
 /** @throws {Problem} where somebody may not */

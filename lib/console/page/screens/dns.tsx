@@ -32,9 +32,9 @@ const KEYS = /^\s*(Dns\w*|DNS)\s*=\s*(.*)$/;
 export function DnsScreen(): JSX.Element {
   const figures = useResource<Figures | null>("/dns");
   useEffect(() => {
-    const timer = setInterval(() => void figures.reload(), INTERVAL);
+    const timer = setInterval(() => void figures.refresh(), INTERVAL);
     return () => clearInterval(timer);
-  }, [figures.reload]);
+  }, [figures.refresh]);
   return (
     <TitledScreen title="DNS">
       {figures.isHere && figures.value === null

@@ -20,6 +20,7 @@ export interface CallOptions {
   readonly body?: unknown;
   /** Of what is changed, as it was when it was looked at. */
   readonly revision?: string | null;
+  readonly isByItself?: boolean;
 }
 
 type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
@@ -38,10 +39,11 @@ export function onSessionEnd(handler: () => void): void {
 export async function call<Result>(
   method: Method,
   path: string,
-  { body, revision }: CallOptions = {},
+  { body, revision, isByItself = false }: CallOptions = {},
 ): Promise<Result> {
   const response = await answered(method, path, {
     ...body === undefined ? {} : { "content-type": "application/json" },
+    ...isByItself ? { "x-vpn-unattended": "yes" } : {},
     ...revision === undefined ? {} : { "if-match": revision === null ? "*" : `"${revision}"` },
   }, body === undefined ? null : JSON.stringify(body));
   if (response.status === 204) return undefined as Result;
@@ -49,8 +51,9 @@ export async function call<Result>(
   throw await problemOf(response);
 }
 
-export function get<Result>(path: string): Promise<Result> {
-  return call("GET", path);
+/** @param isByItself whether no person has asked for it: that keeps no session from ending */
+export function get<Result>(path: string, isByItself = false): Promise<Result> {
+  return call("GET", path, isByItself ? { isByItself } : {});
 }
 
 /** A peer's path, by its public key in base64url. */

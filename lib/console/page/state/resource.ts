@@ -9,6 +9,8 @@ export interface Resource<Value> {
   readonly isHere: boolean;
   readonly trouble: string | null;
   readonly reload: () => Promise<void>;
+  /** The same by the page itself, now and then, which is no use by a person. */
+  readonly refresh: () => Promise<void>;
 }
 
 /** Fetches `path`, and again whenever that is another; null for nothing. */
@@ -17,11 +19,11 @@ export function useResource<Value>(path: string | null): Resource<Value> {
   const [isHere, setHere] = useState(false);
   const [trouble, setTrouble] = useState<string | null>(null);
   const asked = useRef<string | null>(null);
-  const reload = useCallback(async () => {
+  const load = useCallback(async (isByItself: boolean) => {
     if (path === null) return;
     asked.current = path;
     try {
-      const answer = await get<Value>(path);
+      const answer = await get<Value>(path, isByItself);
       // Another question has been asked in the meantime.
       if (asked.current !== path) return;
       setValue(answer);
@@ -31,6 +33,8 @@ export function useResource<Value>(path: string | null): Resource<Value> {
       if (asked.current === path) setTrouble(messageOf(error));
     }
   }, [path]);
+  const reload = useCallback(() => load(false), [load]);
+  const refresh = useCallback(() => load(true), [load]);
   useEffect(() => {
     setValue(null);
     setHere(false);
@@ -39,5 +43,5 @@ export function useResource<Value>(path: string | null): Resource<Value> {
       asked.current = null;
     };
   }, [reload]);
-  return { value, isHere, trouble, reload };
+  return { value, isHere, trouble, reload, refresh };
 }

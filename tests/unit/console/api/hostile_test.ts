@@ -163,6 +163,20 @@ hostTest("a session ends when it is idle, when it is old, and by logging out", a
   assert(!await isIn(), "after logging out");
 });
 
+hostTest(
+  "a page that is left open keeps no session from ending by what it asks by itself",
+  async () => {
+    await using fixture = await ConsoleFixture.open();
+    const admin = await fixture.admin();
+    const headers = { "X-Vpn-Unattended": "yes" };
+    for (let minutes = 0; minutes < 60; minutes += 10) {
+      assertEquals((await admin.ask("GET", "/health", { headers })).status, 200);
+      fixture.clock.now += 600_000;
+    }
+    assertEquals((await admin.ask("GET", "/health", { headers })).status, 401);
+  },
+);
+
 hostTest("passwords cannot be tried for long, by one source or for one account", async () => {
   await using fixture = await ConsoleFixture.open({ trustedProxies: ["127.0.0.1"] });
   await fixture.admin();

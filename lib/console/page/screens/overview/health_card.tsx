@@ -31,9 +31,9 @@ export function findingsOf(health: Health): Finding[] {
 export function HealthCard(): JSX.Element {
   const health = useResource<Health>("/health");
   useEffect(() => {
-    const timer = setInterval(() => void health.reload(), INTERVAL);
+    const timer = setInterval(() => void health.refresh(), INTERVAL);
     return () => clearInterval(timer);
-  }, [health.reload]);
+  }, [health.refresh]);
   return (
     <Card
       title="Health"
