@@ -81,6 +81,11 @@ export class PasskeyTable {
     return row === undefined ? null : passkeyOf(row);
   }
 
+  /** Removes all of an account's. */
+  removeAll(account: string): void {
+    this.#database.change("DELETE FROM passkey WHERE account = ?", account);
+  }
+
   /** What an authenticator needs to make one, and the number of that; null where the account has enough of them. */
   async registration(
     { account, origin, source }: {

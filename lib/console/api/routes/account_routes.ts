@@ -15,7 +15,7 @@ import { accountJson } from "./login_routes.ts";
 const DAY = 86_400_000;
 
 export function accountRoutes(services: ConsoleServices): readonly ApiRoute[] {
-  const { accounts, sessions, tokens, passwords, audit } = services;
+  const { accounts, sessions, tokens, passwords, passkeys, audit } = services;
 
   const note = (
     call: Pick<ApiCall<unknown, unknown>, "principal" | "source">,
@@ -75,7 +75,10 @@ export function accountRoutes(services: ConsoleServices): readonly ApiRoute[] {
       summary: "Change an account, which ends its sessions",
       body: record({}, {
         role: choiceOf(ACCOUNT_ROLES),
-        password: newPassword,
+        password: text({
+          ...newPassword,
+          description: "Somebody else's account loses its passkeys with the password",
+        }),
         removeTotp: flag({ description: "For who has lost the device and the recovery codes" }),
       }),
       status: 200,
@@ -95,6 +98,8 @@ export function accountRoutes(services: ConsoleServices): readonly ApiRoute[] {
         if (hash !== null) {
           accounts.setPassword(name, hash);
           changes.push("password");
+          // Who has taken an account over has made one for himself; its owner may make another.
+          if (name !== whoAsks(call).account) passkeys.removeAll(name);
         }
         if (removeTotp === true) {
           accounts.removeTotp(name);

@@ -132,6 +132,36 @@ hostTest("a passkey logs in without name, password and code, once for each chall
 });
 
 hostTest(
+  "an account whose password an admin sets loses its passkeys: who has taken it over has made one",
+  async () => {
+    const { fixture, admin } = await named();
+    await using _ = fixture;
+    await admin.ask("POST", "/accounts", {
+      body: { name: "olga", role: "operator", password: PASSWORD },
+    });
+    const thief = fixture.browser(admin.origin);
+    await thief.ask("POST", "/login", { body: { name: "olga", password: PASSWORD } });
+    const authenticator = new Authenticator();
+    assertEquals((await register(thief, authenticator)).status, 201);
+    const ownKey = await register(admin, new Authenticator());
+    await admin.ask("PATCH", "/accounts/olga", { body: { password: `${PASSWORD}!` } });
+    const { body: { id, options } } = await thief.ask("POST", "/login/passkey/options", {
+      body: {},
+    });
+    const response = authenticator.login(options, { origin: admin.origin });
+    assertEquals(
+      (await thief.ask("POST", "/login/passkey", { body: { id, response } })).status,
+      401,
+    );
+    await admin.ask("PATCH", "/accounts/root", { body: { password: `${PASSWORD}!` } });
+    const again = fixture.browser(admin.origin);
+    await again.ask("POST", "/login", { body: { name: "root", password: `${PASSWORD}!` } });
+    const [kept] = (await again.ask("GET", "/account/passkeys")).body;
+    assertEquals(kept.id, ownKey.body.id, "of the own account they stay");
+  },
+);
+
+hostTest(
   "an answer of another site's, of another key, of a copy, or without its user is none",
   async () => {
     const { fixture, admin } = await named();
