@@ -4,7 +4,7 @@ import type { RefusalCode } from "../core/config/refusal_error.ts";
 import { AppError, ExitCode } from "../process/errors.ts";
 import { findInstance, type Instance } from "./instances.ts";
 import { LineSplitter } from "./lines.ts";
-import type { ControlAnswer, Params, RequestId } from "./protocol.ts";
+import { type ControlAnswer, isObject, MAX_LINE, type Params, type RequestId } from "./protocol.ts";
 
 /** Bytes of the longest answer: that of a gateway with thousands of peers. */
 const MAX_ANSWER = 64 * 1024 * 1024;
@@ -87,8 +87,13 @@ export class ControlClient implements Disposable {
     if (this.#end !== null) return Promise.reject(this.#end);
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     const id = ++this.#lastId;
+    const line = new TextEncoder().encode(`${JSON.stringify({ id, method, params })}\n`);
+    if (line.length > MAX_LINE + "\n".length) {
+      const message = `Cannot ask for "${method}": that is more than ${MAX_LINE} bytes at once`;
+      return Promise.reject(new ControlRefusal(message, "invalid"));
+    }
     this.#asked.set(id, { resolve, reject, onEvent: options.onEvent ?? (() => {}) });
-    this.#socket.write(`${JSON.stringify({ id, method, params })}\n`);
+    this.#socket.write(line);
     const { timeout } = options;
     if (timeout === undefined) return promise;
     const timer = setTimeout(() => {
@@ -118,8 +123,11 @@ export class ControlClient implements Disposable {
       this.#socket.destroy();
       return;
     }
-    // Only our own program listens there.
-    const answer = JSON.parse(line) as ControlAnswer;
+    const answer = answerIn(line);
+    if (answer === null) {
+      this.#socket.destroy();
+      return;
+    }
     const asked = answer.id === null ? undefined : this.#asked.get(answer.id);
     if (asked === undefined) return;
     if ("event" in answer) {
@@ -135,6 +143,16 @@ export class ControlClient implements Disposable {
     this.#end = new AppError(message, { exitCode: ExitCode.connect });
     for (const { reject } of this.#asked.values()) reject(this.#end);
     this.#asked.clear();
+  }
+}
+
+/** Null for what is none: who listens there has another version, or is another program. */
+function answerIn(line: string): ControlAnswer | null {
+  try {
+    const answer: unknown = JSON.parse(line);
+    return isObject(answer) && "id" in answer ? answer as unknown as ControlAnswer : null;
+  } catch {
+    return null;
   }
 }
 

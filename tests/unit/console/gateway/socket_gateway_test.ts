@@ -71,6 +71,27 @@ hostTest(
   },
 );
 
+hostTest(
+  "what is no answer of a gateway's, as another program's or version's, ends nothing",
+  async () => {
+    for (const line of ["no JSON", "[]", "null", "7", '"text"', "{}", "[".repeat(60_000)]) {
+      await using peer = await Peer.open((_request, socket) => void socket.write(`${line}\n`));
+      const error = await assertRejects(() => peer.gateway().ask("dns", {}), GatewayUnreachable);
+      assert(/lost/.test(error.message), error.message);
+    }
+  },
+);
+
+hostTest("a request that is longer than the gateway reads is refused, not sent", async () => {
+  await using peer = await Peer.open(() => ({ result: null }));
+  const text = "x".repeat(64 * 1024);
+  const refusal = await assertRejects(
+    () => peer.gateway().ask("preview-settings", { text }),
+    GatewayRefusal,
+  );
+  assertEquals(refusal.code, "invalid");
+});
+
 hostTest("a gateway that does not run, or ends before it answers, cannot be reached", async () => {
   await assertRejects(
     () => new SocketGateway("vpn0", "/nonexistent/control.sock").ask("dns", {}),
