@@ -18,6 +18,9 @@ import { guarded } from "../../process/guard.ts";
 export const MAX_BODY = 64 * 1024;
 const MAX_HEADERS = 16 * 1024;
 const MAX_CONNECTIONS = 1_024;
+/** Descriptors for all else; and as many of what is left for connections as for those that are being closed. */
+const OTHER_DESCRIPTORS = 64;
+const LEAST_CONNECTIONS = 8;
 const METHODS: ReadonlySet<string> = new Set(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]);
 
 /** ms */
@@ -60,7 +63,9 @@ export class Listener implements AsyncDisposable {
   /** @throws {AppError} with exit code 2 where the address cannot be used, 5 where the port takes a privilege */
   static async open(options: ListenerOptions): Promise<Listener> {
     const { address, port, tls, times = TIMES, answer } = options;
-    const shares = new ConnectionShares(MAX_CONNECTIONS);
+    const shares = new ConnectionShares(
+      connectionsWithin(Deno.readTextFileSync("/proc/self/limits")),
+    );
     const take = guarded(
       "console",
       "answering a request",
@@ -107,6 +112,19 @@ export class Listener implements AsyncDisposable {
     this.#server.closeAllConnections();
     await closed;
   }
+}
+
+/**
+ * How many connections there is room for: a listener that is out of descriptors once (EMFILE) accepts nothing ever again
+ * (node:net of Deno 2.9).
+ *
+ * @param limits as /proc/self/limits has them
+ */
+export function connectionsWithin(limits: string): number {
+  const [, soft] = /^Max open files\s+(\d+)/m.exec(limits) ?? [];
+  if (soft === undefined) return MAX_CONNECTIONS;
+  const room = Math.floor((Number(soft) - OTHER_DESCRIPTORS) / 2);
+  return Math.min(MAX_CONNECTIONS, Math.max(LEAST_CONNECTIONS, room));
 }
 
 async function serve(

@@ -1,5 +1,10 @@
 /** Tests what strangers cannot do to the listener: hold it, fill it, or have it read what a proxy reads otherwise. */
-import { Listener, type ListenerOptions, MAX_BODY } from "../../../../lib/console/http/listener.ts";
+import {
+  connectionsWithin,
+  Listener,
+  type ListenerOptions,
+  MAX_BODY,
+} from "../../../../lib/console/http/listener.ts";
 import { AppError, ExitCode } from "../../../../lib/process/errors.ts";
 import {
   assert,
@@ -221,6 +226,16 @@ async function fetchFrom(source: string, port: number): Promise<string> {
     socket.destroy();
   }
 }
+
+Deno.test("connections leave descriptors for all else, as a listener without one is deaf from then on", () => {
+  const limits = (soft: string) =>
+    `Limit                     Soft Limit           Hard Limit           Units     \n` +
+    `Max open files            ${soft.padEnd(20)} 524288               files     \n`;
+  const room = ["524288", "1024", "256", "64", "unlimited"].map((soft) =>
+    connectionsWithin(limits(soft))
+  );
+  assertEquals(room, [1024, 480, 96, 8, 1024]);
+});
 
 hostTest("who has the port, and which address there is not, is said", async () => {
   await using listener = await open();
