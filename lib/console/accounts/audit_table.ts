@@ -46,7 +46,7 @@ export class AuditTable {
       this.#store(entry);
     } catch (error) {
       if (!(error instanceof StorageError)) throw error;
-      const text = `the audit takes no more: ${error.message}: ${JSON.stringify(entry)}`;
+      const text = `the audit cannot be stored: ${error.message}: ${JSON.stringify(entry)}`;
       this.#onFault(new Error(text, { cause: error }));
     }
   }

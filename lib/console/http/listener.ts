@@ -115,8 +115,8 @@ export class Listener implements AsyncDisposable {
 }
 
 /**
- * How many connections there is room for: a listener that is out of descriptors once (EMFILE) accepts nothing ever again
- * (node:net of Deno 2.9).
+ * How many connections there is room for: a listener of node:net (Deno 2.9) that is out of descriptors once (EMFILE)
+ * accepts nothing ever again.
  *
  * @param limits as /proc/self/limits has them
  */

@@ -20,7 +20,7 @@ export const PROBLEMS = {
   "precondition-required": { status: 428, title: "If-Match is missing" },
   "too-many": { status: 429, title: "Too many attempts" },
   "internal": { status: 500, title: "The console has failed" },
-  "not-stored": { status: 507, title: "The console's disk takes no more" },
+  "not-stored": { status: 507, title: "The console's disk is full, or cannot be written to" },
   "unreachable": { status: 503, title: "The gateway does not answer" },
 } as const;
 export type ProblemName = keyof typeof PROBLEMS;

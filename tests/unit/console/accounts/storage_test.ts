@@ -101,7 +101,7 @@ hostTest(
     });
     assertEquals(status, 201);
     assert(
-      /audit takes no more: .*"account":"root".*"peer-added".*"phone"/.test(site.faults.join()),
+      /audit cannot be stored: .*"account":"root".*"peer-added".*"phone"/.test(site.faults.join()),
     );
   },
 );
