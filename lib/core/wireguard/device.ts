@@ -44,6 +44,8 @@ import { NEVER } from "./timers.ts";
 import type { Sharing } from "./workers/sharing.ts";
 import { WorkerNews } from "./workers/worker_news.ts";
 
+/** ms between initiations to a peer that is taken over. */
+const TAKE_OVER_INTERVAL = 1_000;
 /** Smallest message with anything in it to read: its type. */
 const TYPE_SIZE = 4;
 
@@ -88,6 +90,12 @@ export class Device {
   readonly paths: Paths;
   /** What happened since the caller last emptied it, see `DeviceEvents`. */
   readonly events: DeviceEvent[];
+
+  /**
+   * An address of ours (IPv4, int32) that peers are answered from for as long as the host has it, whatever its routes
+   * say: they know this end by it; 0 for none.
+   */
+  lastingSource = 0;
 
   readonly #view: DataView;
   readonly #memory: Memory;
@@ -190,6 +198,9 @@ export class Device {
         staged.drop(peer);
       },
       zeroKeys: (peer) => handshakes.zeroKeys(peer),
+      forgetSource: ({ endpoint }) => {
+        if (endpoint.sourceDigest !== this.lastingSource) endpoint.forgetSource();
+      },
       release: (peer) => {
         staged.drop(peer);
         handshakes.zeroKeys(peer);
@@ -364,6 +375,32 @@ export class Device {
       peer.timers.handshakeAttempts = 0;
       this.#handshakes.sendInitiation(peer, now);
     }
+  }
+
+  /**
+   * Begins a handshake with a peer that was another gateway's until now, where that has seen it, from `source`, an
+   * address of ours that the peer knows (IPv4, host order). It is asked each second, as it is not silent of itself.
+   */
+  takeOver(
+    peer: Peer,
+    { address, port, source }: {
+      readonly address: number;
+      readonly port: number;
+      readonly source: number;
+    },
+    now: number,
+  ): void {
+    peer.endpoint.moveTo(this.paths.intern(address, port, source, Transport.udp));
+    peer.proof.chosen();
+    peer.timers.handshakeInterval = TAKE_OVER_INTERVAL;
+    peer.timers.handshakeAttempts = 0;
+    this.#handshakes.sendInitiation(peer, now);
+  }
+
+  /** Ends the sessions with a peer that is another gateway's by now: what was sent under them would draw it back. */
+  disown(peer: Peer): void {
+    if (peer.current === null && peer.next === null && peer.handshake === null) return;
+    this.#actions.release(peer);
   }
 
   /** Stops using a local address that the host no longer has, given as `Paths.sourceDigest()`. */

@@ -17,6 +17,8 @@ export interface PeerActions {
   /** Ends a handshake that had no answer, and gives up on what waited for it. */
   abandonHandshake(peer: Peer): void;
   zeroKeys(peer: Peer): void;
+  /** Leaves it to the kernel again by which address of ours the peer is reached. */
+  forgetSource(peer: Peer): void;
   /** Takes from a peer that is gone what it holds. */
   release(peer: Peer): void;
   report(kind: DeviceEventKind, peer: Peer): void;
@@ -33,7 +35,7 @@ export function runTimers(peer: Peer, actions: PeerActions, now: number): void {
   if (now >= timers.newHandshakeAt) {
     timers.newHandshakeAt = NEVER;
     // The path may have changed under us; the kernel picks the source again.
-    peer.endpoint.forgetSource();
+    actions.forgetSource(peer);
     actions.initiate(peer, now);
   }
   if (now >= timers.zeroKeysAt) {
@@ -58,7 +60,7 @@ function retransmitHandshake(peer: Peer, actions: PeerActions, now: number): voi
     return;
   }
   timers.handshakeAttempts++;
-  peer.endpoint.forgetSource();
+  actions.forgetSource(peer);
   timers.retransmitHandshakeAt = NEVER;
   actions.sendInitiation(peer, now);
 }
