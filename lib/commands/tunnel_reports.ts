@@ -10,6 +10,7 @@ export function logReports(logger: Logger): DataPlaneListener {
   return {
     onNetworkChange: () => {},
     onUsage: () => {},
+    onFleet: () => {},
     onPathMtu: ({ publicKey, name, mtu }) => {
       logger.info("peer {peer}: the path MTU inside the tunnel is {mtu} bytes", {
         peer: name ?? encodeKey(publicKey),

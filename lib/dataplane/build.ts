@@ -29,6 +29,7 @@ import { VERSION } from "../process/version.ts";
 import type { DataPlaneConfig, Reporter } from "./data_plane_protocol.ts";
 import { Egress } from "./egress/egress.ts";
 import { EventLoop } from "./event_loop.ts";
+import { FleetNode } from "./fleet/fleet_node.ts";
 import { FakeTcpLink } from "./fake_tcp/fake_tcp_link.ts";
 import { EgressPort } from "./ports/egress_port.ts";
 import { UdpPort } from "./ports/udp_port.ts";
@@ -72,6 +73,8 @@ export interface DataPlaneParts {
   readonly engine: Engine;
   /** Null where this thread has the packets. */
   readonly workers: DeviceSide | null;
+  /** Null where there is no virtual address. */
+  readonly fleet: FleetNode | null;
 }
 
 /**
@@ -113,6 +116,7 @@ export function buildDataPlane(
   });
   const workers = config.shared &&
     new DeviceSide(libc, config.shared, { memory: arena, paths: sendQueue.paths });
+  let fleet: FleetNode | null = null;
   const device = new Device({
     memory: arena,
     sendQueue,
@@ -123,7 +127,7 @@ export function buildDataPlane(
     mtu: config.mtu,
     // `randomBytes` would leave a copy of each secret behind that nobody overwrites.
     random: (length) => crypto.getRandomValues(new Uint8Array(length)),
-    wallClock: Date.now,
+    wallClock: () => fleet?.unixTime() ?? Date.now(),
     watch: config.watch,
     software: `vpn/${VERSION}`,
     followsTransport: config.isGateway,
@@ -135,6 +139,12 @@ export function buildDataPlane(
       },
     }),
   });
+  if (config.fleet !== null) {
+    const { fleet: own, mark } = config;
+    fleet = opened.use(
+      new FleetNode(libc, arena, { config: own, loop, device, aead, x25519, mark, report }),
+    );
+  }
   // Packet workers have the egress, as they have the packets.
   const egress = workers === null ? openEgress(config, { libc, arena, drops, device }) : null;
   if (egress !== null) opened.use(egress);
@@ -205,6 +215,7 @@ export function buildDataPlane(
     egress,
     engine,
     workers,
+    fleet,
   };
 }
 
@@ -214,11 +225,11 @@ export function carriesIpv6({ addresses6 = [] }: Pick<DataPlaneConfig, "addresse
 }
 
 function arenaSize(
-  { mtu, egress, hasFakeTcp, shared }: DataPlaneConfig,
+  { mtu, egress, hasFakeTcp, shared, fleet }: DataPlaneConfig,
   slotSize: number,
 ): number {
   return (BATCH + 1) * RECEIVE_BUFFER_SIZE + (SEND_SLOTS + 1) * slotSize + ENGINE_SCRATCH_SIZE +
-    CONTROL_SPACE + SHAPING_SPACE +
+    CONTROL_SPACE + SHAPING_SPACE + (fleet === null ? 0 : FleetNode.arenaSize) +
     (typeof egress === "object" && shared === null ? Egress.arenaSize(egress) : 0) +
     (hasFakeTcp ? FakeTcpLink.arenaSize(mtu, SEND_SLOTS) : 0);
 }

@@ -120,6 +120,14 @@ export class Commands {
       case "end-capture":
         captures.obey(command);
         break;
+      case "fleet-members":
+      case "fleet-store":
+      case "fleet-term":
+      case "fleet-term-written":
+      case "fleet-address-held":
+      case "fleet-drain":
+        this.#parts.fleet?.obey(command, now);
+        break;
       case "ping":
         report({ kind: "alive" });
         break;

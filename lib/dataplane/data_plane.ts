@@ -89,7 +89,7 @@ export class DataPlane implements Disposable {
 
   /** When there is something to do though nothing is ready, monotonic ms. */
   #pollAt(): number {
-    const { device, egress, engine, loop, workers } = this.#parts;
+    const { device, egress, engine, fleet, loop, workers } = this.#parts;
     return Math.min(
       device.pollAt(),
       engine.pollAt(),
@@ -98,16 +98,18 @@ export class DataPlane implements Disposable {
       egress?.pollAt() ?? Infinity,
       this.#commands.link?.pollAt() ?? Infinity,
       this.#captures.pollAt(),
+      fleet?.pollAt() ?? Infinity,
       workers?.isWaiting ? loop.now() + RETRY_PAUSE : Infinity,
     );
   }
 
   /** Does what is due, and sends what it led to. */
   #poll(now: number): void {
-    const { device, egress, engine, workers } = this.#parts;
+    const { device, egress, engine, fleet, workers } = this.#parts;
     this.#commands.link?.poll(now);
     device.poll(now);
     egress?.poll(now);
+    fleet?.poll(now);
     engine.release(now);
     engine.flush(now);
     if (device.events.length > 0) {
@@ -140,6 +142,7 @@ export class DataPlane implements Disposable {
       this.#parts.egress?.nat.releaseClient(peer, now);
       this.#parts.workers?.board.peerReleased(peer);
     }
+    this.#parts.fleet?.follow({ kind, peer }, now);
     this.#reports.peers.add(kind, peer, now);
   }
 

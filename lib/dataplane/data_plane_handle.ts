@@ -6,6 +6,7 @@ import type { CaptureCounts } from "../core/capture/capture.ts";
 import type { AccessItem } from "../core/access/access_items.ts";
 import type { EgressRule } from "../core/access/egress_rules.ts";
 import type { CaptureRequest } from "./captures.ts";
+import type { FleetCommand, FleetReport } from "./fleet/fleet_protocol.ts";
 import type { FakeTcpEndpoints } from "../core/transport/fake_tcp/endpoints.ts";
 import type { Transport } from "../core/transport/transport.ts";
 import type {
@@ -57,6 +58,8 @@ export interface DataPlaneListener {
   onPathMtu(report: ReportOf<"path-mtu">): void;
   /** What a peer has used, see `QuotaOptions`; the last time when it is removed. */
   onUsage(report: ReportOf<"usage">): void;
+  /** Of a gateway with a virtual address. */
+  onFleet(report: FleetReport): void;
   /** Addresses, links or routes of the host have changed. */
   onNetworkChange(): void;
 }
@@ -240,6 +243,11 @@ export class DataPlaneHandle {
     this.#workers?.setClientToClient(allowed);
   }
 
+  /** Tells what is new of the fleet. */
+  tellFleet(command: FleetCommand): void {
+    this.#send(command);
+  }
+
   /** Says whether peers that have no session get one from now on. */
   setAdmitsNew(admits: boolean): void {
     this.#send({ kind: "set-admits-new", admits });
@@ -377,6 +385,11 @@ export class DataPlaneHandle {
         break;
       case "usage":
         this.#listener.onUsage(report);
+        break;
+      case "fleet-write-term":
+      case "fleet-address":
+      case "fleet-view":
+        if (!this.#isStopped) this.#listener.onFleet(report);
         break;
       case "network-changed":
         if (!this.#isStopped) this.#networkChanges.notice();

@@ -14,6 +14,7 @@ import type { EgressRule } from "../core/access/egress_rules.ts";
 import type { FakeTcpEndpoints } from "../core/transport/fake_tcp/endpoints.ts";
 import type { Transport } from "../core/transport/transport.ts";
 import type { EgressConfig } from "./egress/egress.ts";
+import type { FleetCommand, FleetConfig, FleetReport } from "./fleet/fleet_protocol.ts";
 import type { ThreadReport } from "./thread/thread_report.ts";
 import type { PeerNatUsage } from "./workers/nat_usage.ts";
 import type { WorkerFigures } from "./workers/worker_figures.ts";
@@ -64,6 +65,8 @@ export interface DataPlaneConfig {
   readonly hasFakeTcp: boolean;
   /** How peers are watched. */
   readonly watch: WatchOptions;
+  /** What a gateway that shares a virtual address with others needs for that; null for none. */
+  readonly fleet: FleetConfig | null;
   /** What is shared with packet workers; null where the data plane has the packets itself. */
   readonly shared: SharedMemory | null;
 }
@@ -150,6 +153,7 @@ export type DataPlaneCommand =
   /** Log each packet that goes outside from now on, or no more. */
   | { readonly kind: "set-trace"; readonly trace: boolean }
   | CaptureCommand
+  | FleetCommand
   /** Answered by `alive`, by which the main thread sees that the loop runs. */
   | { readonly kind: "ping" }
   /** End the loop; answered by `stopped`. */
@@ -278,4 +282,5 @@ export type Report =
   /** Addresses, links or routes of the host have changed. */
   | { readonly kind: "network-changed" }
   | CaptureReport
+  | FleetReport
   | ThreadReport;

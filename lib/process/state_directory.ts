@@ -34,6 +34,18 @@ export function storePath(
   return accountsPath(interfaceName, netns).replace(/sqlite$/, "store.json");
 }
 
+/** The file of a gateway's own key in its fleet, and of what it knows of the others. */
+export function fleetPaths(
+  interfaceName: string,
+  netns: string | null | undefined = null,
+): { readonly key: string; readonly gateways: string } {
+  const accounts = accountsPath(interfaceName, netns);
+  return {
+    key: accounts.replace(/sqlite$/, "node.key"),
+    gateways: accounts.replace(/sqlite$/, "gateways.json"),
+  };
+}
+
 /**
  * The folder of a console's accounts and sessions, by the gateway's device: its unit's own is for that device. Another
  * user's than root's may have been given that of the host.

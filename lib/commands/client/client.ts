@@ -203,6 +203,7 @@ function startClientDataPlane(
     clientToClient: false,
     egress: "off",
     egressRules: [],
+    fleet: null,
     access: [],
     // The server is the first: that is the one which commands about "the server" mean.
     peers: [peerOptions(config.server, connection.address), ...preparation.others],

@@ -85,7 +85,13 @@ export class FleetMember implements AsyncDisposable {
     if (read !== null && "problem" in read) {
       logger.warn("{path} is not used: {problem}", { path: file.path, problem: read.problem });
     }
-    const store = openStore({ keys: section, configPath, kept: kept?.peers ?? null, logger });
+    const store = openStore({
+      keys: section,
+      configPath,
+      kept: kept?.peers ?? null,
+      logger,
+      isUrgent: section.virtualAddress !== null,
+    });
     await store.reached(START_TIMEOUT).catch(() => {});
     if (!store.state.isConnected) {
       logger.warn(
@@ -100,6 +106,10 @@ export class FleetMember implements AsyncDisposable {
     }
     const start = withoutSelf(store.known ?? NOTHING, section.publicKey);
     return new FleetMember(options, { store, file, start, contact: kept?.contact ?? null });
+  }
+
+  get store(): SharedPeerStore {
+    return this.#store;
   }
 
   /** The store and what runs, for the application. */

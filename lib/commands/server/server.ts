@@ -45,6 +45,7 @@ import { examineByProcess } from "./doctor_process.ts";
 import { gatewayApplication } from "./gateway_application.ts";
 import { GatewayWebhooks } from "./gateway_webhooks.ts";
 import { ServerReload } from "./server_reload.ts";
+import { VirtualAddress } from "./virtual_address.ts";
 
 /** Of a gateway's tunnel, the network of its own addresses alone can be another's, too. */
 const NO_ROUTES = { isFullTunnel: false, inside: [], plain: { networks: [] } };
@@ -74,6 +75,9 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
     netns,
   });
   const config = fleet?.config ?? start.config;
+  await using virtual = fleet === null || config.interface.virtualAddress === null
+    ? null
+    : new VirtualAddress({ ...options, config, store: fleet.store, network, logger });
   for (const block of blocksHere()) logger.warn("{block}", { block: describeBlock(block) });
 
   const innerMtu = config.interface.mtu ?? DEFAULT_MTU;
@@ -132,9 +136,11 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
       })),
       access: access.atStart,
       ...gateway.dataPlaneConfig,
+      fleet: virtual?.fleet ?? null,
     },
     {
       ...logged,
+      onFleet: (report) => virtual?.take(report),
       onNetworkChange: () => networkChanged(),
       onUsage: (report) => accounts?.take(report),
       onPeer: (report) => {
@@ -296,6 +302,8 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
       dnsProxy,
       published,
     });
+    services.use(virtual);
+    virtual?.start(dataPlane, (detail) => kept.record("virtual-address", null, detail));
     await hooks.postUp();
     const watched = upkeep = services.use(startUpkeep({ network, journal }));
     dropPrivileges({

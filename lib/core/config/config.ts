@@ -127,6 +127,8 @@ export interface InterfaceConfig {
   readonly storeCa: string | null;
   /** ms without the store after which no new sessions are admitted; 0 for never. */
   readonly storeGrace: number;
+  /** One of the gateways of the fleet has it at a time, where its network is; null: there is none. */
+  readonly virtualAddress: Ipv4Prefix | null;
   /** Where metrics are served; `null`: nowhere. */
   readonly metrics: Ipv4SocketAddress | null;
   /** The line that gave each key (its first line, where it is repeated), by the key's documented spelling. */

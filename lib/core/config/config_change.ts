@@ -59,6 +59,7 @@ export const SETTING_KEYS: Readonly<Record<keyof Settings, string>> = {
   storeCredentials: "StoreCredentials",
   storeCa: "StoreCA",
   storeGrace: "StoreGrace",
+  virtualAddress: "VirtualAddress",
   metrics: "Metrics",
 };
 

@@ -34,6 +34,7 @@ export const SERVER_ONLY_KEYS: readonly string[] = [
   "StoreCredentials",
   "StoreCA",
   "StoreGrace",
+  "VirtualAddress",
 ];
 export const CLIENT_ONLY_KEYS: readonly string[] = [
   "DNS",
@@ -50,7 +51,7 @@ const IPV6_KEYS = ["Egress6", "Forward6"];
 /** Of no use to one that answers no questions. */
 const DNS_KEYS = ["DnsDomain", "DnsRoute", "DnsBlock"];
 /** Of no use to one that has its peers from its file. */
-const STORE_KEYS = ["StoreCredentials", "StoreCA", "StoreGrace"];
+const STORE_KEYS = ["StoreCredentials", "StoreCA", "StoreGrace", "VirtualAddress"];
 
 /**
  * A configuration as a gateway runs from it.

@@ -11,6 +11,8 @@
  */
 import type { GroupSettings, PeerSettings } from "../peers/peer_settings.ts";
 import type { StoredPeers } from "../peers/peer_store.ts";
+import { gatewayOfKey } from "./gateway_entries.ts";
+import { TERM_KEY } from "./mesh/term_entry.ts";
 import {
   type Commit,
   COMMIT_KEY,
@@ -55,6 +57,8 @@ export class StoreMirror {
   #touched = new Set<string>();
   #commit: (Commit & { readonly revision: number }) | null = null;
   #isLoaded = false;
+  /** Of the gateways themselves, by key. */
+  readonly #gateways = new Map<string, BucketEntry>();
 
   readonly #peers = new Map<string, Placed<PeerSettings>>();
   readonly #groups = new Map<string, Placed<GroupSettings>>();
@@ -81,6 +85,11 @@ export class StoreMirror {
     return this.#commit;
   }
 
+  /** What there is of the gateways themselves, by key. */
+  get gateways(): ReadonlyMap<string, BucketEntry> {
+    return this.#gateways;
+  }
+
   /** Entries that are left out. */
   get leftOut(): number {
     return this.#leftOut.size;
@@ -98,6 +107,9 @@ export class StoreMirror {
    */
   take({ key, value, revision }: BucketEntry): boolean {
     if (key === COMMIT_KEY) return this.#takeCommit(value, revision);
+    if (gatewayOfKey(key) !== null || key === TERM_KEY) {
+      return this.#takeGateway({ key, value, revision });
+    }
     const id = entryOfKey(key);
     if (id === null) {
       this.#leaveOut(key, `the key ${JSON.stringify(key.slice(0, 80))}`, "it is no key of ours");
@@ -107,6 +119,12 @@ export class StoreMirror {
     this.#entries.set(key, { revision, value: value === null ? null : readEntry(id, value) });
     this.#touched.add(key);
     return false;
+  }
+
+  #takeGateway(entry: BucketEntry): boolean {
+    if (entry.revision <= (this.#gateways.get(entry.key)?.revision ?? 0)) return false;
+    this.#gateways.set(entry.key, entry);
+    return this.#isLoaded;
   }
 
   /** All that was in the bucket has come: from now on the table moves by commits. */

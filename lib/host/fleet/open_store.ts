@@ -10,6 +10,8 @@ import { SharedPeerStore } from "./shared_peer_store.ts";
 
 /** The bucket of the fleet; several fleets at the same servers are accounts of NATS. */
 const BUCKET = "vpn";
+/** ms between attempts, and between questions whether it answers. */
+const URGENT = { first: 100, longest: 1_000, probe: 400 };
 const MAX_FILE_SIZE = 256 * 1024;
 
 export type StoreKeys = Pick<InterfaceConfig, "store" | "storeCredentials" | "storeCa">;
@@ -21,10 +23,14 @@ export interface OpenStoreOptions {
   /** What was there last, where that is known. */
   readonly kept: StoredPeers | null;
   readonly logger: Logger;
+  /** Whether it has to be known soon that it does not answer. */
+  readonly isUrgent?: boolean;
 }
 
 /** @throws {AppError} where its files cannot be read; that no server answers is no error */
-export function openStore({ keys, configPath, kept, logger }: OpenStoreOptions): SharedPeerStore {
+export function openStore(
+  { keys, configPath, kept, logger, isUrgent = false }: OpenStoreOptions,
+): SharedPeerStore {
   const read = (key: string, path: string | null) =>
     path === null
       ? null
@@ -48,6 +54,7 @@ export function openStore({ keys, configPath, kept, logger }: OpenStoreOptions):
     maxPeers: MAX_PEERS,
     kept,
     logger,
+    ...isUrgent ? { pauses: URGENT } : {},
   });
 }
 

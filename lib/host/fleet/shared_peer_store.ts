@@ -18,7 +18,7 @@ import {
   peerKey,
   RECENT_COMMITS,
 } from "../../core/fleet/store_entries.ts";
-import { StoreMirror } from "../../core/fleet/store_mirror.ts";
+import { type BucketEntry, StoreMirror } from "../../core/fleet/store_mirror.ts";
 import {
   changedTable,
   type PeerStore,
@@ -92,6 +92,27 @@ export class SharedPeerStore implements PeerStore, AsyncDisposable {
   /** What there is by what is known; null where nothing ever was. */
   get known(): StoredPeers | null {
     return this.#known;
+  }
+
+  /** What there is of the fleet's gateways, by key; null before the store was reached. */
+  get gateways(): ReadonlyMap<string, BucketEntry> | null {
+    return this.#mirror?.gateways ?? null;
+  }
+
+  /**
+   * Writes an entry of the gateways.
+   *
+   * @param value null to delete it
+   * @param expected the revision that it has; 0: there never was one
+   * @returns its revision now; null where it had another
+   * @throws {Error} where it is not known whether it is written
+   */
+  async putGateway(
+    key: string,
+    value: Uint8Array<ArrayBuffer> | null,
+    expected: number,
+  ): Promise<number | null> {
+    return await this.#open().bucket.put(key, value, expected);
   }
 
   /**

@@ -23,6 +23,8 @@ export interface StoreState {
   readonly replicas: number | null;
   /** When it last answered, Unix ms; null for never since the start. */
   readonly contact: number | null;
+  /** ms since then; Infinity for never. */
+  readonly silence: number;
   /** Why it is not connected; null while it is. */
   readonly problem: string | null;
   /** Entries that cannot be used. */
@@ -45,6 +47,8 @@ export class StoreLink implements AsyncDisposable {
   readonly #pauses: typeof PAUSES;
   #bucket: StoreBucket | null = null;
   #contact: number | null = null;
+  /** The same, monotonic ms. */
+  #heardAt = -Infinity;
   #problem: string | null = "it is not connected yet";
   #isEnded = false;
   readonly #end = Promise.withResolvers<void>();
@@ -70,6 +74,7 @@ export class StoreLink implements AsyncDisposable {
       server: bucket?.server ?? null,
       replicas: bucket?.replicas ?? null,
       contact: this.#contact,
+      silence: performance.now() - this.#heardAt,
       problem: this.#problem,
     };
   }
@@ -123,7 +128,7 @@ export class StoreLink implements AsyncDisposable {
     }
     this.#bucket = bucket;
     this.#problem = null;
-    this.#contact = Date.now();
+    this.#heard();
     this.#options.onLoaded(mirror);
     this.#connected.resolve();
     return await Promise.race([
@@ -141,7 +146,7 @@ export class StoreLink implements AsyncDisposable {
       try {
         const known = mirror.commit?.revision ?? 0;
         const revision = await bucket.revisionOf(COMMIT_KEY);
-        this.#contact = Date.now();
+        this.#heard();
         misses = revision > known && (mirror.commit?.revision ?? 0) === known ? misses + 1 : 0;
         reason = "a change has not come";
       } catch (error) {
@@ -151,6 +156,11 @@ export class StoreLink implements AsyncDisposable {
       if (misses >= PATIENCE) return reason;
     }
     return "";
+  }
+
+  #heard(): void {
+    this.#contact = Date.now();
+    this.#heardAt = performance.now();
   }
 
   #lost(reason: string): void {

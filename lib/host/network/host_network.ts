@@ -3,7 +3,7 @@
  *
  * Addresses and routes on the TUN vanish with it. What would outlive it goes through the journal, which undoes it.
  */
-import { ESRCH } from "../../../ffi/errno.ts";
+import { EADDRNOTAVAIL, ESRCH } from "../../../ffi/errno.ts";
 import { openLibc } from "../../../ffi/libc.ts";
 import {
   type AddressFamily,
@@ -171,6 +171,41 @@ export class HostNetwork implements Disposable {
     const link = this.#netlink.links.find(name);
     if (link !== null) this.#netlink.links.configure(link.index, { mtu });
     if (this.#link !== null) this.#link = { ...this.#link, mtu };
+  }
+
+  /** The interface of this host that is in a network, besides the TUN, and its address there; null for none. */
+  placeIn(
+    { address, prefixLength }: Ipv4Prefix,
+  ): { readonly link: number; readonly device: string; readonly address: number } | null {
+    const network = (address & prefixMask(prefixLength)) >>> 0;
+    for (const own of this.#netlink.addresses.list({ family: AF_INET })) {
+      const number = ipv4ToNumber(own.address);
+      const isIn = (number & prefixMask(prefixLength)) >>> 0 === network;
+      if (isIn && own.link !== this.#link?.index && number !== address) {
+        return { link: own.link, device: this.#netlink.links.get(own.link).name, address: number };
+      }
+    }
+    return null;
+  }
+
+  /**
+   * Gives the host one more address, IPv4, or takes it away. It is the TUN's, and so is gone in the moment that this
+   * process is, however that ends; the kernel takes packets to it, and answers for it, by any interface.
+   */
+  setVirtual(address: number, isHere: boolean): void {
+    const link = this.#link;
+    if (link === null) return;
+    const prefix = { address, prefixLength: 32 };
+    const others = link.addresses.filter((each) => each.address !== address);
+    this.#link = { ...link, addresses: isHere ? [...others, prefix] : others };
+    const spec = { address: ipv4FromNumber(address), prefixLength: 32 };
+    try {
+      if (isHere) this.#netlink.addresses.replace(link.index, spec);
+      else this.#netlink.addresses.delete(link.index, spec);
+    } catch (error) {
+      if (!isHere && error instanceof NetlinkError && error.errno === EADDRNOTAVAIL) return;
+      throw error;
+    }
   }
 
   /** Routes networks through the TUN, except those that its own addresses cover already. */

@@ -41,6 +41,9 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
     "tls://nats-a.example.org:4222, tls://nats-b.example.org:4222";
   const storeGrace =
     "a time is a number with its unit, as in 24h, 30m or 7d, up to 3650d; 0 is for ever";
+  const virtualAddress =
+    "it is an IPv4 address with the length of the network that all gateways have an address in, " +
+    "as in 203.0.113.5/24";
   const dnsRoute = "a route is DOMAIN -> RESOLVER, as in corp.example -> 10.20.0.53";
   const cases: [key: string, value: string, rule: string][] = [
     ["ListenPort", "70000", port],
@@ -125,6 +128,12 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
     ["StoreGrace", "24", storeGrace],
     ["StoreGrace", "-1h", storeGrace],
     ["StoreGrace", "0h", storeGrace],
+    ["VirtualAddress", "203.0.113.5", virtualAddress],
+    ["VirtualAddress", "203.0.113.5/32", virtualAddress],
+    ["VirtualAddress", "203.0.113.0/24", virtualAddress],
+    ["VirtualAddress", "203.0.113.255/24", virtualAddress],
+    ["VirtualAddress", "2001:db8::5/64", virtualAddress],
+    ["VirtualAddress", "127.0.0.1/8", virtualAddress],
     ["DnsRoute", "corp.example", dnsRoute],
     ["DnsRoute", "-> 10.20.0.53", dnsRoute],
     ["DnsRoute", "corp.example ->", dnsRoute],

@@ -69,6 +69,7 @@ ControlGroup = vpn-console
 StoreCredentials = /etc/vpn/store.nk
 StoreCA = /etc/vpn/store-ca.pem
 StoreGrace = 24h
+VirtualAddress = 203.0.113.5/24
 Forward = tcp:8080 -> 10.66.77.2:80
 Transport = auto
 ConnectTimeout = 2.5

@@ -9,6 +9,9 @@ export const PLAIN_LINES: readonly [line: string, config: Partial<InterfaceConfi
   ["StoreCA = ca.pem", { storeCa: "ca.pem" }],
   ["StoreGrace = 7d", { storeGrace: 604_800_000 }],
   ["StoreGrace = 0", { storeGrace: 0 }],
+  ["VirtualAddress = 203.0.113.5/24", {
+    virtualAddress: { address: 0xcb007105, prefixLength: 24 },
+  }],
   ["DnsBlock = lists/ads and more.txt", { dnsBlock: ["lists/ads and more.txt"] }],
   ["ControlGroup = vpn-console", { controlGroup: "vpn-console" }],
   ["Webhook = https://A.example/x?y", { webhooks: ["https://a.example/x?y"] }],

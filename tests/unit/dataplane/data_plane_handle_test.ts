@@ -14,6 +14,7 @@ const LISTENER: DataPlaneListener = {
   onLog() {},
   onPathMtu() {},
   onUsage() {},
+  onFleet() {},
   onNetworkChange() {},
 };
 
@@ -34,6 +35,7 @@ function config(listenPort = 0, workers = 1): Start {
     clientToClient: true,
     egress: "off",
     egressRules: [],
+    fleet: null,
     peers: [{ publicKey: new Uint8Array(32).fill(9), allowedIps: [] }],
     hasFakeTcp: false,
     watch: { timeout: 60_000, releaseAfter: Infinity },

@@ -65,6 +65,7 @@ function config(
     clientToClient: true,
     egress: "off",
     egressRules: [],
+    fleet: null,
     access: [],
     peers: KEYS.map((publicKey, i) => ({
       publicKey,

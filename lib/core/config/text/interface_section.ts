@@ -106,6 +106,7 @@ export function readInterface(section: Section, notes: Notes): InterfaceDraft {
     storeCredentials: values.StoreCredentials ?? null,
     storeCa: values.StoreCA ?? null,
     storeGrace: values.StoreGrace ?? 86_400_000,
+    virtualAddress: values.VirtualAddress ?? null,
     metrics: values.Metrics ?? null,
     lines: new Map(Array.from(entries, ([key, { line }]) => [key, line])),
   });

@@ -42,7 +42,7 @@ import {
   withoutBlanks,
 } from "./values.ts";
 
-import { parseStore, parseStoreFile, parseStoreGrace } from "./store_keys.ts";
+import { parseStore, parseStoreFile, parseStoreGrace, parseVirtualAddress } from "./store_keys.ts";
 import { parseWebhook, parseWebhookSecret } from "./webhook_keys.ts";
 
 /** Of a time after which a peer counts as lost. */
@@ -96,6 +96,7 @@ export const INTERFACE_KEYS = {
   StoreCredentials: single(parseStoreFile),
   StoreCA: single(parseStoreFile),
   StoreGrace: single(parseStoreGrace),
+  VirtualAddress: single(parseVirtualAddress),
 };
 
 export const PEER_KEYS = {

@@ -1,5 +1,7 @@
 /** Store keys: the servers that a fleet's gateways have their peers from. */
+import { type Ipv4Prefix, parseCidr, prefixMask } from "../../wire/ipv4_text.ts";
 import type { Entry } from "../text/config_document.ts";
+import { isUnicast } from "./addresses.ts";
 import { rejectValue } from "./values.ts";
 
 const DEFAULT_PORT = 4222;
@@ -45,4 +47,18 @@ export function parseStoreGrace(entry: Entry): number {
   const grace = count === undefined ? 0 : Number(count) * UNITS[unit!]!;
   const rule = "a time is a number with its unit, as in 24h, 30m or 7d, up to 3650d; 0 is for ever";
   return grace > 0 && grace <= LONGEST_GRACE ? grace : rejectValue(entry, rule);
+}
+
+/** `VirtualAddress`: an address that the gateways of a fleet have by turns, with the length of its network. */
+export function parseVirtualAddress(entry: Entry): Ipv4Prefix {
+  const prefix = entry.value.includes("/") ? parseCidr(entry.value) : null;
+  const rule =
+    "it is an IPv4 address with the length of the network that all gateways have an address in, as in " +
+    "203.0.113.5/24";
+  if (prefix === null || prefix.prefixLength < 8 || prefix.prefixLength > 30) {
+    rejectValue(entry, rule);
+  }
+  const hostBits = (prefix.address & ~prefixMask(prefix.prefixLength)) >>> 0;
+  const isHost = hostBits !== 0 && hostBits !== ~prefixMask(prefix.prefixLength) >>> 0;
+  return isHost && isUnicast(prefix.address) ? prefix : rejectValue(entry, rule);
 }

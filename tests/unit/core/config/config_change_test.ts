@@ -61,6 +61,7 @@ const VALUES: Readonly<Record<string, readonly (string | null)[]>> = {
   StoreCredentials: [null, "/a"],
   StoreCA: [null, "/a"],
   StoreGrace: [null, "1h"],
+  VirtualAddress: [null, "203.0.113.5/24"],
 };
 
 const section = fc.record(

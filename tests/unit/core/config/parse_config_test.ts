@@ -81,6 +81,7 @@ Deno.test("parseConfig() fills in the defaults when a file says the least it can
       storeCredentials: null,
       storeCa: null,
       storeGrace: 86_400_000,
+      virtualAddress: null,
       forwards: [],
       forwards6: [],
       transport: "udp",

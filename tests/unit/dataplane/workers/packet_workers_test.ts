@@ -14,6 +14,7 @@ Deno.test("a packet worker is given no key of the tunnel's, nor its peers': thos
     addresses: [],
     clientToClient: true,
     egressRules: [],
+    fleet: null,
     peers: [{ publicKey: new Uint8Array(32), presharedKey: new Uint8Array(32).fill(0x11) }],
   } as unknown as DataPlaneConfig;
   const given = packetWorkerConfig(config, { egress: "kernel", port: 51_820 });

@@ -1,0 +1,251 @@
+/**
+ * Virtual address: the main thread's part in an address that the gateways of a fleet have by turns. Which of them has
+ * it, the data plane says (`dataplane/fleet`), within half a second of another's death; the store's word about that
+ * passes through here, and the address is put on the host here.
+ */
+import { hostname } from "node:os";
+import type { ServerConfig } from "../../core/config/config.ts";
+import { encodeKey } from "../../core/config/values/key_text.ts";
+import { readTerm, TERM_KEY, termBytes } from "../../core/fleet/mesh/term_entry.ts";
+import { blake2sHash } from "../../core/noise/blake2s.ts";
+import { publicKey } from "../../core/noise/x25519.ts";
+import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
+import type { DataPlaneHandle } from "../../dataplane/data_plane_handle.ts";
+import type { FleetConfig, FleetReport, FleetView } from "../../dataplane/fleet/fleet_protocol.ts";
+import { GatewayList, type NumberedGateway } from "../../host/fleet/gateway_list.ts";
+import { nodeKey } from "../../host/fleet/node_key.ts";
+import type { SharedPeerStore } from "../../host/fleet/shared_peer_store.ts";
+import type { HostNetwork } from "../../host/network/host_network.ts";
+import { readSysctl } from "../../host/network/sysctl.ts";
+import { AppError, ExitCode } from "../../process/errors.ts";
+import { background, guarded } from "../../process/guard.ts";
+import type { Logger } from "../../process/logging.ts";
+import { fleetPaths } from "../../process/state_directory.ts";
+import { newPrivateKey } from "../keys.ts";
+
+/** ms between looks at the store, and without an answer of it after which it counts as not reached. */
+const LOOK_INTERVAL = 200;
+const STORE_SILENCE = 900;
+/** ms that an end waits for another gateway to take the address. */
+const HAND_OVER_TIMEOUT = 1_500;
+
+export interface VirtualAddressOptions {
+  readonly config: ServerConfig;
+  readonly store: SharedPeerStore;
+  readonly network: Pick<HostNetwork, "placeIn" | "setVirtual">;
+  readonly interfaceName: string;
+  readonly netns?: string | undefined;
+  readonly logger: Logger;
+}
+
+export class VirtualAddress implements AsyncDisposable {
+  /** What the data plane needs. */
+  readonly fleet: FleetConfig;
+  readonly #options: VirtualAddressOptions;
+  readonly #address: number;
+  readonly #list: GatewayList;
+  readonly #resources = new DisposableStack();
+  #dataPlane: Pick<DataPlaneHandle, "tellFleet"> | null = null;
+  #record: (detail: string) => void = () => {};
+  #view: FleetView | null = null;
+  #holds = false;
+  #isReached: boolean | null = null;
+  #listTold = "";
+  #termTold = -1;
+  #isEntered = false;
+  #isEntering = false;
+  readonly #handedOver = Promise.withResolvers<void>();
+
+  /** @throws {AppError} where no interface of this host is in the network of the address */
+  constructor(options: VirtualAddressOptions) {
+    const { config, network, interfaceName, netns } = this.#options = options;
+    const { virtualAddress, privateKey } = config.interface;
+    const paths = fleetPaths(interfaceName, netns);
+    const key = nodeKey(paths.key, newPrivateKey);
+    const place = network.placeIn(virtualAddress!);
+    this.#address = virtualAddress!.address;
+    if (place === null) throw this.#hasNoPlace();
+    // The one behind the tunnel's own.
+    const port = config.listenPort + 1;
+    this.#list = new GatewayList(paths.gateways, {
+      publicKey: encodeKey(publicKey(key)),
+      endpoint: { address: place.address, port },
+      name: hostname(),
+    });
+    this.fleet = {
+      nodeKey: key,
+      // Who can write to the store alone is no gateway of the fleet.
+      presharedKey: blake2sHash(new TextEncoder().encode("vpn fleet mesh"), privateKey),
+      port,
+      virtual: this.#address,
+    };
+  }
+
+  /** Takes part from now on; the TUN is there. */
+  start(dataPlane: Pick<DataPlaneHandle, "tellFleet">, record: (detail: string) => void): void {
+    const { store } = this.#options;
+    this.#dataPlane = dataPlane;
+    this.#record = record;
+    this.#resources.use(store.watch(() => this.#follow()));
+    const look = guarded("control", "looking after the fleet", () => this.#look());
+    const timer = setInterval(look, LOOK_INTERVAL);
+    this.#resources.defer(() => clearInterval(timer));
+    this.#look();
+    this.#follow();
+  }
+
+  /** The gateways of the fleet, and which of them has the address; null before it is known. */
+  get view(): (FleetView & { readonly gateways: readonly NumberedGateway[] }) | null {
+    return this.#view && { ...this.#view, gateways: this.#list.gateways };
+  }
+
+  /** Takes a report of the data plane. */
+  take(report: FleetReport): void {
+    switch (report.kind) {
+      case "fleet-view":
+        this.#view = report.view;
+        if (report.view.holder !== report.view.self) this.#handedOver.resolve();
+        break;
+      case "fleet-write-term":
+        background("control", "taking the virtual address", this.#writeTerm(report));
+        break;
+      case "fleet-address":
+        this.#hold(report.holds, report.reason);
+        break;
+    }
+  }
+
+  #look(): void {
+    const { store } = this.#options;
+    const { isConnected, silence } = store.state;
+    const isReached = isConnected && silence < STORE_SILENCE;
+    if (isReached !== this.#isReached) {
+      this.#isReached = isReached;
+      this.#dataPlane?.tellFleet({ kind: "fleet-store", isReached });
+      this.#follow();
+    }
+    if (isConnected && !this.#isEntered && !this.#isEntering) {
+      this.#isEntering = true;
+      background("control", "entering the fleet", this.#enter());
+    }
+  }
+
+  async #enter(): Promise<void> {
+    try {
+      await this.#list.enter(this.#options.store);
+      this.#isEntered = true;
+      this.#follow();
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#options.logger.warn("this gateway cannot enter its fleet: {reason}", { reason });
+    } finally {
+      this.#isEntering = false;
+    }
+  }
+
+  /** Tells the data plane what the store says. */
+  #follow(): void {
+    const { store } = this.#options;
+    const dataPlane = this.#dataPlane;
+    if (dataPlane === null) return;
+    if (this.#isEntered) this.#list.follow(store);
+    const { self, gateways } = this.#list;
+    const text = JSON.stringify(gateways);
+    if (self !== null && text !== this.#listTold) {
+      this.#listTold = text;
+      dataPlane.tellFleet({
+        kind: "fleet-members",
+        self,
+        gateways: gateways.map(({ number, publicKey, endpoint }) => ({
+          number,
+          publicKey,
+          endpoint,
+        })),
+      });
+      // It is of use only once it is known who the others are.
+      this.#termTold = -1;
+      if (this.#isReached !== null) {
+        dataPlane.tellFleet({ kind: "fleet-store", isReached: this.#isReached });
+      }
+    }
+    if (store.gateways === null || this.#listTold === "") return;
+    const entry = store.gateways.get(TERM_KEY);
+    const revision = entry?.revision ?? 0;
+    if (revision === this.#termTold) return;
+    this.#termTold = revision;
+    const value = entry?.value ?? null;
+    dataPlane.tellFleet({
+      kind: "fleet-term",
+      entry: value === null ? null : readTerm(value),
+      revision,
+    });
+  }
+
+  async #writeTerm(
+    { id, entry, expected }: Extract<FleetReport, { kind: "fleet-write-term" }>,
+  ): Promise<void> {
+    let revision: number | null = null;
+    try {
+      revision = await this.#options.store.putGateway(TERM_KEY, termBytes(entry), expected);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#options.logger.warn("the virtual address is not taken: {reason}", { reason });
+    }
+    this.#dataPlane?.tellFleet({ kind: "fleet-term-written", id, revision });
+  }
+
+  #hold(holds: boolean, reason: string): void {
+    const { config, logger, network } = this.#options;
+    const address = formatIpv4(this.#address);
+    this.#holds = holds;
+    network.setVirtual(this.#address, holds);
+    if (!holds) {
+      logger.info("the virtual address {address} is given up: {reason}", { address, reason });
+      this.#record(`the virtual address is given up: ${reason}`);
+      return;
+    }
+    const place = network.placeIn(config.interface.virtualAddress!);
+    // Without an interface there, nobody can reach it here: another gateway is to have it.
+    if (place === null) this.#dataPlane?.tellFleet({ kind: "fleet-drain", isDraining: true });
+    else this.#dataPlane?.tellFleet({ kind: "fleet-address-held", link: place.link });
+    logger.info("this gateway has the virtual address {address} now", { address });
+    if (place !== null) this.#warnOfSilence(place.device);
+    this.#record("this gateway has the virtual address now");
+  }
+
+  /** With most values of `arp_ignore`, the kernel does not answer for an address of another interface. */
+  #warnOfSilence(device: string): void {
+    const values = ["all", device].map((name) =>
+      Number(readSysctl(`/proc/sys/net/ipv4/conf/${name}/arp_ignore`))
+    );
+    const value = Math.max(...values);
+    if (value === 0 || value === 3) return;
+    this.#options.logger.warn(
+      "neighbours on {device} do not learn who has the virtual address: arp_ignore is {value} there: set it to 0",
+      { device, value },
+    );
+  }
+
+  /** Gives the address to another gateway, where there is one, before the sessions end. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#holds && (this.#view?.up.length ?? 0) > 0) {
+      this.#dataPlane?.tellFleet({ kind: "fleet-drain", isDraining: true });
+      const { promise: late, resolve } = Promise.withResolvers<void>();
+      const timer = setTimeout(resolve, HAND_OVER_TIMEOUT);
+      await Promise.race([this.#handedOver.promise, late]);
+      clearTimeout(timer);
+    }
+    this.#resources[Symbol.dispose]();
+  }
+
+  #hasNoPlace(): AppError {
+    const { fileName, interface: { lines } } = this.#options.config;
+    return new AppError(
+      `${fileName}:${
+        lines.get("VirtualAddress")
+      }: VirtualAddress: no interface of this host has an address in the ` +
+        `network of ${formatIpv4(this.#address)}: give it one`,
+      { exitCode: ExitCode.usage },
+    );
+  }
+}

@@ -1,0 +1,74 @@
+/**
+ * Peer places: what a gateway tells the others of its peers, so that one of them can take a peer over: where it is, and
+ * which of its initiations are replays by now.
+ *
+ * ```text
+ *  0  zero   1  kind   2  length of the body, 2   then records of 55 bytes:
+ *  0  public key                 32
+ * 32  endpoint: IPv4, port       6
+ * 38  whether it writes to the virtual address   1
+ * 39  TAI64N of its newest initiation            12
+ * 51  ms since it was last heard                 4
+ * ```
+ */
+const KIND = 20;
+const HEADER_SIZE = 4;
+const RECORD_SIZE = 55;
+const KEY_SIZE = 32;
+const TIMESTAMP_SIZE = 12;
+/** Records of a message. */
+export const PLACES_AT_ONCE = 25;
+/** ms; nobody is asked for who has been silent for longer. */
+const LONGEST_SILENCE = 0xffff_ffff;
+
+export interface PeerPlace {
+  /** 32 bytes. */
+  readonly publicKey: Uint8Array;
+  /** Host order. */
+  readonly address: number;
+  readonly port: number;
+  readonly isByVirtual: boolean;
+  /** 12 bytes. */
+  readonly timestamp: Uint8Array;
+  /** ms */
+  readonly silence: number;
+}
+
+/** A message of at most `PLACES_AT_ONCE` places. */
+export function placesMessage(places: readonly PeerPlace[]): Uint8Array<ArrayBuffer> {
+  const size = places.length * RECORD_SIZE;
+  const bytes = new Uint8Array(HEADER_SIZE + size);
+  const view = new DataView(bytes.buffer);
+  bytes[1] = KIND;
+  view.setUint16(2, size);
+  let at = HEADER_SIZE;
+  for (const { publicKey, address, port, isByVirtual, timestamp, silence } of places) {
+    bytes.set(publicKey, at);
+    view.setUint32(at + 32, address);
+    view.setUint16(at + 36, port);
+    bytes[at + 38] = isByVirtual ? 1 : 0;
+    bytes.set(timestamp, at + 39);
+    view.setUint32(at + 51, Math.max(0, Math.min(LONGEST_SILENCE, Math.round(silence))));
+    at += RECORD_SIZE;
+  }
+  return bytes;
+}
+
+/** The places of a message, which padding may follow; null for another message, or one that is cut off. */
+export function readPlaces(bytes: Uint8Array): PeerPlace[] | null {
+  if (bytes.length < HEADER_SIZE || bytes[0] !== 0 || bytes[1] !== KIND) return null;
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const size = view.getUint16(2);
+  if (size > bytes.length - HEADER_SIZE || size % RECORD_SIZE !== 0) return null;
+  return Array.from({ length: size / RECORD_SIZE }, (_, index) => {
+    const at = HEADER_SIZE + index * RECORD_SIZE;
+    return {
+      publicKey: bytes.slice(at, at + KEY_SIZE),
+      address: view.getUint32(at + 32),
+      port: view.getUint16(at + 36),
+      isByVirtual: bytes[at + 38] === 1,
+      timestamp: bytes.slice(at + 39, at + 39 + TIMESTAMP_SIZE),
+      silence: view.getUint32(at + 51),
+    };
+  });
+}

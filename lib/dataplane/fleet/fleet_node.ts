@@ -1,0 +1,231 @@
+/**
+ * Fleet node: a gateway's part in its fleet, in the thread that has the sessions: it hears whether the others are alive,
+ * has the virtual address by turns with them, and takes over the peers of one that is gone.
+ *
+ * Which of them has the address, `MeshMachine` says; the store's word, and the host's address, are the main thread's.
+ */
+import type { Arena } from "../../../ffi/arena.ts";
+import type { Libc } from "../../../ffi/libc.ts";
+import { decodeKey } from "../../core/config/values/key_text.ts";
+import { FleetPeers } from "../../core/fleet/fleet_peers.ts";
+import { decodeHeartbeat, encodeHeartbeat } from "../../core/fleet/mesh/heartbeat.ts";
+import {
+  type MeshAction,
+  type MeshEvent,
+  MeshMachine,
+} from "../../core/fleet/mesh/mesh_machine.ts";
+import type { AeadProvider } from "../../core/noise/aead.ts";
+import type { X25519Provider } from "../../core/noise/key_pair.ts";
+import { hash } from "../../core/wire/hash.ts";
+import type { Device } from "../../core/wireguard/device.ts";
+import type { DeviceEvent } from "../../core/wireguard/device_events.ts";
+import { randomUint32 } from "../../core/wireguard/handshake/handshake_gate.ts";
+import type { EventLoop } from "../event_loop.ts";
+import { Announcer } from "./announcer.ts";
+import type { FleetCommand, FleetConfig, FleetGateway, FleetReport } from "./fleet_protocol.ts";
+import { MeshLink } from "./mesh_link.ts";
+
+export interface FleetNodeOptions {
+  readonly config: FleetConfig;
+  readonly loop: EventLoop;
+  readonly device: Device;
+  readonly aead: AeadProvider;
+  readonly x25519: X25519Provider;
+  readonly mark: number;
+  readonly report: (report: FleetReport) => void;
+}
+
+export class FleetNode implements Disposable {
+  /** Bytes of arena that it takes. */
+  static readonly arenaSize: number = MeshLink.arenaSize + Announcer.arenaSize;
+
+  readonly #options: FleetNodeOptions;
+  readonly #resources: DisposableStack;
+  readonly #link: MeshLink;
+  readonly #announcer: Announcer;
+  readonly #peers: FleetPeers;
+  /** Null before it is known who the others are. */
+  #machine: MeshMachine | null = null;
+  /** The other gateways: number by public key, and public key by number. */
+  #numbers = new Map<string, number>();
+  #keys = new Map<number, Uint8Array>();
+  #self = 0;
+  readonly #up = new Set<number>();
+  #holds = false;
+  #viewTold = "";
+
+  /** @throws {SystemCallError} when the port is taken or a privilege is missing */
+  constructor(libc: Libc, arena: Arena, options: FleetNodeOptions) {
+    const { config, device, x25519 } = this.#options = options;
+    using opened = new DisposableStack();
+    const identity = opened.adopt(x25519.keyPair(config.nodeKey), (pair) => pair.destroy());
+    this.#link = opened.use(
+      new MeshLink(libc, arena, {
+        ...options,
+        ...config,
+        identity,
+        onMessage: (publicKey, message, now) => this.#receive(publicKey, message, now),
+      }),
+    );
+    this.#announcer = opened.use(
+      new Announcer(libc, arena, { address: config.virtual, mark: options.mark }),
+    );
+    this.#peers = new FleetPeers({
+      device,
+      virtual: config.virtual,
+      tell: (message) => {
+        for (const key of this.#keys.values()) this.#link.send(key, message, options.loop.now());
+      },
+    });
+    device.lastingSource = config.virtual | 0;
+    this.#resources = opened.move();
+  }
+
+  /** Unix ms of the next initiation: later than any that the fleet has sent. */
+  unixTime(): number {
+    return this.#machine?.fleetTime(this.#options.loop.now(), Date.now()) ?? Date.now();
+  }
+
+  /** Does what the main thread asks for. */
+  obey(command: FleetCommand, now: number): void {
+    switch (command.kind) {
+      case "fleet-members":
+        this.#setMembers(command.self, command.gateways, now);
+        break;
+      case "fleet-store":
+        this.#tell({ kind: "store", isReached: command.isReached }, now);
+        break;
+      case "fleet-term":
+        this.#tell({ kind: "term-entry", entry: command.entry, revision: command.revision }, now);
+        break;
+      case "fleet-term-written":
+        this.#tell({ kind: "term-written", id: command.id, revision: command.revision }, now);
+        break;
+      case "fleet-address-held":
+        // It may have been given up meanwhile.
+        if (!this.#holds) break;
+        this.#announcer.hold(command.link, now);
+        this.#takeOver(now);
+        break;
+      case "fleet-drain":
+        this.#tell({ kind: command.isDraining ? "drain" : "rebalance" }, now);
+        break;
+    }
+    this.#link.flush();
+  }
+
+  #setMembers(self: number, gateways: readonly FleetGateway[], now: number): void {
+    const others = gateways.filter(({ number }) => number !== self);
+    this.#keys = new Map(others.map(({ number, publicKey }) => [number, decodeKey(publicKey)!]));
+    this.#numbers = new Map(others.map(({ number, publicKey }) => [publicKey, number]));
+    this.#link.setGateways(
+      others.map(({ number, endpoint }) => ({ publicKey: this.#keys.get(number)!, endpoint })),
+      now,
+    );
+    const members = gateways.map(({ number }) => number);
+    if (this.#machine !== null) {
+      this.#tell({ kind: "members", members }, now);
+      return;
+    }
+    this.#self = self;
+    this.#machine = new MeshMachine({
+      self,
+      members,
+      generation: randomUint32((length) => crypto.getRandomValues(new Uint8Array(length))),
+      addressKey: hash(this.#options.config.virtual | 0, 0, 0) >>> 0,
+      isDraining: false,
+    }, now);
+    this.#tell({ kind: "time" }, now);
+  }
+
+  #receive(publicKey: Uint8Array, message: Uint8Array, now: number): void {
+    const from = this.#numbers.get(publicKey.toBase64());
+    if (from === undefined) return;
+    if (this.#peers.take(from, message, now)) return;
+    const heartbeat = decodeHeartbeat(message);
+    if (heartbeat === null) return;
+    this.#tell({ kind: "heartbeat", from, heartbeat }, now);
+  }
+
+  #tell(event: MeshEvent, now: number): void {
+    for (const action of this.#machine?.take(event, now, Date.now()) ?? []) this.#do(action, now);
+    this.#report();
+  }
+
+  #do(action: MeshAction, now: number): void {
+    const { report } = this.#options;
+    switch (action.kind) {
+      case "send": {
+        const key = this.#keys.get(action.to);
+        if (key !== undefined) this.#link.send(key, encodeHeartbeat(action.heartbeat), now);
+        break;
+      }
+      case "gateway-up":
+        this.#up.add(action.gateway);
+        this.#peers.gatewayUp(now);
+        break;
+      case "gateway-down":
+        this.#up.delete(action.gateway);
+        if (this.#holds) this.#takeOver(now);
+        break;
+      case "write-term":
+        report({ ...action, kind: "fleet-write-term" });
+        break;
+      case "take-address":
+        this.#holds = true;
+        report({ kind: "fleet-address", holds: true, reason: "" });
+        break;
+      case "give-address-up":
+        this.#holds = false;
+        this.#announcer.hold(null, now);
+        this.#peers.giveUp();
+        report({ kind: "fleet-address", holds: false, reason: action.reason });
+        break;
+    }
+  }
+
+  #takeOver(now: number): void {
+    this.#peers.takeOver((gateway) => !this.#up.has(gateway), now);
+  }
+
+  #report(): void {
+    const state = this.#machine?.state;
+    if (state === undefined) return;
+    const { holder, term, isDraining } = state;
+    const view = { self: this.#self, holder, term, isDraining, up: [...this.#up] };
+    const text = JSON.stringify(view);
+    if (text === this.#viewTold) return;
+    this.#viewTold = text;
+    this.#options.report({ kind: "fleet-view", view });
+  }
+
+  /** Takes note of what happened to a peer. */
+  follow({ kind, peer }: DeviceEvent, now: number): void {
+    if (kind === "handshake-completed" || kind === "endpoint-changed") {
+      this.#peers.changed(peer, now);
+    }
+  }
+
+  /** When there is something to do, monotonic ms. */
+  pollAt(): number {
+    return Math.min(
+      this.#machine?.dueAt ?? Infinity,
+      this.#link.pollAt(),
+      this.#peers.pollAt(),
+      this.#announcer.pollAt(),
+    );
+  }
+
+  poll(now: number): void {
+    if (now >= (this.#machine?.dueAt ?? Infinity)) {
+      this.#tell({ kind: "time" }, now);
+    }
+    this.#peers.poll(now);
+    this.#announcer.poll(now);
+    this.#link.poll(now);
+  }
+
+  [Symbol.dispose](): void {
+    this.#resources[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,129 @@
+/**
+ * Gateway list: this gateway's number in its fleet, and who the others are: from the store, which this one enters itself
+ * in, and from a file where that is not reached.
+ */
+import { decodeKey } from "../../core/config/values/key_text.ts";
+import {
+  gatewayBytes,
+  type GatewayEntry,
+  gatewayKey,
+  gatewayOfKey,
+  MAX_GATEWAYS,
+  readGateway,
+} from "../../core/fleet/gateway_entries.ts";
+import type { BucketEntry } from "../../core/fleet/store_mirror.ts";
+import { createKeyFile } from "../files/config_store.ts";
+
+/** Bytes. */
+const MAX_SIZE = 512 * 1024;
+
+export interface NumberedGateway extends GatewayEntry {
+  readonly number: number;
+}
+
+/** Of a store. */
+export interface GatewayStore {
+  readonly gateways: ReadonlyMap<string, BucketEntry> | null;
+  putGateway(
+    key: string,
+    value: Uint8Array<ArrayBuffer> | null,
+    expected: number,
+  ): Promise<number | null>;
+}
+
+export class GatewayList {
+  readonly #path: string;
+  readonly #own: GatewayEntry;
+  #gateways: readonly NumberedGateway[];
+
+  /** @param path of the file */
+  constructor(path: string, own: GatewayEntry) {
+    this.#path = path;
+    this.#own = own;
+    this.#gateways = readKept(path);
+  }
+
+  /** By number. */
+  get gateways(): readonly NumberedGateway[] {
+    return this.#gateways;
+  }
+
+  /** This gateway's number; null where it has none yet. */
+  get self(): number | null {
+    const { publicKey } = this.#own;
+    return this.#gateways.find((each) => each.publicKey === publicKey)?.number ?? null;
+  }
+
+  /** Enters this gateway in the store, or what has changed of it. @throws {Error} where the store does not answer */
+  async enter(store: GatewayStore): Promise<void> {
+    const own = gatewayBytes(this.#own);
+    for (let attempt = 0; attempt < MAX_GATEWAYS; attempt++) {
+      const entries = store.gateways ?? new Map<string, BucketEntry>();
+      const known = listOf(entries);
+      const self = known.find(({ publicKey }) => publicKey === this.#own.publicKey);
+      const number = self?.number ?? firstFree(known);
+      if (number === null) throw new Error(`the fleet has ${MAX_GATEWAYS} gateways already`);
+      const key = gatewayKey(number);
+      const entry = entries.get(key);
+      if (entry?.value?.toBase64() === own.toBase64()) break;
+      // Two that begin at once take one number each.
+      const revision = await store.putGateway(key, own, entry?.revision ?? 0);
+      if (revision === null) {
+        await new Promise((resolve) => setTimeout(resolve, 20 * Math.random()));
+        continue;
+      }
+      this.#set([...known.filter((each) => each.number !== number), { ...this.#own, number }]);
+      return;
+    }
+    this.follow(store);
+  }
+
+  /** Takes over what the store has. */
+  follow({ gateways }: GatewayStore): void {
+    const list = gateways === null ? [] : listOf(gateways);
+    if (list.length > 0) this.#set(list);
+  }
+
+  #set(list: readonly NumberedGateway[]): void {
+    const sorted = [...list].sort((one, other) => one.number - other.number);
+    const text = JSON.stringify(sorted);
+    if (text === JSON.stringify(this.#gateways)) return;
+    this.#gateways = sorted;
+    const content = new TextEncoder().encode(text);
+    createKeyFile({ path: this.#path, content, overwrite: true, withFolder: true });
+  }
+}
+
+function firstFree(known: readonly NumberedGateway[]): number | null {
+  const taken = new Set(known.map(({ number }) => number));
+  for (let number = 0; number < MAX_GATEWAYS; number++) if (!taken.has(number)) return number;
+  return null;
+}
+
+/** What is in the store and can be used. */
+export function listOf(entries: ReadonlyMap<string, BucketEntry>): NumberedGateway[] {
+  return Array.from(entries.values()).flatMap(({ key, value }) => {
+    const number = gatewayOfKey(key);
+    const entry = value === null ? null : readGateway(value);
+    return number === null || entry === null ? [] : [{ ...entry, number }];
+  });
+}
+
+/** What was kept; nothing where that cannot be used. */
+function readKept(path: string): NumberedGateway[] {
+  try {
+    if (Deno.statSync(path).size > MAX_SIZE) return [];
+    const kept = JSON.parse(Deno.readTextFileSync(path));
+    return Array.isArray(kept) && kept.every(isNumbered) ? kept : [];
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof SyntaxError) return [];
+    throw error;
+  }
+}
+
+function isNumbered(value: NumberedGateway | null): boolean {
+  return typeof value === "object" && value !== null &&
+    gatewayOfKey(gatewayKey(value.number)) === value.number &&
+    typeof value.publicKey === "string" && decodeKey(value.publicKey) !== null &&
+    Number.isInteger(value.endpoint?.address) && Number.isInteger(value.endpoint.port);
+}

@@ -1,0 +1,32 @@
+/** Node key: a gateway's own key in its fleet, made at its first start and kept beside its accounts. */
+import { decodeKey, encodeKey } from "../../core/config/values/key_text.ts";
+import { AppError, ExitCode } from "../../process/errors.ts";
+import { createKeyFile } from "../files/config_store.ts";
+
+/**
+ * The secret, 32 bytes.
+ *
+ * @param make a new one
+ * @throws {AppError} where the file cannot be read or written
+ */
+export function nodeKey(path: string, make: () => Uint8Array): Uint8Array {
+  const known = read(path);
+  if (known !== null) return known;
+  const key = make();
+  const content = new TextEncoder().encode(`${encodeKey(key)}\n`);
+  createKeyFile({ path, content, overwrite: false, withFolder: true });
+  return key;
+}
+
+function read(path: string): Uint8Array | null {
+  try {
+    const key = decodeKey(Deno.readTextFileSync(path).trim());
+    if (key !== null) return key;
+    throw new AppError(`Cannot use ${path}: it has no key: remove it, and a new one is made`, {
+      exitCode: ExitCode.usage,
+    });
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return null;
+    throw error;
+  }
+}

@@ -1,0 +1,193 @@
+/** That a client of a fleet goes on by another gateway when the one that has the virtual address is killed. */
+import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
+import { NatsServers } from "../../support/fleet/nats_servers.ts";
+import {
+  type BackgroundProcess,
+  netTest,
+  type TestNamespace,
+  type Topology,
+} from "../../support/net.ts";
+import { eventually } from "../../support/time/patience.ts";
+import { configText, newIdentity } from "../support/config.ts";
+import { vpnCommand } from "../support/programs/vpn.ts";
+import { WIREGUARD_GO_PROGRAMS, WireguardGo } from "../support/programs/wireguard_go.ts";
+import { carrierOn } from "../support/wire.ts";
+
+const INSIDE = "10.66.77.1";
+const VIRTUAL = "203.0.113.5";
+const GATEWAYS = [1, 2, 3];
+const fleet = newIdentity();
+/** By hand: how often the owner is killed, with the gaps printed. */
+const KILLS = Number(Deno.env.get("VPN_TEST_KILLS") ?? 1);
+
+/** One Ethernet, with the gateways, and with the client and NATS on the host that has its bridge. */
+class Site implements AsyncDisposable {
+  readonly folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+  readonly hub: TestNamespace;
+  readonly gateways: readonly TestNamespace[];
+  nats!: NatsServers;
+  readonly #running: BackgroundProcess[] = [];
+
+  private constructor(topology: Topology) {
+    this.hub = topology.namespace("hub");
+    this.gateways = GATEWAYS.map((number) => {
+      const namespace = topology.namespace(`gateway-${number}`);
+      topology.cable(
+        { namespace: this.hub, name: `to-${number}` },
+        { namespace, name: "eth0", address: `203.0.113.${10 + number}/24` },
+      );
+      return namespace;
+    });
+  }
+
+  static async lay(topology: Topology): Promise<Site> {
+    const site = new Site(topology);
+    await site.hub.output(["ip", "-batch", "-"], {
+      stdin: [
+        "link add lan type bridge",
+        ...GATEWAYS.map((number) => `link set to-${number} master lan`),
+        "link set lan up",
+        "address add 203.0.113.254/24 dev lan",
+        "",
+      ].join("\n"),
+    });
+    await Promise.all(site.gateways.map((gateway) => carrierOn(gateway, "eth0")));
+    site.nats = await NatsServers.start({
+      folder: site.folder,
+      count: 1,
+      namespace: site.hub.name,
+      address: "0.0.0.0",
+      ports: [[4222, 6222]],
+    });
+    for (const number of GATEWAYS) {
+      Deno.mkdirSync(site.state(number));
+      Deno.writeTextFileSync(
+        site.config(number),
+        configText({
+          PrivateKey: fleet.privateKey,
+          Address: `${INSIDE}/24`,
+          ListenPort: 51820,
+          PublicEndpoint: `${VIRTUAL}:51820`,
+          Egress: "off",
+          Store: "nats://203.0.113.254:4222",
+          VirtualAddress: `${VIRTUAL}/24`,
+        }),
+        { mode: 0o600 },
+      );
+    }
+    return site;
+  }
+
+  config(number: number): string {
+    return `${this.folder}/gateway-${number}.conf`;
+  }
+
+  state(number: number): string {
+    return `${this.folder}/state-${number}`;
+  }
+
+  async start(number: number): Promise<BackgroundProcess> {
+    const process = this.gateways[number - 1]!.spawn(
+      vpnCommand("server", "--config", this.config(number)),
+      { env: { STATE_DIRECTORY: this.state(number) } },
+    );
+    this.#running.push(process);
+    await process.waitFor(/listening on UDP port/);
+    return process;
+  }
+
+  /** Who has the virtual address. */
+  holders(): number[] {
+    return GATEWAYS.filter((number) =>
+      this.gateways[number - 1]!.rtnetlink.addresses.list()
+        .some(({ address }) => address.join(".") === VIRTUAL)
+    );
+  }
+
+  async startAll(): Promise<Map<number, BackgroundProcess>> {
+    const started = GATEWAYS.map(async (number) => [number, await this.start(number)] as const);
+    return new Map(await Promise.all(started));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // Each writes to its folder as long as it runs.
+    for (const gateway of this.#running) gateway.signal("SIGKILL");
+    await Promise.all(this.#running.map((gateway) => gateway.stop()));
+    await this.nats[Symbol.asyncDispose]();
+    Deno.removeSync(this.folder, { recursive: true });
+  }
+}
+
+netTest(
+  "a stock client goes on by another gateway when its own is killed or stopped, and begins no handshake itself",
+  async (topology) => {
+    await using site = await Site.lay(topology);
+    const running = await site.startAll();
+    const file = await site.gateways[0]!.output(
+      vpnCommand(
+        ...["peer", "add", "ann", "--allowed-ips", "10.66.77.0/24", "--out", "-"],
+        ...["--config", site.config(1)],
+      ),
+    );
+    await eventually(() => site.holders().length === 1 || null);
+    const [, address] = /Address = (\S+?)\/\d+/.exec(file)!;
+    const client = await WireguardGo.start(
+      site.hub,
+      file.replace(/^(?:Address|DNS|MTU) = .*\n/gm, ""),
+      [`${address}/32`],
+    );
+    await client.route(`${INSIDE}/32`);
+    const begun = () => client.process.stdout.split("Sending handshake initiation").length - 1;
+    await using pings = site.hub.spawn(
+      ["stdbuf", "-oL", "ping", "-n", "-D", "-i", "0.05", INSIDE],
+    );
+    await pings.waitFor(/icmp_seq=\d+5 /);
+    assertEquals(begun(), 1);
+    // What another program takes away is put back.
+    const first = site.gateways[site.holders()[0]! - 1]!;
+    await first.output(["ip", "address", "delete", `${VIRTUAL}/32`, "dev", "vpn0"]);
+    await eventually(() => site.holders().length === 1 || null);
+
+    const gaps: number[] = [];
+    for (let kill = 0; kill < KILLS; kill++) {
+      const [owner] = site.holders();
+      assert(owner !== undefined);
+      const killedAt = Date.now() / 1000;
+      running.get(owner)!.signal("SIGKILL");
+      // Its address has gone with it, and traffic is back.
+      gaps.push(await eventually(() => gapAfter(pings.stdout, killedAt)));
+      const [heir, ...others] = site.holders();
+      assertEquals(others, []);
+      assert(heir !== undefined && heir !== owner);
+      if (kill === KILLS - 1) break;
+      running.set(owner, await site.start(owner));
+      // Two seconds of traffic, in which it learns where the client is.
+      await pings.waitFor(new RegExp(`icmp_seq=${lastSequence(pings.stdout) + 40} `));
+    }
+    if (KILLS > 1) console.log("gaps, ms:", gaps.map((gap) => Math.round(1000 * gap)).join(" "));
+    // One that is stopped hands the client over before it ends.
+    const [owner] = site.holders();
+    const stopped = running.get(owner!)!;
+    const seen = lastSequence(pings.stdout);
+    await stopped.stop();
+    assertMatch(stopped.stderr, /virtual address 203\.0\.113\.5 is given up: another/);
+    await pings.waitFor(new RegExp(`icmp_seq=${seen + 40} `));
+    assertEquals(begun(), 1);
+  },
+  { programs: ["nats-server", "ip", "ping", "stdbuf", ...WIREGUARD_GO_PROGRAMS] },
+);
+
+/** Seconds between the last answer before what happened at `at`, Unix s, and the first behind it; null for none yet. */
+function gapAfter(output: string, at: number): number | null {
+  const times = Array.from(
+    output.matchAll(/^\[(\d+\.\d+)\] .*icmp_seq=/gm),
+    ([, time]) => Number(time),
+  );
+  // What was under way then came within this.
+  const first = times.findIndex((time) => time > at + 0.2);
+  return first < 1 ? null : times[first]! - times[first - 1]!;
+}
+
+function lastSequence(output: string): number {
+  return Number(Array.from(output.matchAll(/icmp_seq=(\d+)/g)).at(-1)?.[1] ?? 0);
+}
