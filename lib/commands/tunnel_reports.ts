@@ -1,7 +1,7 @@
 /** Tunnel reports: what the data plane of a server or client reports, as lines of the log. */
 import { encodeKey } from "../core/config/values/key_text.ts";
 import { bracketed, formatAddress, formatSocketAddress } from "../core/wire/host_address.ts";
-import type { DataPlaneListener } from "../dataplane/data_plane_handle.ts";
+import type { DataPlaneListener } from "../dataplane/data_plane_listener.ts";
 import { getLogger, type Logger } from "../process/logging.ts";
 
 /** Passes what the data plane reports on to the log. */

@@ -9,7 +9,8 @@
 import { encodeKey } from "../core/config/values/key_text.ts";
 import type { QuotaConfig } from "../core/config/config.ts";
 import { quotaDays } from "../core/config/values/quota.ts";
-import type { DataPlaneHandle, DataPlaneListener } from "../dataplane/data_plane_handle.ts";
+import type { DataPlaneHandle } from "../dataplane/data_plane_handle.ts";
+import type { DataPlaneListener } from "../dataplane/data_plane_listener.ts";
 import type { PeerQuota } from "../dataplane/data_plane_protocol.ts";
 import {
   type AccountEvent,

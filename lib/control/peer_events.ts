@@ -2,7 +2,7 @@
 import { encodeKey } from "../core/config/values/key_text.ts";
 import { Allowance } from "../core/limits/allowance.ts";
 import { formatSocketAddress } from "../core/wire/host_address.ts";
-import type { DataPlaneListener } from "../dataplane/data_plane_handle.ts";
+import type { DataPlaneListener } from "../dataplane/data_plane_listener.ts";
 import type { EventPeer } from "./accounts.ts";
 import type { PeersChange } from "./live_peers.ts";
 

@@ -6,7 +6,7 @@ import type { CaptureCounts } from "../core/capture/capture.ts";
 import type { AccessItem } from "../core/access/access_items.ts";
 import type { EgressRule } from "../core/access/egress_rules.ts";
 import type { CaptureRequest } from "./captures.ts";
-import type { FleetCommand, FleetReport } from "./fleet/fleet_protocol.ts";
+import type { FleetCommand } from "./fleet/fleet_protocol.ts";
 import type { FakeTcpEndpoints } from "../core/transport/fake_tcp/endpoints.ts";
 import type { Transport } from "../core/transport/transport.ts";
 import type {
@@ -20,6 +20,7 @@ import type {
   Statistics,
   UnnumberedRequest,
 } from "./data_plane_protocol.ts";
+import type { DataPlaneListener, ReportOf } from "./data_plane_listener.ts";
 import type { ExternalLink } from "../core/nat/external_link.ts";
 import type { NatService } from "../core/nat/nat_options.ts";
 import { accessParts } from "../core/peers/access_book.ts";
@@ -31,8 +32,6 @@ import { DataPlaneError } from "./thread/data_plane_error.ts";
 import { WorkerThread } from "./thread/worker_thread.ts";
 import { withWorkers } from "./workers/worker_sums.ts";
 import { packetWorkerConfig, PacketWorkers } from "./workers/packet_workers.ts";
-
-type ReportOf<Kind extends Report["kind"]> = Extract<Report, { kind: Kind }>;
 
 /** Somebody who waits for an answer. */
 interface Waiter {
@@ -50,19 +49,6 @@ const ACCESS_SIZE = 16_384;
 const REPORT_LIMIT = 2_000;
 /** ms between two looks at the host's network, which follow from its changes. */
 const NETWORK_PAUSE = 100;
-
-export interface DataPlaneListener {
-  onPeer(report: ReportOf<"peer">): void;
-  onLog(report: ReportOf<"log">): void;
-  /** The path to a peer takes other packets than before. */
-  onPathMtu(report: ReportOf<"path-mtu">): void;
-  /** What a peer has used, see `QuotaOptions`; the last time when it is removed. */
-  onUsage(report: ReportOf<"usage">): void;
-  /** Of a gateway with a virtual address. */
-  onFleet(report: FleetReport): void;
-  /** Addresses, links or routes of the host have changed. */
-  onNetworkChange(): void;
-}
 
 export class DataPlaneHandle {
   readonly #thread: WorkerThread<Report>;

@@ -152,7 +152,7 @@ export class FleetMember implements AsyncDisposable {
   }
 
   /** How the store is reached. */
-  get status(): StoreStatus {
+  get status(): Omit<StoreStatus, "virtualAddress"> {
     const { isConnected, server, replicas, problem, leftOut } = this.#store.state;
     const contact = this.#contact;
     return {

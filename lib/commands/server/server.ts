@@ -296,7 +296,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
       accounts,
       reloader,
       degraded,
-      store: () => fleet?.status ?? null,
+      store: () => fleet && { ...fleet.status, virtualAddress: virtual?.status ?? null },
       application: application.methods,
       hasNat: typeof gateway.dataPlaneConfig.egress === "object",
       dnsProxy,

@@ -6,15 +6,17 @@
 import { hostname } from "node:os";
 import type { ServerConfig } from "../../core/config/config.ts";
 import { encodeKey } from "../../core/config/values/key_text.ts";
-import { readTerm, TERM_KEY, termBytes } from "../../core/fleet/mesh/term_entry.ts";
+import type { VirtualAddressStatus } from "../../control/fleet/store_status.ts";
 import { blake2sHash } from "../../core/noise/blake2s.ts";
 import { publicKey } from "../../core/noise/x25519.ts";
+import { formatSocketAddress } from "../../core/wire/host_address.ts";
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import type { DataPlaneHandle } from "../../dataplane/data_plane_handle.ts";
 import type { FleetConfig, FleetReport, FleetView } from "../../dataplane/fleet/fleet_protocol.ts";
-import { GatewayList, type NumberedGateway } from "../../host/fleet/gateway_list.ts";
+import { GatewayList } from "../../host/fleet/gateway_list.ts";
 import { nodeKey } from "../../host/fleet/node_key.ts";
 import type { SharedPeerStore } from "../../host/fleet/shared_peer_store.ts";
+import { storedTerm, storeTerm } from "../../host/fleet/stored_term.ts";
 import type { HostNetwork } from "../../host/network/host_network.ts";
 import { readSysctl } from "../../host/network/sysctl.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
@@ -94,9 +96,23 @@ export class VirtualAddress implements AsyncDisposable {
     this.#follow();
   }
 
-  /** The gateways of the fleet, and which of them has the address; null before it is known. */
-  get view(): (FleetView & { readonly gateways: readonly NumberedGateway[] }) | null {
-    return this.#view && { ...this.#view, gateways: this.#list.gateways };
+  /** The gateways of the fleet, and which of them has the address. */
+  get status(): VirtualAddressStatus {
+    const { self, gateways } = this.#list;
+    const view = this.#view;
+    return {
+      address: formatIpv4(this.#address),
+      holder: view?.holder ?? null,
+      isHere: this.#holds,
+      isDraining: view?.isDraining ?? false,
+      gateways: gateways.map(({ number, name, endpoint }) => ({
+        number,
+        name,
+        endpoint: formatSocketAddress(endpoint),
+        isSelf: number === self,
+        isUp: number === self || (view?.up.includes(number) ?? false),
+      })),
+    };
   }
 
   /** Takes a report of the data plane. */
@@ -168,17 +184,10 @@ export class VirtualAddress implements AsyncDisposable {
         dataPlane.tellFleet({ kind: "fleet-store", isReached: this.#isReached });
       }
     }
-    if (store.gateways === null || this.#listTold === "") return;
-    const entry = store.gateways.get(TERM_KEY);
-    const revision = entry?.revision ?? 0;
-    if (revision === this.#termTold) return;
-    this.#termTold = revision;
-    const value = entry?.value ?? null;
-    dataPlane.tellFleet({
-      kind: "fleet-term",
-      entry: value === null ? null : readTerm(value),
-      revision,
-    });
+    const term = storedTerm(store);
+    if (term === null || this.#listTold === "" || term.revision === this.#termTold) return;
+    this.#termTold = term.revision;
+    dataPlane.tellFleet({ kind: "fleet-term", ...term });
   }
 
   async #writeTerm(
@@ -186,7 +195,7 @@ export class VirtualAddress implements AsyncDisposable {
   ): Promise<void> {
     let revision: number | null = null;
     try {
-      revision = await this.#options.store.putGateway(TERM_KEY, termBytes(entry), expected);
+      revision = await storeTerm(this.#options.store, entry, expected);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       this.#options.logger.warn("the virtual address is not taken: {reason}", { reason });

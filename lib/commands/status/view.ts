@@ -3,6 +3,7 @@ import { format as formatBytes } from "@std/fmt/bytes.js";
 import { sparkline } from "../../cli/sparkline.ts";
 import { tableLines } from "../../cli/table.ts";
 import type { Presence } from "../../core/wireguard/liveness/presence.ts";
+import type { VirtualAddressStatus } from "../../control/fleet/store_status.ts";
 import type { PeerStatus, Status } from "../../control/status.ts";
 import { serviceLines } from "../service_table.ts";
 import type { PeerRate } from "./rates.ts";
@@ -73,7 +74,17 @@ export function statusLines(status: Status, options: ViewOptions): string[] {
 function storeLines({ store, time }: Pick<Status, "store" | "time">, colour: boolean): string[] {
   if (store === null) return [];
   const paint = painter(colour);
-  const { connected, server, replicas, revision, lastContact, problem, leftOut, admitsNew } = store;
+  const {
+    connected,
+    server,
+    replicas,
+    revision,
+    lastContact,
+    problem,
+    leftOut,
+    admitsNew,
+    virtualAddress,
+  } = store;
   const since = lastContact === null
     ? "never reached"
     : `last reached ${lastContact} (${age(seconds(lastContact, time))} ago)`;
@@ -86,11 +97,30 @@ function storeLines({ store, time }: Pick<Status, "store" | "time">, colour: boo
     ...admitsNew
       ? []
       : [`  ${paint(RED, "no new sessions")}: the store has been away for longer than StoreGrace`],
+    ...virtualAddress === null ? [] : virtualAddressLines(virtualAddress, paint),
     ...leftOut === 0 ? [] : [
       `  ${
         leftOut === 1 ? "1 entry" : `${leftOut} entries`
       } of the store cannot be used: the log says why`,
     ],
+  ];
+}
+
+/** Who of a fleet's gateways has the address, and who of them is heard. */
+function virtualAddressLines(
+  { address, holder, isHere, isDraining, gateways }: VirtualAddressStatus,
+  paint: ReturnType<typeof painter>,
+): string[] {
+  const place = isHere
+    ? "here"
+    : holder === null
+    ? paint(RED, "at no gateway")
+    : `at ${gateways.find(({ number }) => number === holder)?.name ?? `gateway ${holder}`}`;
+  const others = gateways.filter(({ isSelf }) => !isSelf)
+    .map(({ name, isUp }) => `${name} ${isUp ? "up" : paint(RED, "down")}`);
+  return [
+    `  virtual address ${address} ${place}${isDraining ? ", drained" : ""}` +
+    `; other gateways: ${others.join(", ") || "none"}`,
   ];
 }
 

@@ -19,4 +19,30 @@ export interface StoreStatus {
   readonly leftOut: number;
   /** Whether peers without a session get one. */
   readonly admitsNew: boolean;
+  /** Null where the gateways have no address in common. */
+  readonly virtualAddress: VirtualAddressStatus | null;
+}
+
+/** An address that the gateways of a fleet have by turns. */
+export interface VirtualAddressStatus {
+  /** As in `203.0.113.5`. */
+  readonly address: string;
+  /** The number of the gateway that has it; null where none has, or it is not known yet. */
+  readonly holder: number | null;
+  /** Whether that is this one. */
+  readonly isHere: boolean;
+  /** Whether this one takes it only where no other can have it. */
+  readonly isDraining: boolean;
+  /** By number, this one included. */
+  readonly gateways: readonly FleetGatewayStatus[];
+}
+
+export interface FleetGatewayStatus {
+  readonly number: number;
+  readonly name: string;
+  /** Where it listens for the others. */
+  readonly endpoint: string;
+  readonly isSelf: boolean;
+  /** Whether it is heard. */
+  readonly isUp: boolean;
 }

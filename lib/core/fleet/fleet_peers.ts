@@ -12,7 +12,7 @@ import { isIpv6 } from "../wire/host_address.ts";
 import { REJECT_AFTER_TIME, REKEY_TIMEOUT } from "../wireguard/constants.ts";
 import type { Device } from "../wireguard/device.ts";
 import type { Peer } from "../wireguard/peer.ts";
-import { type PeerPlace, PLACES_AT_ONCE, placesMessage, readPlaces } from "./peer_places.ts";
+import { type FleetPlace, PLACES_AT_ONCE, placesMessage, readPlaces } from "./peer_places.ts";
 
 /** ms between two looks at what is to be told, and within which all is told again. */
 const TELL_INTERVAL = 50;
@@ -28,7 +28,7 @@ const MARGIN = 1_000;
 /** Where another gateway has heard a peer. */
 interface Heard {
   readonly gateway: number;
-  readonly place: PeerPlace;
+  readonly place: FleetPlace;
   /** Monotonic ms. */
   readonly at: number;
 }
@@ -84,7 +84,7 @@ export class FleetPeers {
     return places !== null;
   }
 
-  #note(gateway: number, place: PeerPlace, now: number): void {
+  #note(gateway: number, place: FleetPlace, now: number): void {
     const { device } = this.#options;
     const peer = device.peer(place.publicKey);
     if (peer === undefined) return;
@@ -167,7 +167,7 @@ export class FleetPeers {
   }
 
   /** Null for one that is not here, or may not be there: its place is not proven. */
-  #placeOf(peer: Peer, now: number): PeerPlace | null {
+  #placeOf(peer: Peer, now: number): FleetPlace | null {
     const { publicKey, endpoint, latestTimestamp: timestamp, lastReceivedAt } = peer;
     const silence = now - lastReceivedAt;
     if (peer.isRemoved || peer.current === null || !peer.proof.isProven) return null;

@@ -3,7 +3,7 @@
  * which of its initiations are replays by now.
  *
  * ```text
- *  0  zero   1  kind   2  length of the body, 2   then records of 55 bytes:
+ * body: records of 55 bytes
  *  0  public key                 32
  * 32  endpoint: IPv4, port       6
  * 38  whether it writes to the virtual address   1
@@ -11,8 +11,8 @@
  * 51  ms since it was last heard                 4
  * ```
  */
-const KIND = 20;
-const HEADER_SIZE = 4;
+import { FRAME_SIZE, meshBodySize, MeshKind, meshKind, writeFrame } from "./mesh/mesh_messages.ts";
+
 const RECORD_SIZE = 55;
 const KEY_SIZE = 32;
 const TIMESTAMP_SIZE = 12;
@@ -21,7 +21,7 @@ export const PLACES_AT_ONCE = 25;
 /** ms; nobody is asked for who has been silent for longer. */
 const LONGEST_SILENCE = 0xffff_ffff;
 
-export interface PeerPlace {
+export interface FleetPlace {
   /** 32 bytes. */
   readonly publicKey: Uint8Array;
   /** Host order. */
@@ -35,13 +35,12 @@ export interface PeerPlace {
 }
 
 /** A message of at most `PLACES_AT_ONCE` places. */
-export function placesMessage(places: readonly PeerPlace[]): Uint8Array<ArrayBuffer> {
+export function placesMessage(places: readonly FleetPlace[]): Uint8Array<ArrayBuffer> {
   const size = places.length * RECORD_SIZE;
-  const bytes = new Uint8Array(HEADER_SIZE + size);
+  const bytes = new Uint8Array(FRAME_SIZE + size);
   const view = new DataView(bytes.buffer);
-  bytes[1] = KIND;
-  view.setUint16(2, size);
-  let at = HEADER_SIZE;
+  writeFrame(view, 0, MeshKind.places, size);
+  let at = FRAME_SIZE;
   for (const { publicKey, address, port, isByVirtual, timestamp, silence } of places) {
     bytes.set(publicKey, at);
     view.setUint32(at + 32, address);
@@ -55,13 +54,13 @@ export function placesMessage(places: readonly PeerPlace[]): Uint8Array<ArrayBuf
 }
 
 /** The places of a message, which padding may follow; null for another message, or one that is cut off. */
-export function readPlaces(bytes: Uint8Array): PeerPlace[] | null {
-  if (bytes.length < HEADER_SIZE || bytes[0] !== 0 || bytes[1] !== KIND) return null;
+export function readPlaces(bytes: Uint8Array): FleetPlace[] | null {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  const size = view.getUint16(2);
-  if (size > bytes.length - HEADER_SIZE || size % RECORD_SIZE !== 0) return null;
+  if (meshKind(view, 0, bytes.length) !== MeshKind.places) return null;
+  const size = meshBodySize(view, 0);
+  if (size % RECORD_SIZE !== 0) return null;
   return Array.from({ length: size / RECORD_SIZE }, (_, index) => {
-    const at = HEADER_SIZE + index * RECORD_SIZE;
+    const at = FRAME_SIZE + index * RECORD_SIZE;
     return {
       publicKey: bytes.slice(at, at + KEY_SIZE),
       address: view.getUint32(at + 32),

@@ -56,3 +56,7 @@ function escapeHelp(text: string): string {
 function escapeLabel(text: string): string {
   return escapeHelp(text).replaceAll('"', '\\"');
 }
+
+export function gauge(name: string, help: string, samples: Iterable<Sample>): MetricFamily {
+  return { name, type: "gauge", help, samples };
+}

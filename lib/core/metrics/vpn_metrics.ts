@@ -8,7 +8,8 @@ import { encodeKey } from "../config/values/key_text.ts";
 import { Transport } from "../transport/transport.ts";
 import { type LastSeen, presenceOf } from "../wireguard/liveness/presence.ts";
 import { DROP_REASON_NAMES } from "../wire/drop_reason.ts";
-import type { MetricFamily, Sample } from "./exposition.ts";
+import { gauge, type MetricFamily, type Sample } from "./exposition.ts";
+import { storeMetrics, type StoreSnapshot } from "./store_metrics.ts";
 
 /** What is known of a peer. */
 export interface PeerSnapshot extends LastSeen {
@@ -88,13 +89,7 @@ export interface Snapshot {
     readonly wrongAnswers: number;
   } | null;
   /** The store of a fleet's peers; null where there is none. */
-  readonly store: {
-    readonly connected: boolean;
-    /** Unix ms; 0 for never. */
-    readonly lastContact: number;
-    readonly leftOut: number;
-    readonly admitsNew: boolean;
-  } | null;
+  readonly store: StoreSnapshot | null;
   /** Errors inside the program that ended nothing, by what it was doing; what has had none is left out. */
   readonly faults: Readonly<Record<string, number>>;
   readonly process: {
@@ -316,25 +311,6 @@ function serviceMetrics(services: Snapshot["services"]): MetricFamily[] {
   ];
 }
 
-function storeMetrics(
-  { connected, lastContact, leftOut, admitsNew }: NonNullable<Snapshot["store"]>,
-): MetricFamily[] {
-  return [
-    gauge("vpn_store_connected", "Whether the peers' store answers.", [{
-      value: Number(connected),
-    }]),
-    gauge("vpn_store_last_contact_timestamp_seconds", "Last answer of the store; 0 if none.", [
-      { value: lastContact / 1000 },
-    ]),
-    gauge("vpn_store_left_out", "Unusable entries of the store.", [{ value: leftOut }]),
-    gauge(
-      "vpn_store_admits_new_sessions",
-      "Whether peers without a session get one; 0 when the store has been away for longer than StoreGrace.",
-      [{ value: Number(admitsNew) }],
-    ),
-  ];
-}
-
 function dnsMetrics(dns: NonNullable<Snapshot["dns"]>): MetricFamily[] {
   const unanswered = {
     rate: dns.refused,
@@ -388,10 +364,6 @@ function processMetrics(
       { value: residentMemory },
     ]),
   ];
-}
-
-function gauge(name: string, help: string, samples: Iterable<Sample>): MetricFamily {
-  return { name, type: "gauge", help, samples };
 }
 
 function counter(name: string, help: string, samples: Iterable<Sample>): MetricFamily {

@@ -26,13 +26,14 @@ import { Arrivals } from "./arrivals.ts";
 import { type DeviceEvent, DeviceEvents } from "./device_events.ts";
 import { type PeerActions, runTimers } from "./due_timers.ts";
 import { randomUint32 } from "./handshake/handshake_gate.ts";
-import { HandshakeDriver } from "./handshake/handshake_driver.ts";
+import { HandshakeDriver, type TakenPlace } from "./handshake/handshake_driver.ts";
 import { IndexTable } from "./handshake/index_table.ts";
 import { Control } from "./liveness/control.ts";
 import { writeGoodbye } from "./liveness/goodbye.ts";
 import type { WatchOptions } from "./liveness/liveness.ts";
 import type { PacketTap } from "./packet_tap.ts";
 import type { Peer, PeerOptions } from "./peer.ts";
+import { peerActions } from "./peer_actions.ts";
 import { PeerTable } from "./peer_table.ts";
 import { received } from "./received.ts";
 import { MessageReceiver } from "./message_receiver.ts";
@@ -44,8 +45,6 @@ import { NEVER } from "./timers.ts";
 import type { Sharing } from "./workers/sharing.ts";
 import { WorkerNews } from "./workers/worker_news.ts";
 
-/** ms between initiations to a peer that is taken over. */
-const TAKE_OVER_INTERVAL = 1_000;
 /** Smallest message with anything in it to read: its type. */
 const TYPE_SIZE = 4;
 
@@ -187,31 +186,14 @@ export class Device {
       receive: (offset, length, path, now) => this.receive(offset, length, path, now),
       forgetSource: (source) => this.forgetSource(source),
     });
-    this.#actions = {
-      sendKeepalive: (peer, now) => sender.sendKeepalive(peer, now),
-      sendHeartbeat: (peer, now) => control.sendHeartbeat(peer, now),
-      sendHello: (peer, now) => control.sendHello(peer, now),
-      initiate: (peer, now) => handshakes.initiate(peer, now),
-      sendInitiation: (peer, now) => handshakes.sendInitiation(peer, now),
-      abandonHandshake: (peer) => {
-        handshakes.drop(peer);
-        staged.drop(peer);
-      },
-      zeroKeys: (peer) => handshakes.zeroKeys(peer),
-      forgetSource: ({ endpoint }) => {
-        if (endpoint.sourceDigest !== this.lastingSource) endpoint.forgetSource();
-      },
-      release: (peer) => {
-        staged.drop(peer);
-        handshakes.zeroKeys(peer);
-        peer.forgetEndpoint();
-        peer.watch?.forget();
-        // Only a server releases, and it looks for nobody by another transport.
-        peer.endpoint.setTransport(Transport.udp);
-        report("released", peer);
-      },
+    this.#actions = peerActions({
+      staged,
+      sender,
+      handshakes,
+      control,
+      isLastingSource: (source) => source === this.lastingSource,
       report,
-    };
+    });
   }
 
   // Peers.
@@ -377,24 +359,9 @@ export class Device {
     }
   }
 
-  /**
-   * Begins a handshake with a peer that was another gateway's until now, where that has seen it, from `source`, an
-   * address of ours that the peer knows (IPv4, host order). It is asked each second, as it is not silent of itself.
-   */
-  takeOver(
-    peer: Peer,
-    { address, port, source }: {
-      readonly address: number;
-      readonly port: number;
-      readonly source: number;
-    },
-    now: number,
-  ): void {
-    peer.endpoint.moveTo(this.paths.intern(address, port, source, Transport.udp));
-    peer.proof.chosen();
-    peer.timers.handshakeInterval = TAKE_OVER_INTERVAL;
-    peer.timers.handshakeAttempts = 0;
-    this.#handshakes.sendInitiation(peer, now);
+  /** Begins a handshake with a peer that was another gateway's until now, see `HandshakeDriver.takeOver()`. */
+  takeOver(peer: Peer, place: TakenPlace, now: number): void {
+    this.#handshakes.takeOver(peer, place, now);
   }
 
   /** Ends the sessions with a peer that is another gateway's by now: what was sent under them would draw it back. */

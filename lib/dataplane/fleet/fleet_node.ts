@@ -1,6 +1,6 @@
 /**
- * Fleet node: a gateway's part in its fleet, in the thread that has the sessions: it hears whether the others are alive,
- * has the virtual address by turns with them, and takes over the peers of one that is gone.
+ * Fleet node: a gateway's part in its fleet, in the thread that has the sessions: whether the others are alive, whose
+ * turn it is to have the virtual address, and the peers of one that is gone.
  *
  * Which of them has the address, `MeshMachine` says; the store's word, and the host's address, are the main thread's.
  */

@@ -22,14 +22,10 @@ import type { EventLoop } from "../event_loop.ts";
 import { UdpPort } from "../ports/udp_port.ts";
 
 /** Bytes of the longest message: with all headers, it fits Ethernet. */
-export const MAX_MESSAGE = 1_400;
-/** What stands before a message: packets that begin with 0 are the device's own messages. */
-const HEADER_SIZE = 1;
-const MESSAGE = 1;
-const MTU = MAX_MESSAGE + HEADER_SIZE;
+const MAX_MESSAGE = 1_400;
 const BATCH = 4;
 const SLOTS = 256;
-const SLOT_SIZE = SendQueue.slotSize(MTU + TRANSPORT_OVERHEAD + 16);
+const SLOT_SIZE = SendQueue.slotSize(MAX_MESSAGE + TRANSPORT_OVERHEAD + 16);
 const BUFFER_SIZE = 1024 * 1024;
 /** ms between initiations to a gateway that does not answer: one that starts is reached at once. */
 const HANDSHAKE_INTERVAL = 1_000;
@@ -51,7 +47,7 @@ export interface MeshLinkOptions {
   readonly presharedKey: Uint8Array;
   readonly x25519: X25519Provider;
   readonly aead: AeadProvider;
-  /** Takes a message, with padding behind it, that is overwritten after the call, of the gateway with this public key. */
+  /** Takes a message of the gateway with this public key, with padding behind it; it is overwritten after the call. */
   readonly onMessage: (publicKey: Uint8Array, message: Uint8Array, now: number) => void;
 }
 
@@ -97,7 +93,7 @@ export class MeshLink implements Disposable {
       x25519,
       aead,
       drops,
-      mtu: MTU,
+      mtu: MAX_MESSAGE,
       random: (length) => crypto.getRandomValues(new Uint8Array(length)),
       wallClock: Date.now,
     });
@@ -151,12 +147,9 @@ export class MeshLink implements Disposable {
       device.initiate(peer, now);
       return;
     }
-    const { bytes } = this.#arena;
-    const at = this.#scratch;
-    bytes[at] = MESSAGE;
-    bytes.set(message, at + HEADER_SIZE);
+    this.#arena.bytes.set(message, this.#scratch);
     if (this.#queue.free === 0) this.flush();
-    device.send(peer, at, HEADER_SIZE + message.length, now);
+    device.send(peer, this.#scratch, message.length, now);
   }
 
   #receive(now: number): void {
@@ -178,8 +171,8 @@ export class MeshLink implements Disposable {
     const { bytes } = this.#arena;
     const length = receivedLength(result);
     const peer = this.#device.peerAt(peerIndex);
-    if (length === 0 || bytes[at] !== MESSAGE || peer === null) return;
-    this.#options.onMessage(peer.publicKey, bytes.subarray(at + HEADER_SIZE, at + length), now);
+    if (length === 0 || peer === null) return;
+    this.#options.onMessage(peer.publicKey, bytes.subarray(at, at + length), now);
   }
 
   /** When `poll()` has something to do, monotonic ms. */

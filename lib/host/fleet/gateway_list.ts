@@ -1,6 +1,6 @@
 /**
- * Gateway list: this gateway's number in its fleet, and who the others are: from the store, which this one enters itself
- * in, and from a file where that is not reached.
+ * Gateway list: this gateway's number in its fleet, and who the others are: from the store, in which it enters itself,
+ * and from a file where that is not reached.
  */
 import { decodeKey } from "../../core/config/values/key_text.ts";
 import {
@@ -101,7 +101,7 @@ function firstFree(known: readonly NumberedGateway[]): number | null {
 }
 
 /** What is in the store and can be used. */
-export function listOf(entries: ReadonlyMap<string, BucketEntry>): NumberedGateway[] {
+function listOf(entries: ReadonlyMap<string, BucketEntry>): NumberedGateway[] {
   return Array.from(entries.values()).flatMap(({ key, value }) => {
     const number = gatewayOfKey(key);
     const entry = value === null ? null : readGateway(value);

@@ -3,7 +3,7 @@
  *
  * Addresses and routes on the TUN vanish with it. What would outlive it goes through the journal, which undoes it.
  */
-import { EADDRNOTAVAIL, ESRCH } from "../../../ffi/errno.ts";
+import { ESRCH } from "../../../ffi/errno.ts";
 import { openLibc } from "../../../ffi/libc.ts";
 import {
   type AddressFamily,
@@ -20,7 +20,7 @@ import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import type { RuleSpec } from "../../../ffi/netlink/rules.ts";
 import { NetlinkError } from "../../../ffi/netlink/socket.ts";
 import { addressBytes, type HostAddress, isIpv6 } from "../../core/wire/host_address.ts";
-import { type Ipv4Prefix, prefixMask } from "../../core/wire/ipv4_text.ts";
+import type { Ipv4Prefix } from "../../core/wire/ipv4_text.ts";
 import { ALL_IPV6, type Ipv6PrefixText, isWithin6 } from "../../core/wire/ipv6_prefix.ts";
 import { Detour } from "./detour.ts";
 import { guestBridges } from "./guest_bridges.ts";
@@ -32,6 +32,7 @@ import { addLinkRoute, linkFixtures, type LinkRoute, type LinkState } from "./li
 import { getLogger } from "../../process/logging.ts";
 import { disableIpv6, enableIpv6 } from "./link_ipv6.ts";
 import { conflictsOf, type TunnelNumbers } from "./network_conflict.ts";
+import { covers, networkOf, type OwnPlace, ownPlace, setOwn } from "./own_place.ts";
 import { DEFAULT_MARK, type RoutePlan, type WayOutside } from "./route_plan.ts";
 
 /** Packets that wait on the TUN for us, while the socket is full; 500 is the kernel's default. */
@@ -115,7 +116,9 @@ export class HostNetwork implements Disposable {
         : null;
       return {
         device: links.get(link).name,
-        network: nextHop === null || isIpv6(nextHop) ? null : this.#networkOf(nextHop, link),
+        network: nextHop === null || isIpv6(nextHop)
+          ? null
+          : networkOf(this.#netlink, nextHop, link),
       };
     } catch (error) {
       if (error instanceof NetlinkError) return null;
@@ -173,19 +176,9 @@ export class HostNetwork implements Disposable {
     if (this.#link !== null) this.#link = { ...this.#link, mtu };
   }
 
-  /** The interface of this host that is in a network, besides the TUN, and its address there; null for none. */
-  placeIn(
-    { address, prefixLength }: Ipv4Prefix,
-  ): { readonly link: number; readonly device: string; readonly address: number } | null {
-    const network = (address & prefixMask(prefixLength)) >>> 0;
-    for (const own of this.#netlink.addresses.list({ family: AF_INET })) {
-      const number = ipv4ToNumber(own.address);
-      const isIn = (number & prefixMask(prefixLength)) >>> 0 === network;
-      if (isIn && own.link !== this.#link?.index && number !== address) {
-        return { link: own.link, device: this.#netlink.links.get(own.link).name, address: number };
-      }
-    }
-    return null;
+  /** Where this host is in a network, besides the TUN; null where it is not. */
+  placeIn(network: Ipv4Prefix): OwnPlace | null {
+    return ownPlace(this.#netlink, network, this.#link?.index ?? 0);
   }
 
   /**
@@ -198,14 +191,7 @@ export class HostNetwork implements Disposable {
     const prefix = { address, prefixLength: 32 };
     const others = link.addresses.filter((each) => each.address !== address);
     this.#link = { ...link, addresses: isHere ? [...others, prefix] : others };
-    const spec = { address: ipv4FromNumber(address), prefixLength: 32 };
-    try {
-      if (isHere) this.#netlink.addresses.replace(link.index, spec);
-      else this.#netlink.addresses.delete(link.index, spec);
-    } catch (error) {
-      if (!isHere && error instanceof NetlinkError && error.errno === EADDRNOTAVAIL) return;
-      throw error;
-    }
+    setOwn(this.#netlink, link.index, { address, isHere });
   }
 
   /** Routes networks through the TUN, except those that its own addresses cover already. */
@@ -331,21 +317,6 @@ export class HostNetwork implements Disposable {
     );
   }
 
-  /** The network on an interface that an address is in. */
-  #networkOf(address: number, link: number): Ipv4Prefix | null {
-    const networks = this.#netlink.routes.list({ family: AF_INET, table: RouteTable.main })
-      .filter((route) => route.link === link && route.gateway === null)
-      .map(({ destination }) => ({
-        address: ipv4ToNumber(destination.address),
-        prefixLength: destination.length,
-      }))
-      .filter((network) =>
-        network.prefixLength > 0 && covers(network, { address, prefixLength: 32 })
-      )
-      .sort((a, b) => b.prefixLength - a.prefixLength);
-    return networks[0] ?? null;
-  }
-
   /** The first table from this number on that has no routes, and no rule that points at it. */
   #freeTable(first: number): number {
     const { routes, rules } = this.#netlink;
@@ -416,11 +387,4 @@ function routesOf(
     ...networks6.filter((network) => !addresses6.some((own) => isWithin6(network, own)))
       .map((network) => ({ destination: parsePrefix(network), table })),
   ];
-}
-
-/** Whether all of `inner` lies in the network of `outer`. */
-function covers(outer: Ipv4Prefix, inner: Ipv4Prefix): boolean {
-  if (inner.prefixLength < outer.prefixLength) return false;
-  const mask = prefixMask(outer.prefixLength);
-  return ((outer.address ^ inner.address) & mask) === 0;
 }

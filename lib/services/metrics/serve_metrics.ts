@@ -35,6 +35,7 @@ export interface MetricsOptions extends Pick<Snapshot, "role" | "interfaceName" 
     readonly lastContact: string | null;
     readonly leftOut: number;
     readonly admitsNew: boolean;
+    readonly virtualAddress: NonNullable<Snapshot["store"]>["virtualAddress"];
   } | null;
   readonly logger: Logger;
 }

@@ -12,7 +12,8 @@ import type {
   ServiceStatus,
 } from "../../core/peers/service_status.ts";
 import { formatIpv4, type Ipv4Prefix } from "../../core/wire/ipv4_text.ts";
-import type { DataPlaneHandle, DataPlaneListener } from "../../dataplane/data_plane_handle.ts";
+import type { DataPlaneHandle } from "../../dataplane/data_plane_handle.ts";
+import type { DataPlaneListener } from "../../dataplane/data_plane_listener.ts";
 import type { Statistics } from "../../dataplane/data_plane_protocol.ts";
 import { background, guarded } from "../../process/guard.ts";
 import type { Logger } from "../../process/logging.ts";

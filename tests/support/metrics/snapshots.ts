@@ -51,7 +51,13 @@ export const GATEWAY: Snapshot = {
       { name: "web-2:8443", state: "down", connections: 0, totalConnections: 5 },
     ],
   }],
-  store: { connected: true, lastContact: 1_700_000_000_500, leftOut: 2, admitsNew: true },
+  store: {
+    connected: true,
+    lastContact: 1_700_000_000_500,
+    leftOut: 2,
+    admitsNew: true,
+    virtualAddress: { isHere: true, gateways: [{ isUp: true }, { isUp: false }] },
+  },
   dns: {
     queries: 100,
     hits: 40,

@@ -1,10 +1,8 @@
 /** Tests of lib/dataplane/data_plane_handle.ts, with the data plane in its thread. */
 import { EADDRINUSE } from "../../../ffi/errno.ts";
 import { parseCidr } from "../../../lib/core/wire/ipv4_text.ts";
-import {
-  DataPlaneHandle,
-  type DataPlaneListener,
-} from "../../../lib/dataplane/data_plane_handle.ts";
+import { DataPlaneHandle } from "../../../lib/dataplane/data_plane_handle.ts";
+import type { DataPlaneListener } from "../../../lib/dataplane/data_plane_listener.ts";
 import { DataPlaneError } from "../../../lib/dataplane/thread/data_plane_error.ts";
 import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
 import { hostTest } from "../../support/permissions.ts";

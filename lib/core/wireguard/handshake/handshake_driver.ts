@@ -3,6 +3,7 @@
  * The messages themselves are handshakes.ts's.
  */
 import { NO_PATH, type Paths } from "../../transport/paths.ts";
+import { Transport } from "../../transport/transport.ts";
 import { DropReason } from "../../wire/drop_reason.ts";
 import {
   COOKIE_REPLY_SIZE,
@@ -21,6 +22,17 @@ import { dropHandshake, dropSessions } from "../session/key_slots.ts";
 import { NEVER } from "../timers.ts";
 import { Handshakes, type HandshakesOptions } from "./handshakes.ts";
 import type { IndexTable } from "./index_table.ts";
+
+/** ms between initiations to a peer that is taken over. */
+const TAKE_OVER_INTERVAL = 1_000;
+
+/** Where a peer was seen by another gateway: by IPv4 and UDP, host order. */
+export interface TakenPlace {
+  readonly address: number;
+  readonly port: number;
+  /** The address of ours that the peer knows. */
+  readonly source: number;
+}
 
 export interface HandshakeDriverOptions extends HandshakesOptions {
   readonly arrivals: Arrivals;
@@ -91,6 +103,18 @@ export class HandshakeDriver {
       }
     }
     timers.handshakeInitiated(now, peer.proof.repeatAfter);
+  }
+
+  /**
+   * Begins a handshake with a peer that was another gateway's until now, where that has seen it, and repeats it each
+   * second: the peer itself has nothing to ask for before it misses us.
+   */
+  takeOver(peer: Peer, { address, port, source }: TakenPlace, now: number): void {
+    peer.endpoint.moveTo(this.#paths.intern(address, port, source, Transport.udp));
+    peer.proof.chosen();
+    peer.timers.handshakeInterval = TAKE_OVER_INTERVAL;
+    peer.timers.handshakeAttempts = 0;
+    this.sendInitiation(peer, now);
   }
 
   // What comes in.

@@ -52,6 +52,7 @@ Deno.test("a gateway with a store is judged by how that is reached, and not by t
     revision: "7",
     leftOut: 0,
     admitsNew: true,
+    virtualAddress: null,
   };
   const other = peerOf({ publicKey: newIdentity().publicKey });
   assertEquals(differencesOf(config(), { ...STATUS, store, peers: [other] }), []);

@@ -1,13 +1,13 @@
 /** Tests of lib/core/fleet/peer_places.ts. */
 import {
-  type PeerPlace,
+  type FleetPlace,
   PLACES_AT_ONCE,
   placesMessage,
   readPlaces,
 } from "../../../../lib/core/fleet/peer_places.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";
 
-const place = (seed: number): PeerPlace => ({
+const place = (seed: number): FleetPlace => ({
   publicKey: new Uint8Array(32).fill(seed),
   address: 0xcb00_7107,
   port: 40_000 + seed,
