@@ -9,6 +9,7 @@ import {
 } from "../../support/net.ts";
 import { eventually } from "../../support/time/patience.ts";
 import { configText, newIdentity } from "../support/config.ts";
+import { statusOf } from "../support/programs/instance.ts";
 import { vpnCommand } from "../support/programs/vpn.ts";
 import { WIREGUARD_GO_PROGRAMS, WireguardGo } from "../support/programs/wireguard_go.ts";
 import { carrierOn } from "../support/wire.ts";
@@ -147,6 +148,11 @@ netTest(
     const first = site.gateways[site.holders()[0]! - 1]!;
     await first.output(["ip", "address", "delete", `${VIRTUAL}/32`, "dev", "vpn0"]);
     await eventually(() => site.holders().length === 1 || null);
+
+    const holder = running.get(site.holders()[0]!)!;
+    const { virtualAddress } = (await statusOf(holder)).store!;
+    assertEquals([virtualAddress!.address, virtualAddress!.isHere], [VIRTUAL, true]);
+    assertEquals(virtualAddress!.gateways.map(({ isUp }) => isUp), [true, true, true]);
 
     const gaps: number[] = [];
     for (let kill = 0; kill < KILLS; kill++) {
