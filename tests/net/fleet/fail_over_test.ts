@@ -170,7 +170,10 @@ netTest(
       // Two seconds of traffic, in which it learns where the client is.
       await pings.waitFor(new RegExp(`icmp_seq=${lastSequence(pings.stdout) + 40} `));
     }
-    if (KILLS > 1) console.log("gaps, ms:", gaps.map((gap) => Math.round(1000 * gap)).join(" "));
+    if (KILLS > 1) {
+      const text = gaps.map((gap) => Math.round(1000 * gap)).join(" ");
+      Deno.stdout.writeSync(new TextEncoder().encode(`gaps, ms: ${text}\n`));
+    }
     // One that is stopped hands the client over before it ends.
     const [owner] = site.holders();
     const stopped = running.get(owner!)!;
