@@ -12,6 +12,7 @@ import {
 import { PageSite, SCREENS, show } from "../../support/console/page_site.ts";
 import { netTest } from "../../support/net.ts";
 import { environment } from "../../support/permissions.ts";
+import { eventually } from "../../support/time/patience.ts";
 
 const PROGRAMS = ["chromium"];
 
@@ -164,6 +165,25 @@ netTest(
   { programs: PROGRAMS },
 );
 
+/** That something is seen, and who is logged in is asked, before the program is there; and is asked once. */
+async function beginsWithoutProgram(page: Page): Promise<void> {
+  const program = Promise.withResolvers<void>();
+  await page.route("**/page.js", async (route) => {
+    await program.promise;
+    await route.continue();
+  });
+  let asked = 0;
+  page.on("request", (request) => {
+    if (request.url().endsWith("/api/v1/session")) asked++;
+  });
+  await page.reload({ waitUntil: "commit" });
+  await page.getByRole("status").waitFor();
+  await eventually(() => asked || null);
+  program.resolve();
+  await page.locator(".rows .peer-row").first().waitFor();
+  assertEquals(asked, 1);
+}
+
 /** ms of a task above which a page is seen to stand still (Long Tasks API). */
 const LONGEST_TASK = 50;
 /** ms of the main thread until the list is there; what of a second is left is the network's. */
@@ -208,6 +228,7 @@ netTest(
       box.scrollTop = box.scrollHeight;
     });
     await page.locator('.peer-row[aria-rowindex="1001"]').waitFor();
+    await beginsWithoutProgram(page);
     assertEquals(site.chromium.complaints, []);
   },
   { programs: PROGRAMS },

@@ -115,7 +115,7 @@ function options(box: HTMLElement, { kind, height, text, step }: Look): uPlot.Op
       x: isBars
         ? { range: (_, from, to) => [from - step / 2, Math.max(to, from + step) + step / 2] }
         // As long from the start on, so that a line moves and does not shrink.
-        : { range: (_, _from, to) => [(to ?? 0) - step, to ?? 0] },
+        : { range: (_, _from, to = Date.now() / 1000) => [to - step, to] },
       y: { range: (_, _from, to) => [0, to > 0 ? to * 1.12 : 1_000] },
     },
     legend: { live: true },
