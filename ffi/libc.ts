@@ -53,6 +53,9 @@ const SYMBOLS = {
   /** `ssize_t write(int fd, const void *buffer, size_t count)`; not for packets */
   write: { parameters: ["i32", "buffer", "usize"], result: "i32" },
 
+  /** `int madvise(void *address, size_t length, int advice)` */
+  madvise: { parameters: ["pointer", "usize", "i32"], result: "i32" },
+
   /** `int socket(int domain, int type, int protocol)` */
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
   /** `int socketpair(int domain, int type, int protocol, int pair[2])` */

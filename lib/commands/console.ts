@@ -11,6 +11,7 @@ import { writeText } from "../process/output.ts";
 import { dropAllPrivileges } from "../process/privileges.ts";
 import { ServiceManager } from "../process/service_manager.ts";
 import { consoleStatePath } from "../process/state_directory.ts";
+import { releaseStartPages } from "./start_pages.ts";
 import { listenForStop } from "../process/stop_signal.ts";
 import { VERSION } from "../process/version.ts";
 
@@ -57,6 +58,7 @@ export async function runConsole(request: ConsoleRequest): Promise<number> {
     writeText(Deno.stdout, `Make the first account, with this link, once: ${setupLink}\n`);
   }
   logger.info("serving the console of {interfaceName} at {origin}", { interfaceName, origin });
+  using _pages = releaseStartPages("console");
   manager.ready(`Serving at ${origin}`);
   const signal = await Promise.race([stop.received, faults.failed]);
   manager.stopping();

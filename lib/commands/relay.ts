@@ -19,6 +19,7 @@ import { catchFaults } from "../process/last_resort.ts";
 import { getLogger, type Logger } from "../process/logging.ts";
 import { dropPrivileges, lowPort, requireRelayPrivileges } from "../process/privileges.ts";
 import { resolveEndpoint } from "../host/dns/resolve.ts";
+import { releaseStartPages } from "./start_pages.ts";
 import { listenForStop } from "../process/stop_signal.ts";
 import { enterSurroundings } from "./surroundings.ts";
 import { RelayHandle } from "../dataplane/relay/relay_handle.ts";
@@ -61,6 +62,7 @@ export async function runRelay(options: RelayOptions): Promise<number> {
     );
     using _upkeep = startUpkeep({ network: null, journal });
     dropPrivileges({ commands: null, foreignFile: null, configPath: null, logger });
+    using _pages = releaseStartPages("relay");
     logger.info("relaying {listen} to {connect}", {
       listen: listenerText(listen),
       connect: targetText(connect, address),

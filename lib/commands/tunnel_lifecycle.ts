@@ -26,6 +26,7 @@ import {
   requireFakeTcpPrivileges,
   requireTunnelPrivileges,
 } from "../process/privileges.ts";
+import { releaseStartPages } from "./start_pages.ts";
 import { listenForStop, type StopSignal } from "../process/stop_signal.ts";
 import { type MetricsOptions, serveMetrics } from "../services/metrics/serve_metrics.ts";
 import { cleanUp } from "./cleanup.ts";
@@ -233,6 +234,7 @@ export async function serveTunnel<Kind extends Config>(
 ): Promise<void> {
   const { interfaceName, netns = null } = options;
   const { aead, dataPlane } = tunnel;
+  services.use(releaseStartPages(role));
   services.use(
     await openControl({
       ...tunnel,
