@@ -32,6 +32,9 @@ const NFT_MSG_GETSETELEM = 13;
 const NFTA_SET_TABLE = 1;
 const NFTA_SET_NAME = 2;
 const NFTA_SET_FLAGS = 3;
+const NFTA_SET_DESC = 9;
+const NFTA_SET_DESC_CONCAT = 2;
+const NFTA_SET_FIELD_LEN = 1;
 const NFT_SET_INTERVAL = 4;
 const NFTA_SET_ELEM_LIST_TABLE = 1;
 const NFTA_SET_ELEM_LIST_SET = 2;
@@ -93,6 +96,8 @@ export interface ListedSet {
   readonly name: string;
   /** Whether its keys are the ends of intervals. */
   readonly isOfIntervals: boolean;
+  /** Bytes of each field of its keys, without padding, where they are concatenations; none where they are not. */
+  readonly fields: readonly number[];
   readonly elements: readonly ListedElement[];
 }
 
@@ -210,6 +215,8 @@ function decodeSet(body: Uint8Array, found: readonly SomeElements[]): ListedSet 
     table,
     name,
     isOfIntervals: flags !== null && (readBe32(flags) & NFT_SET_INTERVAL) !== 0,
+    fields: (attributes.nested(NFTA_SET_DESC)?.list(NFTA_SET_DESC_CONCAT) ?? [])
+      .map((field) => readBe32(field.bytes(NFTA_SET_FIELD_LEN)!)),
     elements: found
       .filter((part) =>
         part.name === name && part.table.name === table.name && part.table.family === table.family

@@ -1,4 +1,8 @@
 /** Checks of the firewalls of others: what keeps packets from a tunnel, or from going through it. */
+import type { ServerConfig } from "../../core/config/config.ts";
+import { egress6Of } from "../../core/config/egress6.ts";
+import { isIpv6 } from "../../core/wire/host_address.ts";
+import { findExternalLink6 } from "../../host/network/egress_plan6.ts";
 import { readSysctl } from "../../host/network/sysctl.ts";
 import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
 import type { Firewall } from "./firewall/firewall.ts";
@@ -38,7 +42,8 @@ async function checkInputFirewall(subject: Subject): Promise<Verdict[]> {
   if (server !== null) {
     const { listenPort: port } = server;
     return judge(subject, await subject.firewall(), {
-      packets: [["in", toGateway(subject, server)]],
+      packets: toGateway(subject, server),
+      isLess6: !isReachedByIpv6(server),
       what: `packets from clients to UDP port ${port}`,
       openings: [{ protocol: "udp", port, device: null }],
       good: `this host's firewall accepts packets to UDP port ${port}`,
@@ -63,7 +68,8 @@ async function checkAnswerFirewall(subject: Subject): Promise<Verdict[]> {
   if (server !== null) {
     const { listenPort: port } = server;
     return judge(subject, await subject.firewall(), {
-      packets: [["out", fromGateway(subject, server)]],
+      packets: fromGateway(subject, server),
+      isLess6: !isReachedByIpv6(server),
       what: `the gateway's answers from UDP port ${port}`,
       openings: [{ protocol: "udp", sourcePort: port, device: null }],
       good: `this host's firewall accepts answers from UDP port ${port}`,
@@ -82,6 +88,12 @@ async function checkAnswerFirewall(subject: Subject): Promise<Verdict[]> {
   });
 }
 
+/** Whether the files of clients name an IPv6 address: it is then no second way to the gateway, but the only one. */
+function isReachedByIpv6({ interface: { publicEndpoint } }: ServerConfig): boolean {
+  const address = publicEndpoint?.address ?? null;
+  return address !== null && isIpv6(address);
+}
+
 /**
  * A rule for the server's port alone connects a tunnel that carries nothing: what goes into it passes the firewall by
  * itself.
@@ -90,7 +102,7 @@ async function checkTunnelFirewall(subject: Subject): Promise<Verdict[]> {
   const { client, options: { interfaceName: device } } = subject;
   if (client === null) return [];
   const verdicts = judge(subject, await subject.firewall(), {
-    packets: throughTunnel(device),
+    packets: throughTunnel(device, client),
     what: `packets of programs through ${device} (checked with TCP port ${WEB_PORT})`,
     openings: [{ through: device }],
     good: `this host's firewall allows programs to use ${device}`,
@@ -101,11 +113,11 @@ async function checkTunnelFirewall(subject: Subject): Promise<Verdict[]> {
 
 /** What clients ask the proxy comes in by the tunnel's interface, which most firewalls have no rule for. */
 async function checkDnsFirewall(subject: Subject): Promise<Verdict[]> {
-  const address = proxyAddress(subject);
-  if (address === null) return [];
+  const { server } = subject;
+  if (server === null || proxyAddress(subject) === null) return [];
   const device = subject.options.interfaceName;
   return judge(subject, await subject.firewall(), {
-    packets: questions(address, device),
+    packets: questions(server, device),
     what: `queries of clients to DnsProxy on port ${DNS_PORT} of ${device}`,
     openings: (["udp", "tcp"] as const).map((protocol) => ({ protocol, port: DNS_PORT, device })),
     good: `this host's firewall allows clients to query DnsProxy through ${device}`,
@@ -137,15 +149,32 @@ export function checkForwarding(
 
 /** Docker's policy, for one, drops what it did not ask to be forwarded; others reject, or accept one way alone. */
 async function checkForwardFirewall(subject: Subject): Promise<Verdict[]> {
-  const { server, options: { interfaceName: device } } = subject;
-  if (server?.interface.egress !== "kernel") return [];
-  return judge(subject, await subject.firewall(), {
-    packets: forwarded(device, externalOf(subject)?.name ?? null),
+  const { server, netlink, options: { interfaceName: device } } = subject;
+  if (server === null) return [];
+  const firewall = await subject.firewall();
+  const { egress, lines } = server.interface;
+  const egress6 = egress6Of(server.interface);
+  const [openings, good] = [[{ through: device }], "no firewall rule prevents forwarding"];
+  const ofIpv4 = egress !== "kernel" ? [] : judge(subject, firewall, {
+    packets: forwarded("ip", device, externalOf(subject)?.name ?? null),
     what: `packets that the kernel forwards for ${device} (Egress = kernel)`,
-    openings: [{ through: device }],
-    good: "no firewall rule prevents forwarding",
+    openings,
+    good,
     other: "or Egress = raw, which needs no forwarding",
   });
+  const external6 = egress6 === "off" ? null : findExternalLink6(server, netlink, device);
+  // Where there is no way outside, another check tells of that.
+  const ofIpv6 = external6 === null ? [] : judge(subject, firewall, {
+    packets: forwarded("ip6", device, external6.name),
+    what: `packets that the kernel forwards for ${device} (Egress6 = ${egress6})`,
+    isLess6: !lines.has("Egress6"),
+    openings,
+    good,
+    other: `or Egress6 = off (${subject.place("Egress6")})`,
+  });
+  const told = [...ofIpv4, ...ofIpv6.filter(({ why }) => !ofIpv4.some((each) => each.why === why))];
+  const bad = told.filter(({ status }) => status !== "ok");
+  return bad.length > 0 ? bad : told;
 }
 
 /**
@@ -172,10 +201,12 @@ async function checkOutputFirewall(subject: Subject): Promise<Verdict[]> {
 function judge(
   subject: Subject,
   firewall: Firewall,
-  { packets, mark = 0, what, openings, good, other = "" }: {
+  { packets, mark = 0, what, isLess6 = false, openings, good, other = "" }: {
     readonly packets: readonly Travelling[];
     readonly mark?: number;
     readonly what: string;
+    /** Whether a tunnel works without IPv6: what is in the way of that is a warning then. */
+    readonly isLess6?: boolean;
     readonly openings: readonly Opening[];
     readonly good: string;
     readonly other?: string;
@@ -183,21 +214,24 @@ function judge(
 ): Verdict[] {
   const verdicts = new Map<string, Verdict>();
   const obstacles = packets.flatMap(([journey, packet]) =>
-    firewall.obstacles(journey, packet, mark)
+    firewall.obstacles(journey, packet, mark).map((obstacle) => ({ ...obstacle, packet }))
   );
-  for (const obstacle of obstacles) {
+  for (const { packet: { family }, ...obstacle } of obstacles) {
     const { title, decision: { fate, by, exceptions } } = obstacle;
     if (verdicts.has(title)) continue;
+    const bad = family === "ip6" && isLess6 ? warn : fail;
     const remedy = [remedyFor(subject, obstacle, openings), other].filter(Boolean).join(", ");
     const rule = by.startsWith("the policy") ? `${by}, as no rule accepts it` : by;
     const [exception] = exceptions.filter((each) => each.fate === "accepted");
-    const why = `the firewall (${title}) ${FATES[fate]} ${what}: ${rule}`;
+    const why = `the firewall (${title}) ${FATES[fate]} ${what}${
+      family === "ip6" ? " by IPv6" : ""
+    }: ${rule}`;
     verdicts.set(
       title,
       fate === "queued"
         ? warn(`${why}: that program decides by its own rules`, remedy)
         : exception === undefined
-        ? fail(why, remedy)
+        ? bad(why, remedy)
         : warn(
           `${why}; ${exception.by} accepts some of them by other criteria, such as their source`,
           remedy,
@@ -205,10 +239,12 @@ function judge(
     );
   }
   if (verdicts.size > 0) return [...verdicts.values()];
-  if (firewall.unread.length > 0) {
+  const families = new Set(packets.map(([, { family }]) => family));
+  const unread = [...families].flatMap((family) => firewall.unread(family));
+  if (unread.length > 0) {
     return [warn(
       `the legacy iptables of the kernel have rules (${
-        firewall.unread.join(", ")
+        [...new Set(unread)].join(", ")
       }) that cannot be read`,
       "install `iptables-legacy`, or run `vpn doctor` as root",
     )];

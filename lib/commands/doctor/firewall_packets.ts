@@ -2,16 +2,17 @@
 import { ConfigError } from "../../core/config/config_error.ts";
 import type { ClientConfig, ServerConfig } from "../../core/config/config.ts";
 import { encodeKey } from "../../core/config/values/key_text.ts";
-import { ipv4FromNumber, ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
+import { formatIp, ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
 import { NetlinkError } from "../../../ffi/netlink/socket.ts";
 import type { ExternalLink } from "../../core/nat/external_link.ts";
-import { type HostAddress, isIpv6 } from "../../core/wire/host_address.ts";
-import { parseIpv4 } from "../../core/wire/ipv4_text.ts";
+import { addressBytes, type HostAddress, parseAddress } from "../../core/wire/host_address.ts";
+import { addressOf6 } from "../../core/wire/ipv6_prefix.ts";
 import { findExternalLink } from "../../host/network/egress_plan.ts";
+import { findEntrance6 } from "../../host/network/egress_plan6.ts";
 import { planRoutes } from "../../host/network/route_plan.ts";
 import { egressTraffic } from "../egress_traffic.ts";
 import type { Journey } from "./firewall/firewall.ts";
-import { CLIENT_PORT, SupposedPacket } from "./firewall/packet.ts";
+import { CLIENT_PORT, type PacketFamily, SupposedPacket } from "./firewall/packet.ts";
 import type { Subject } from "./subject.ts";
 
 export const DNS_PORT = 53;
@@ -33,34 +34,40 @@ export interface Exchange {
   readonly isCaptured: boolean;
 }
 
-/** What clients send to a gateway. */
-export function toGateway(subject: Subject, { listenPort }: ServerConfig): SupposedPacket {
-  const external = entranceOf(subject);
-  return new SupposedPacket({
-    protocol: "udp",
-    source: null,
-    destination: external?.address ?? null,
-    destinationPort: listenPort,
-    input: external?.name ?? null,
-    output: null,
-    isLocal: true,
-  });
+/** What clients send to a gateway, by each family that it can be reached by. */
+export function toGateway(subject: Subject, { listenPort }: ServerConfig): Travelling[] {
+  return entrancesOf(subject).map(({ family, address, name }) => [
+    "in",
+    new SupposedPacket({
+      family,
+      protocol: "udp",
+      source: null,
+      destination: address,
+      destinationPort: listenPort,
+      input: name,
+      output: null,
+      isLocal: true,
+    }),
+  ]);
 }
 
 /** What a gateway answers. */
-export function fromGateway(subject: Subject, { listenPort }: ServerConfig): SupposedPacket {
-  const external = entranceOf(subject);
-  return new SupposedPacket({
-    protocol: "udp",
-    source: external?.address ?? null,
-    destination: null,
-    sourcePort: listenPort,
-    destinationPort: CLIENT_PORT,
-    input: null,
-    output: external?.name ?? null,
-    isEstablished: true,
-    isLocal: false,
-  });
+export function fromGateway(subject: Subject, { listenPort }: ServerConfig): Travelling[] {
+  return entrancesOf(subject).map(({ family, address, name }) => [
+    "out",
+    new SupposedPacket({
+      family,
+      protocol: "udp",
+      source: address,
+      destination: null,
+      sourcePort: listenPort,
+      destinationPort: CLIENT_PORT,
+      input: null,
+      output: name,
+      isEstablished: true,
+      isLocal: false,
+    }),
+  ]);
 }
 
 /** By the file, or by what runs, which knows its own port and where it found the server. */
@@ -106,9 +113,9 @@ async function endsOf(
   if (running.kind === "known" && running.status.role === "client") {
     const key = encodeKey(peer.publicKey);
     const found = running.status.peers.find(({ publicKey }) => publicKey === key);
-    const [, host = "", at = ""] = /^(.*):(\d+)$/.exec(found?.endpoint ?? "") ?? [];
+    const [, host = "", at = ""] = /^\[?(.*?)\]?:(\d+)$/.exec(found?.endpoint ?? "") ?? [];
     return {
-      server: parseIpv4(host) ?? ipv4Of(address),
+      server: parseAddress(host) ?? address,
       port: at === "" ? port : Number(at),
       own: running.status.listenPort,
       isCaptured: found?.transport === "faketcp",
@@ -116,21 +123,24 @@ async function endsOf(
   }
   const reach = address === null ? await subject.reach() : null;
   return {
-    server: ipv4Of(address ?? (reach !== null && "address" in reach ? reach.address : null)),
+    server: address ?? (reach !== null && "address" in reach ? reach.address : null),
     port,
     own: listenPort === 0 ? CLIENT_PORT : listenPort,
     isCaptured: transport === "faketcp",
   };
 }
 
-/** Of IPv6 no rule is looked at. */
-function ipv4Of(address: HostAddress | null): number | null {
-  return address === null || isIpv6(address) ? null : address;
+/** What programs of a client send through its tunnel, and what they receive, by each family that it carries. */
+export function throughTunnel(
+  device: string,
+  { interface: { addresses6 } }: ClientConfig,
+): Travelling[] {
+  const families: PacketFamily[] = addresses6.length === 0 ? ["ip"] : ["ip", "ip6"];
+  return families.flatMap((family) => ofFamilyThroughTunnel(device, family));
 }
 
-/** What programs of a client send through its tunnel, and what they receive. */
-export function throughTunnel(device: string): Travelling[] {
-  const packet = { protocol: "tcp", source: null, destination: null } as const;
+function ofFamilyThroughTunnel(device: string, family: PacketFamily): Travelling[] {
+  const packet = { family, protocol: "tcp", source: null, destination: null } as const;
   return [
     [
       "out",
@@ -158,8 +168,9 @@ export function throughTunnel(device: string): Travelling[] {
 }
 
 /** What leaves, or is forwarded, by an interface that is not the tunnel's. */
-export function pastTunnel(journey: "out" | "through"): SupposedPacket {
+export function pastTunnel(journey: "out" | "through", family: PacketFamily): SupposedPacket {
   return new SupposedPacket({
+    family,
     protocol: "tcp",
     source: null,
     destination: null,
@@ -170,25 +181,42 @@ export function pastTunnel(journey: "out" | "through"): SupposedPacket {
   });
 }
 
-/** What clients ask `DnsProxy`. */
-export function questions(address: number, device: string): Travelling[] {
-  return (["udp", "tcp"] as const).map((protocol) => [
-    "in",
-    new SupposedPacket({
-      protocol,
-      source: null,
-      destination: address,
-      destinationPort: DNS_PORT,
-      input: device,
-      output: null,
-      isLocal: true,
-    }),
-  ]);
+/** What clients ask `DnsProxy`, by each address that it answers at. */
+export function questions(
+  { interface: { addresses, addresses6 } }: ServerConfig,
+  device: string,
+): Travelling[] {
+  const [first6] = addresses6;
+  const own = [addresses[0].address, ...first6 === undefined ? [] : [addressOf6(first6)]];
+  return own.flatMap((destination) =>
+    (["udp", "tcp"] as const).map((protocol): Travelling => [
+      "in",
+      new SupposedPacket({
+        protocol,
+        source: null,
+        destination,
+        destinationPort: DNS_PORT,
+        input: device,
+        output: null,
+        isLocal: true,
+      }),
+    ])
+  );
 }
 
 /** What the kernel forwards for clients, there and back. */
-export function forwarded(device: string, external: string | null): Travelling[] {
-  const packet = { protocol: "tcp", source: null, destination: null, isLocal: false } as const;
+export function forwarded(
+  family: PacketFamily,
+  device: string,
+  external: string | null,
+): Travelling[] {
+  const packet = {
+    family,
+    protocol: "tcp",
+    source: null,
+    destination: null,
+    isLocal: false,
+  } as const;
   return [
     [
       "through",
@@ -220,9 +248,26 @@ export function externalOf(subject: Subject): ExternalLink | null {
   return server === null ? null : unlessUnusable(() => externalLink(subject, server));
 }
 
-/** Where clients reach it: what routing rules have to say of their packets for the internet does not count. */
-function entranceOf({ server, netlink }: Subject): ExternalLink | null {
-  return server === null ? null : unlessUnusable(() => findExternalLink(server, netlink));
+/** An interface, and an address of it; null for what is not known. */
+interface Entrance {
+  readonly family: PacketFamily;
+  readonly name: string | null;
+  readonly address: HostAddress | null;
+}
+
+/**
+ * Where clients reach it: what routing rules have to say of their packets for the internet does not count. IPv6 is
+ * among it where the host has that.
+ */
+function entrancesOf({ server, netlink }: Subject): Entrance[] {
+  if (server === null) return [];
+  const external = unlessUnusable(() => findExternalLink(server, netlink));
+  const { name = null, address = null } = external ?? {};
+  const entrance6 = findEntrance6(netlink);
+  return [
+    { family: "ip", name, address },
+    ...entrance6 === null ? [] : [{ ...entrance6, family: "ip6" as const }],
+  ];
 }
 
 /**
@@ -247,14 +292,18 @@ function unlessUnusable(find: () => ExternalLink | null): ExternalLink | null {
 }
 
 /** The interface, and the address of it, that leads to a server; null for what is not known. */
-function placeTowards({ netlink }: Subject, server: number | null, mark: number) {
+function placeTowards({ netlink }: Subject, server: HostAddress | null, mark: number) {
   const nowhere = { device: null, address: null };
   if (server === null) return nowhere;
   try {
-    const { link, preferredSource } = netlink.routes.lookup(ipv4FromNumber(server), { mark });
+    const { link, preferredSource } = netlink.routes.lookup(addressBytes(server), { mark });
     return {
       device: link === null ? null : netlink.links.find(link)?.name ?? null,
-      address: preferredSource === null ? null : ipv4ToNumber(preferredSource),
+      address: preferredSource === null
+        ? null
+        : preferredSource.length === 4
+        ? ipv4ToNumber(preferredSource)
+        : formatIp(preferredSource),
     };
   } catch (error) {
     if (error instanceof NetlinkError) return nowhere;

@@ -62,7 +62,11 @@ export function judgeKillSwitch(
   { family, name }: NftablesTable,
 ): Verdict {
   const journeys = ["out", "through"] as const;
-  if (journeys.every((journey) => firewall.isStoppedBy(name, journey, pastTunnel(journey)))) {
+  const families = ["ip", "ip6"] as const;
+  const packets = journeys.flatMap((journey) =>
+    families.map((each) => [journey, pastTunnel(journey, each)] as const)
+  );
+  if (packets.every(([journey, packet]) => firewall.isStoppedBy(name, journey, packet))) {
     return ok("the kill switch is active");
   }
   return fail(

@@ -159,6 +159,9 @@ export async function judgeMarks(
   if (subject.instance?.isOurs !== true) return ok(passes);
   const { answer, mark, isCaptured } = await withServer(subject, client);
   if (isCaptured) return ok(`${where}, but the server's answers, by fake TCP, do not come to it`);
+  if (answer.family === "ip6") {
+    return ok(`${where}, which is of IPv4, and the server's answers come by IPv6`);
+  }
   const found = (await subject.firewall()).markAtRouting(answer, name);
   if (found === mark) return ok(passes);
   return fail(

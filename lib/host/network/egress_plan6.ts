@@ -47,6 +47,14 @@ export function findExternalLink6(
   return { name: link.name, link: link.index, address };
 }
 
+/** The interface, and the address of it, by which this host's own packets reach the internet; null for none. */
+export function findEntrance6(netlink: Rtnetlink): ExternalLink6 | null {
+  const route = routeOutside(netlink, INTERNET6, {}, null);
+  const link = route === null ? null : netlink.links.find(route.link);
+  if (link === null || !route?.preferredSource || isMartian(route.preferredSource)) return null;
+  return { name: link.name, link: link.index, address: formatIp(route.preferredSource) };
+}
+
 /** What the host is attached to by IPv6, and where its routes lead, but for the tunnel, and without link-local ones. */
 export function hostSurroundings6(
   netlink: Rtnetlink,

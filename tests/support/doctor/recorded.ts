@@ -6,6 +6,7 @@ import {
   type LegacyTables,
 } from "../../../lib/commands/doctor/firewall/firewall.ts";
 import {
+  type PacketFamily,
   type PacketOptions,
   SupposedPacket,
 } from "../../../lib/commands/doctor/firewall/packet.ts";
@@ -28,12 +29,12 @@ export function firewall(name: Name): Firewall {
     sets: bodies(sets),
     elements: bodies(elements),
   });
-  return new Firewall(listing, new Map(), LINKS);
+  return new Firewall(listing, { ip: new Map(), ip6: new Map() }, LINKS);
 }
 
-/** One of iptables' older half alone, as `iptables -S` prints it. */
-export function legacyFirewall(tables: LegacyTables): Firewall {
-  return new Firewall(NOTHING, tables);
+/** One of iptables' older half alone, as `iptables -S` prints it, or, of IPv6, `ip6tables -S`. */
+export function legacyFirewall(tables: LegacyTables, family: PacketFamily = "ip"): Firewall {
+  return new Firewall(NOTHING, { ip: new Map(), ip6: new Map(), [family]: tables });
 }
 
 /** From somebody to the port of a gateway. */
@@ -48,6 +49,11 @@ export function packet(options: Partial<PacketOptions> = {}): SupposedPacket {
     isLocal: true,
     ...options,
   });
+}
+
+/** The same by IPv6. */
+export function packet6(options: Partial<PacketOptions> = {}): SupposedPacket {
+  return packet({ destination: "2001:db8::1", ...options });
 }
 
 /** From that port to somebody. */

@@ -18,7 +18,7 @@ import { iptablesEntry } from "./iptables_text.ts";
 import type { LinkIndexes } from "./nft_fields.ts";
 import { nftRule } from "./nft_rule.ts";
 import { actionsOf, refuses } from "./nft_verdict.ts";
-import type { SupposedPacket } from "./packet.ts";
+import type { PacketFamily, SupposedPacket } from "./packet.ts";
 import {
   type Action,
   type Decision,
@@ -38,17 +38,22 @@ export interface Obstacle {
   readonly title: string;
   readonly chain: string;
   /** The program that changes it, up to the chain's name; what is matched and done follows. */
-  readonly insert: "nft" | "iptables" | "iptables-legacy";
+  readonly insert: "nft" | IptablesProgram;
   /** As in `inet fw`; for nft. */
   readonly table: string;
   readonly manager: Manager;
 }
+
+/** That of iptables' rules for each family, and that of its older half. */
+export type IptablesProgram = "iptables" | "ip6tables" | "iptables-legacy" | "ip6tables-legacy";
 
 /** How a packet goes: to this host, through it, or from it. */
 export type Journey = "in" | "through" | "out";
 
 /** Rules of iptables' older half, by table, as `iptables -S` prints them; null where they cannot be read. */
 export type LegacyTables = ReadonlyMap<string, readonly string[] | null>;
+/** Those of each family. */
+export type LegacyFamilies = Readonly<Record<PacketFamily, LegacyTables>>;
 
 interface Stop extends Omit<Obstacle, "decision"> {
   readonly entry: FirewallEntry;
@@ -56,7 +61,10 @@ interface Stop extends Omit<Obstacle, "decision"> {
   readonly isTracked: boolean;
 }
 
-/** Chains at hooks of IPv4 by `NF_INET_*`, in the order in which a packet meets them, and iptables' names for them. */
+/**
+ * Chains at hooks of the IP layer by `NF_INET_*`, in the order in which a packet meets them, and iptables' names for
+ * them.
+ */
 const JOURNEYS: Readonly<Record<Journey, readonly number[]>> = {
   in: [0, 1],
   through: [0, 2, 4],
@@ -91,15 +99,20 @@ const OUTPUT_HOOKS: ReadonlySet<number> = new Set([3, NF_INET_POST_ROUTING]);
 const OWN_TABLES = "vpn_";
 /** ms */
 const PROGRAM_LIMIT = 2_000;
-const LEGACY_NAMES = "/proc/thread-self/net/ip_tables_names";
+/** Of each family: the program of iptables, where the kernel names its tables, and what they are called here. */
+const IPTABLES = {
+  ip: { program: "iptables", names: "/proc/thread-self/net/ip_tables_names" },
+  ip6: { program: "ip6tables", names: "/proc/thread-self/net/ip6_tables_names" },
+} as const;
+const FAMILIES = ["ip", "ip6"] as const;
 
 /** What there is, at one time. */
 export class Firewall {
   readonly #listing: FirewallListing;
-  readonly #legacy: LegacyTables;
+  readonly #legacy: LegacyFamilies;
   readonly #links: LinkIndexes;
 
-  constructor(listing: FirewallListing, legacy: LegacyTables, links: LinkIndexes = new Map()) {
+  constructor(listing: FirewallListing, legacy: LegacyFamilies, links: LinkIndexes = new Map()) {
     this.#listing = listing;
     this.#legacy = legacy;
     this.#links = links;
@@ -112,12 +125,13 @@ export class Firewall {
    */
   static async read(links: Pick<Links, "list">): Promise<Firewall> {
     const indexes = new Map(links.list().map(({ name, index }) => [name, index]));
-    return new Firewall(listNftables(), await legacyTables(), indexes);
+    const [ip, ip6] = await Promise.all(FAMILIES.map(legacyTables));
+    return new Firewall(listNftables(), { ip: ip!, ip6: ip6! }, indexes);
   }
 
-  /** Tables of which nothing is known but that they are there. */
-  get unread(): string[] {
-    return [...this.#legacy].flatMap(([table, lines]) => lines === null ? [table] : []);
+  /** Tables of a family of which nothing is known but that they are there. */
+  unread(family: PacketFamily): string[] {
+    return [...this.#legacy[family]].flatMap(([table, lines]) => lines === null ? [table] : []);
   }
 
   /** The chains that keep a packet from its journey: each is enough, whatever others accept. */
@@ -150,22 +164,22 @@ export class Firewall {
   isStoppedBy(own: string, journey: Journey, packet: SupposedPacket): boolean {
     const state: WalkState = { mark: 0, tracking: "tracked" };
     return JOURNEYS[journey].some((hook) =>
-      this.#baseChains(own)
+      this.#baseChains(packet.family, own)
         .filter((chain) => chain.hook === hook && chain.table.name === own)
         .some((chain) => walk(this.#nftStop(chain, true).entry, packet, state).fate === "dropped")
     );
   }
 
   /**
-   * The chains of others that packets of this host pass on their way out, and that refuse some: as in `inet fw output`.
-   * What leaves by a packet socket passes none of them.
+   * The chains of others that IPv4 packets of this host pass on their way out, and that refuse some: as in `inet fw
+   * output`. What leaves by a packet socket passes none of them.
    */
   refusingOutput(): string[] {
-    const found = this.#baseChains()
+    const found = this.#baseChains("ip")
       .filter(({ hook, type }) => OUTPUT_HOOKS.has(hook) && (type === "filter" || type === "route"))
       .filter((chain) => chain.drops || this.#actionsReachedFrom(chain).some(refuses))
       .map(({ table, name }) => `${table.family} ${table.name} ${name}`);
-    const legacy = (this.#legacy.get("filter") ?? []).filter((line) =>
+    const legacy = (this.#legacy.ip.get("filter") ?? []).filter((line) =>
       line === "-P OUTPUT DROP" || /^-A OUTPUT .*-j (?:DROP|REJECT)\b/.test(line)
     );
     return legacy.length === 0 ? found : [...found, "iptables' OUTPUT"];
@@ -187,7 +201,7 @@ export class Firewall {
   /** Chains at one hook, in the order of their priorities. */
   #hookStops(
     hook: number,
-    { options: { isEstablished = false } }: SupposedPacket,
+    { family, options: { isEstablished = false } }: SupposedPacket,
     { isBehind, own = null }: {
       /** Whether it is behind the first hook, and with that behind connection tracking. */
       readonly isBehind: boolean;
@@ -195,12 +209,12 @@ export class Firewall {
     },
   ): Stop[] {
     return [
-      ...this.#baseChains(own)
+      ...this.#baseChains(family, own)
         .filter((chain) => chain.hook === hook)
         // NAT sees the first packet of a connection alone.
         .filter(({ type }) => type !== "nat" || !isEstablished)
         .map((chain) => ({ chain: this.#nftStop(chain, isBehind), at: chain.priority })),
-      ...this.#legacyStops(hook, isEstablished, isBehind),
+      ...this.#legacyStops(family, hook, { isEstablished, isBehind }),
     ].sort((a, b) => a.at - b.at).map(({ chain }) => chain);
   }
 
@@ -216,10 +230,10 @@ export class Firewall {
       .map((chain) => this.#nftStop(chain, isEgress));
   }
 
-  /** Those of others, and of one table of ours, that packets of IPv4 pass. */
-  #baseChains(own: string | null = null): BaseChain[] {
+  /** Those of others, and of one table of ours, that packets of a family pass. */
+  #baseChains(wanted: PacketFamily, own: string | null = null): BaseChain[] {
     return this.#listing.chains.filter(({ table: { family, name } }) =>
-      (family === "ip" || family === "inet") && (name === own || !name.startsWith(OWN_TABLES))
+      (family === wanted || family === "inet") && (name === own || !name.startsWith(OWN_TABLES))
     );
   }
 
@@ -233,7 +247,7 @@ export class Firewall {
       chains.set(rule.chain, rules);
     }
     // What `iptables` makes by way of nftables has its names, and should be changed by it.
-    const isIptables = family === "ip" && LEGACY_TABLES.includes(name) &&
+    const isIptables = (family === "ip" || family === "ip6") && LEGACY_TABLES.includes(name) &&
       Object.values(LEGACY_CHAINS).includes(base.name);
     const title = `${family} ${name} ${base.name}`;
     return {
@@ -241,26 +255,31 @@ export class Firewall {
       title,
       isTracked: isBehind || base.priority > CONNTRACK_PRIORITY,
       chain: base.name,
-      insert: isIptables ? "iptables" : "nft",
+      insert: isIptables ? IPTABLES[family].program : "nft",
       table: `${family} ${name}`,
       manager: name === "firewalld" ? "firewalld" : managerOf(chains.keys()),
     };
   }
 
-  #legacyStops(hook: number, isEstablished: boolean, isBehind: boolean) {
+  #legacyStops(
+    family: PacketFamily,
+    hook: number,
+    { isEstablished, isBehind }: { readonly isEstablished: boolean; readonly isBehind: boolean },
+  ) {
     const chain = LEGACY_CHAINS[hook];
+    const { program } = IPTABLES[family];
     return Object.entries(LEGACY_PRIORITIES).flatMap(([table, at]) => {
-      const lines = this.#legacy.get(table) ?? [];
+      const lines = this.#legacy[family].get(table) ?? [];
       if (chain === undefined || !lines.some((line) => line.startsWith(`-P ${chain} `))) return [];
       if (table === "nat" && isEstablished) return [];
-      const title = table === "filter" ? `iptables' ${chain}` : `iptables' ${table} ${chain}`;
-      const entry = iptablesEntry(lines, { chain, title });
+      const title = table === "filter" ? `${program}' ${chain}` : `${program}' ${table} ${chain}`;
+      const entry = iptablesEntry(lines, { chain, title, program });
       const stop: Stop = {
         entry,
         title,
         isTracked: isBehind || at > CONNTRACK_PRIORITY,
         chain,
-        insert: "iptables-legacy",
+        insert: `${program}-legacy`,
         table: "",
         manager: managerOf(entry.chains.keys()),
       };
@@ -315,16 +334,17 @@ function listNftables(): FirewallListing {
 }
 
 /** What iptables' older half of the kernel has, which only its program can read. */
-async function legacyTables(): Promise<LegacyTables> {
-  const tables = legacyNames().filter((name) => LEGACY_TABLES.includes(name));
+async function legacyTables(family: PacketFamily): Promise<LegacyTables> {
+  const { program, names } = IPTABLES[family];
+  const tables = legacyNames(names).filter((name) => LEGACY_TABLES.includes(name));
   return new Map(
-    await Promise.all(tables.map(async (table) => [table, await printed(table)] as const)),
+    await Promise.all(tables.map(async (table) => [table, await printed(program, table)] as const)),
   );
 }
 
 /** What `iptables -S` prints; null where it fails, or there is no such program. */
-async function printed(table: string): Promise<string[] | null> {
-  const program = findProgram("iptables-legacy") ?? findProgram("iptables");
+async function printed(name: string, table: string): Promise<string[] | null> {
+  const program = findProgram(`${name}-legacy`) ?? findProgram(name);
   if (program === null) return null;
   // Of today's `iptables` most write to nftables, and print that in place of these tables.
   const version = await output(program, "-V");
@@ -343,9 +363,9 @@ async function output(program: string, ...args: readonly string[]): Promise<stri
   return success ? new TextDecoder().decode(stdout) : null;
 }
 
-function legacyNames(): string[] {
+function legacyNames(path: string): string[] {
   try {
-    return Deno.readTextFileSync(LEGACY_NAMES).trim().split("\n");
+    return Deno.readTextFileSync(path).trim().split("\n");
   } catch {
     // The kernel has none, or it is not loaded, or not ours to see.
     return [];

@@ -2,7 +2,9 @@
  * Rules of iptables' older half of the kernel, as `iptables -S` prints them: that is the only form that others can
  * read.
  */
-import { parseIpv4, prefixMask } from "../../../core/wire/ipv4_text.ts";
+import { type HostAddress, isIpv6, parseAddress } from "../../../core/wire/host_address.ts";
+import { prefixMask } from "../../../core/wire/ipv4_text.ts";
+import { isWithin6 } from "../../../core/wire/ipv6_prefix.ts";
 import type { SupposedPacket } from "./packet.ts";
 import { STATUS_ESTABLISHED, trackedState } from "./tracking.ts";
 import {
@@ -44,7 +46,12 @@ const TCP_FLAGS = ["FIN", "SYN", "RST", "PSH", "ACK", "URG"];
  */
 export function iptablesEntry(
   lines: readonly string[],
-  { chain, title }: { readonly chain: string; readonly title: string },
+  { chain, title, program }: {
+    readonly chain: string;
+    readonly title: string;
+    /** As in `ip6tables`. */
+    readonly program: string;
+  },
 ): FirewallEntry {
   const chains = new Map<string, FirewallRule[]>();
   const names = new Set(lines.flatMap((line) => line.startsWith("-N ") ? [line.slice(3)] : []));
@@ -55,13 +62,17 @@ export function iptablesEntry(
     if (command === "-P" && name === chain && value === "DROP") policy = "dropped";
     if (command !== "-A") continue;
     const rules = chains.get(name) ?? [];
-    rules.push(ruleOf(line, words, names));
+    rules.push(ruleOf(`${program}' rule \`${line}\``, words, names));
     chains.set(name, rules);
   }
   return { title, chain, chains, policy };
 }
 
-function ruleOf(line: string, words: readonly string[], chains: ReadonlySet<string>): FirewallRule {
+function ruleOf(
+  title: string,
+  words: readonly string[],
+  chains: ReadonlySet<string>,
+): FirewallRule {
   const options = optionsOf(words);
   // What stands behind the target is the target's.
   const found = options.findIndex(({ name }) => name === "-j" || name === "-g");
@@ -73,7 +84,7 @@ function ruleOf(line: string, words: readonly string[], chains: ReadonlySet<stri
     : actionOfTarget(target);
   const conditions = conditionsOf(options.slice(0, end));
   return {
-    title: `iptables' rule \`${line}\``,
+    title,
     judge: (packet, state) => {
       let match: Match = "yes";
       for (const condition of conditions) {
@@ -207,14 +218,22 @@ function judge(
   }
 }
 
-function ofAddress(address: number | null, text: string, isInverted: boolean): Match {
-  const [network = "", length = "32"] = text.split("/");
-  const wanted = parseIpv4(network);
+function ofAddress(address: HostAddress | null, text: string, isInverted: boolean): Match {
+  const [network = "", suffix] = text.split("/");
+  const wanted = parseAddress(network);
   if (wanted === null) return "unlikely";
-  const mask = prefixMask(Number(length));
-  if (mask === 0) return holds(true, isInverted);
+  const length = Number(suffix ?? (isIpv6(wanted) ? 128 : 32));
+  if (length === 0) return holds(true, isInverted);
   if (address === null) return matchOfParticular(isInverted);
-  return holds(((address ^ wanted) & mask) === 0, isInverted);
+  return holds(isInNetwork(address, wanted, length), isInverted);
+}
+
+function isInNetwork(address: HostAddress, network: HostAddress, length: number): boolean {
+  if (isIpv6(address) || isIpv6(network)) {
+    return isIpv6(address) && isIpv6(network) &&
+      isWithin6(`${address}/128`, `${network}/${length}`);
+  }
+  return ((address ^ network) & prefixMask(length)) === 0;
 }
 
 /** A name that ends with `+` is all names that begin so. */

@@ -1,6 +1,6 @@
 /** Fields of a supposed packet that nftables' rules ask for: `meta`, `ct`, `fib`. */
 import { RTN_LOCAL } from "../../../../ffi/netlink/nftables/attributes.ts";
-import { ETH_P_IP } from "../../../../ffi/socket_constants.ts";
+import { ETH_P_IP, ETH_P_IPV6 } from "../../../../ffi/socket_constants.ts";
 import type { Attributes } from "../../../../ffi/netlink/message.ts";
 import { numberOf } from "./nft_verdict.ts";
 import type { SupposedPacket } from "./packet.ts";
@@ -36,20 +36,21 @@ const [FIB_RESULT_OIF, FIB_RESULT_OIFNAME, FIB_RESULT_ADDRTYPE] = [1, 2, 3];
 const [FIB_SADDR, FIB_DADDR, FIB_MARK, FIB_IIF, FIB_PRESENT] = [1, 2, 4, 8, 32];
 // include/uapi/linux/rtnetlink.h
 const RTN_UNICAST = 1;
-const NFPROTO_IPV4 = 2;
+const NFPROTO = { ip: 2, ip6: 10 } as const;
+const ETHERTYPE = { ip: ETH_P_IP, ip6: ETH_P_IPV6 } as const;
 const IFNAME_SIZE = 16;
 
 /** What `meta` gives for a key, the mark apart. */
 export function metaField(
   key: number,
-  { options, protocol }: SupposedPacket,
+  { options, protocol, family }: SupposedPacket,
   links: LinkIndexes,
 ): Uint8Array | null {
   switch (key) {
     case META_PROTOCOL:
-      return Uint8Array.of(ETH_P_IP >>> 8, ETH_P_IP & 0xff);
+      return Uint8Array.of(ETHERTYPE[family] >>> 8, ETHERTYPE[family] & 0xff);
     case META_NFPROTO:
-      return Uint8Array.of(NFPROTO_IPV4);
+      return Uint8Array.of(NFPROTO[family]);
     case META_L4PROTO:
       return Uint8Array.of(protocol);
     case META_IIFNAME:
@@ -80,7 +81,7 @@ export function metaField(
 
 /** What `ct` gives for a key. */
 export function trackingField(key: number, packet: SupposedPacket, state: WalkState): Field {
-  const { protocol, options: { isEstablished = false, destinationPort } } = packet;
+  const { protocol, family, options: { isEstablished = false, destinationPort } } = packet;
   if (key === CT_STATE) return host32(NFT_STATES[trackedState(packet, state)]);
   if (state.tracking !== "tracked") return "absent";
   switch (key) {
@@ -94,7 +95,7 @@ export function trackingField(key: number, packet: SupposedPacket, state: WalkSt
     case CT_HELPER:
       return "absent";
     case CT_L3PROTOCOL:
-      return Uint8Array.of(NFPROTO_IPV4);
+      return Uint8Array.of(NFPROTO[family]);
     case CT_PROTOCOL:
       return Uint8Array.of(protocol);
     case CT_PROTO_DST:

@@ -5,8 +5,8 @@ import type {
 } from "../../../../ffi/netlink/nftables/nftables_listing.ts";
 import type { PartlyKnown } from "./packet.ts";
 
-/** Bytes of a field of a concatenation, padding included (NFT_REG32_SIZE). */
-const FIELD = 4;
+/** Fields of a concatenation are padded to whole registers (NFT_REG32_SIZE). */
+const REGISTER = 4;
 
 /** What came of it: the element that has the key, and those that may have it. */
 export interface Found {
@@ -29,13 +29,21 @@ export function setOf(
 export function lookUp(set: ListedSet, key: PartlyKnown): Found {
   let element: ListedElement | null = null;
   const possible: ListedElement[] = [];
+  const sizes = sizesOf(set);
   for (const { from, to, element: candidate } of rangesOf(set)) {
-    const contained = containment(key, from, to);
+    const contained = containment(key, { from, to }, sizes);
     if (contained === "yes") element ??= candidate;
     else if (contained === "maybe") possible.push(candidate);
   }
   element ??= set.elements.find(({ isCatchall }) => isCatchall) ?? null;
   return { element, possible };
+}
+
+/** Bytes of what is compared at a time; the last of them for all that follow. */
+function sizesOf({ fields, isOfIntervals, elements }: ListedSet): readonly number[] {
+  if (fields.length > 0) return fields.map((size) => Math.ceil(size / REGISTER) * REGISTER);
+  // Kernels before 5.6 do not tell of fields, and have intervals of keys of one field alone.
+  return [isOfIntervals ? Math.max(REGISTER, ...elements.map(({ key }) => key.length)) : REGISTER];
 }
 
 interface Range {
@@ -64,21 +72,20 @@ function rangesOf({ elements, isOfIntervals }: ListedSet): Range[] {
   return ranges;
 }
 
-/** Field by field, as in a concatenation; a key of one field that is no longer than 4 bytes is the usual case. */
+/** Field by field, see `sizesOf()`. */
 function containment(
   { bytes, known }: PartlyKnown,
-  from: Uint8Array,
-  to: Uint8Array,
+  { from, to }: Pick<Range, "from" | "to">,
+  sizes: readonly number[],
 ): "yes" | "no" | "maybe" {
   let isSure = true;
-  for (let at = 0; at < from.length; at += FIELD) {
-    const end = Math.min(at + FIELD, from.length);
+  for (let at = 0, end = 0, field = 0; at < from.length; at = end, field++) {
+    end = Math.min(at + (sizes[field] ?? sizes.at(-1)!), from.length);
     const isWhole = known.subarray(at, end).every((byte) => byte !== 0);
     if (isWhole) {
-      const field = bytes.subarray(at, end);
-      if (compare(field, from.subarray(at, end)) < 0 || compare(field, to.subarray(at, end)) > 0) {
-        return "no";
-      }
+      const value = bytes.subarray(at, end);
+      const isBelow = compare(value, from.subarray(at, end)) < 0;
+      if (isBelow || compare(value, to.subarray(at, end)) > 0) return "no";
       continue;
     }
     const isAll = from.subarray(at, end).every((byte) => byte === 0) &&

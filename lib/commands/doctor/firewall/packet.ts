@@ -2,17 +2,24 @@
  * Supposed packet: what is known of a packet that a firewall is asked about; the rest is like nothing that a rule
  * names.
  */
+import { addressBytes, type HostAddress, isIpv6 } from "../../../core/wire/host_address.ts";
 import * as ipv4 from "../../../core/wire/ipv4.ts";
+import * as ipv6 from "../../../core/wire/ipv6.ts";
 
 const TIME_TO_LIVE = 64;
 /** A port that a client may have: none of a service, and none that programs bind. */
 export const CLIENT_PORT = 49_999;
 
+/** As tables of the firewall name it. */
+export type PacketFamily = "ip" | "ip6";
+
 export interface PacketOptions {
+  /** To be given where no address is; IPv4 if not. */
+  readonly family?: PacketFamily;
   readonly protocol: "udp" | "tcp";
-  /** Host order; null for somebody of whom nothing is known. */
-  readonly source: number | null;
-  readonly destination: number | null;
+  /** Null for somebody of whom nothing is known. */
+  readonly source: HostAddress | null;
+  readonly destination: HostAddress | null;
   readonly sourcePort?: number;
   readonly destinationPort: number;
   /** Names of interfaces; null for none, or one of which nothing is known. */
@@ -39,7 +46,8 @@ export interface PartlyKnown {
 /** A packet without payload. */
 export class SupposedPacket {
   readonly options: PacketOptions;
-  /** Its IPv4 header. */
+  readonly family: PacketFamily;
+  /** Its IP header. */
   readonly network: PartlyKnown;
   /** The header of UDP or TCP: what both have in the same place. */
   readonly transport: PartlyKnown;
@@ -49,9 +57,14 @@ export class SupposedPacket {
 
   constructor(options: PacketOptions) {
     this.options = options;
+    const { source, destination } = options;
+    const address = source ?? destination;
+    this.family = options.family ?? (address !== null && isIpv6(address) ? "ip6" : "ip");
     this.protocol = options.protocol === "udp" ? ipv4.PROTOCOL_UDP : ipv4.PROTOCOL_TCP;
     this.sourcePort = options.sourcePort ?? CLIENT_PORT;
-    this.network = networkHeader(options, this.protocol);
+    this.network = this.family === "ip"
+      ? ipv4Header(options, this.protocol)
+      : ipv6Header(options, this.protocol);
     const ports = new Uint8Array(20);
     const view = new DataView(ports.buffer);
     view.setUint16(0, this.sourcePort);
@@ -66,23 +79,37 @@ export class SupposedPacket {
   }
 }
 
-function networkHeader({ source, destination }: PacketOptions, protocol: number): PartlyKnown {
+function ipv4Header({ source, destination }: PacketOptions, protocol: number): PartlyKnown {
   const bytes = new Uint8Array(ipv4.MIN_HEADER_SIZE);
   const known = new Uint8Array(ipv4.MIN_HEADER_SIZE).fill(0xff);
-  const view = new DataView(bytes.buffer);
   bytes[0] = 0x45;
-  view.setUint8(ipv4.TIME_TO_LIVE_OFFSET, TIME_TO_LIVE);
-  view.setUint8(ipv4.PROTOCOL_OFFSET, protocol);
-  for (
-    const [offset, address] of [
-      [ipv4.SOURCE_ADDRESS_OFFSET, source],
-      [ipv4.DESTINATION_ADDRESS_OFFSET, destination],
-    ] as const
-  ) {
-    if (address === null) known.fill(0, offset, offset + 4);
-    else view.setUint32(offset, address);
-  }
+  bytes[ipv4.TIME_TO_LIVE_OFFSET] = TIME_TO_LIVE;
+  bytes[ipv4.PROTOCOL_OFFSET] = protocol;
+  putAddress({ bytes, known }, ipv4.SOURCE_ADDRESS_OFFSET, { address: source, size: 4 });
+  putAddress({ bytes, known }, ipv4.DESTINATION_ADDRESS_OFFSET, { address: destination, size: 4 });
   // Length, identification and checksum may be anything.
   for (const offset of [2, 3, 4, 5, 10, 11]) known[offset] = 0;
   return { bytes, known };
+}
+
+function ipv6Header({ source, destination }: PacketOptions, protocol: number): PartlyKnown {
+  const bytes = new Uint8Array(ipv6.HEADER_SIZE);
+  const known = new Uint8Array(ipv6.HEADER_SIZE).fill(0xff);
+  bytes[0] = 0x60;
+  bytes[ipv6.NEXT_HEADER_OFFSET] = protocol;
+  bytes[ipv6.HOP_LIMIT_OFFSET] = TIME_TO_LIVE;
+  putAddress({ bytes, known }, ipv6.SOURCE_ADDRESS_OFFSET, { address: source, size: 16 });
+  putAddress({ bytes, known }, ipv6.DESTINATION_ADDRESS_OFFSET, { address: destination, size: 16 });
+  // Flow label and length may be anything.
+  for (const offset of [2, 3, 4, 5]) known[offset] = 0;
+  return { bytes, known };
+}
+
+function putAddress(
+  { bytes, known }: PartlyKnown,
+  offset: number,
+  { address, size }: { readonly address: HostAddress | null; readonly size: number },
+): void {
+  if (address === null) known.fill(0, offset, offset + size);
+  else bytes.set(addressBytes(address), offset);
 }

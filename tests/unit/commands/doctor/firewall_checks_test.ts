@@ -1,7 +1,7 @@
 /** Tests of `lib/commands/doctor/firewall_checks.ts`: what is said of a firewall that keeps a tunnel from working. */
 import { assert, assertEquals, assertMatch } from "../../../support/assert.ts";
-import { firewall, type Name } from "../../../support/doctor/recorded.ts";
-import { configText, newIdentity } from "../../../net/support/config.ts";
+import { firewall, legacyFirewall, type Name } from "../../../support/doctor/recorded.ts";
+import { configText, newIdentity, type Section } from "../../../net/support/config.ts";
 import {
   checkForwarding,
   FIREWALL_CHECKS,
@@ -9,7 +9,9 @@ import {
 import type { Subject } from "../../../../lib/commands/doctor/subject.ts";
 import type { Verdict } from "../../../../lib/commands/doctor/check.ts";
 import { parseConfig } from "../../../../lib/core/config/parse_config.ts";
-import { validateClient } from "../../../../lib/core/config/roles.ts";
+import { addressBytes } from "../../../../lib/core/wire/host_address.ts";
+import { RouteType } from "../../../../ffi/netlink/routes.ts";
+import { validateClient, validateServer } from "../../../../lib/core/config/roles.ts";
 
 const CLIENT = validateClient(parseConfig(
   configText(
@@ -22,6 +24,61 @@ const CLIENT = validateClient(parseConfig(
   ),
   "client.conf",
 ));
+
+/** A gateway whose tunnel carries IPv6, with further lines in `[Interface]`. */
+function gateway(lines: Section = {}) {
+  return validateServer(parseConfig(
+    configText({
+      PrivateKey: newIdentity().privateKey,
+      Address: "10.66.77.1/24, fd00:77::1/64",
+      ListenPort: 51820,
+      ...lines,
+    }, {
+      PublicKey: newIdentity().publicKey,
+      AllowedIPs: "10.66.77.2/32, fd00:77::2/128",
+    }),
+    "server.conf",
+  ));
+}
+
+/** The subject of a gateway that reaches both internets by eth0. */
+function gatewaySubject(server: Subject["server"], ruled: Subject["firewall"]): Subject {
+  return {
+    client: null,
+    server,
+    options: { interfaceName: "vpn0" },
+    netlink: {
+      routes: {
+        lookup: (address: Uint8Array) => ({
+          type: RouteType.unicast,
+          link: 7,
+          preferredSource: address.length === 4
+            ? Uint8Array.of(192, 0, 2, 1)
+            : addressBytes("2001:db8::1"),
+        }),
+        list: () => [],
+      },
+      links: {
+        find: (link: string | number) => link === "vpn0" ? null : { name: "eth0", index: 7 },
+        list: () => [],
+      },
+      addresses: { list: () => [] },
+      rules: { list: () => [] },
+    },
+    firewall: ruled,
+    command: (text: string) => `\`${text}\``,
+    place: (key: string) => `server.conf: ${key}`,
+  } as unknown as Subject;
+}
+
+/** What a check says of a gateway under these rules of `ip6tables -S`. */
+async function look6(check: string, lines: readonly string[], section: Section = {}) {
+  const rules = legacyFirewall(new Map([["filter", lines]]), "ip6");
+  const [verdict] = await FIREWALL_CHECKS.find((each) => each.name === check)!
+    .look(gatewaySubject(gateway(section), () => Promise.resolve(rules)));
+  assert(verdict !== undefined, `${check} says nothing`);
+  return verdict;
+}
 
 /** The subject of a client with a full tunnel, on a host that reaches its server by eth0. */
 function subject(name: Name): Subject {
@@ -80,4 +137,76 @@ Deno.test("a gateway that the kernel is to translate for is not ok on a kernel w
   const [verdict] = checkForwarding({ server, instance: null }, () => false);
   assertEquals(verdict?.status, "fail");
   assertMatch(verdict!.why, /^Egress = kernel, but this kernel has no nf_tables/);
+});
+
+Deno.test("what keeps IPv6 from a gateway's port is a warning, and a failure where clients have no other address", async () => {
+  const rules = ["-P INPUT DROP", "-A INPUT -p tcp --dport 22 -j ACCEPT"];
+  const closed = await look6("input-firewall", rules);
+  assertEquals(closed.status, "warn");
+  assertMatch(
+    closed.why,
+    /^the firewall \(ip6tables' INPUT\) drops packets from clients to UDP port 51820 by IPv6: the policy/,
+  );
+  assertEquals(closed.remedy, "`ip6tables-legacy -I INPUT -p udp --dport 51820 -j ACCEPT`");
+  const only = await look6("input-firewall", rules, { PublicEndpoint: "[2001:db8::1]:51820" });
+  assertEquals(only.status, "fail");
+  const open = await look6("input-firewall", [...rules, "-A INPUT -p udp -j ACCEPT"]);
+  assertEquals(open.status, "ok");
+  assertEquals((await look6("answer-firewall", ["-P OUTPUT DROP"])).status, "warn");
+});
+
+Deno.test("what keeps clients' IPv6 from being forwarded is found, whatever IPv4 leaves by", async () => {
+  const rules = ["-P FORWARD DROP"];
+  const closed = await look6("forward-firewall", rules);
+  assertEquals(closed.status, "warn");
+  assertMatch(closed.why, /packets that the kernel forwards for vpn0 \(Egress6 = nat\) by IPv6/);
+  assertEquals(
+    closed.remedy,
+    "`ip6tables-legacy -I FORWARD -i vpn0 -j ACCEPT` and `ip6tables-legacy -I FORWARD -o vpn0 -j ACCEPT`, " +
+      "or Egress6 = off (server.conf: Egress6)",
+  );
+  const asked = await look6("forward-firewall", rules, { Egress6: "routed" });
+  assertEquals(asked.status, "fail");
+  const through = [...rules, "-A FORWARD -i vpn0 -j ACCEPT", "-A FORWARD -o vpn0 -j ACCEPT"];
+  assertEquals((await look6("forward-firewall", through)).status, "ok");
+  const both = await look6("forward-firewall", rules, { Egress: "kernel" });
+  assertMatch(both.why, /Egress6 = nat/);
+});
+
+Deno.test("what clients ask the proxy by IPv6 is judged, too", async () => {
+  const rules = ["-P INPUT DROP", "-A INPUT -p udp -m udp --dport 53 -j ACCEPT"];
+  const verdict = await look6("dns-firewall", rules, { DnsProxy: "192.0.2.9" });
+  assertEquals(verdict.status, "fail");
+  assertMatch(verdict.why, /queries of clients to DnsProxy on port 53 of vpn0 by IPv6/);
+});
+
+Deno.test("a server that is reached by IPv6 is judged by the rules of that family", async () => {
+  const client = validateClient(parseConfig(
+    configText(
+      { PrivateKey: newIdentity().privateKey, Address: "10.66.77.2/24" },
+      {
+        PublicKey: newIdentity().publicKey,
+        Endpoint: "[2001:db8::1]:51820",
+        AllowedIPs: "0.0.0.0/0",
+      },
+    ),
+    "client.conf",
+  ));
+  const rules = (family: "ip" | "ip6") =>
+    legacyFirewall(
+      new Map([["filter", ["-P OUTPUT DROP", "-A OUTPUT -d 2001:db8:9::1 -j ACCEPT"]]]),
+      family,
+    );
+  const look = async (family: "ip" | "ip6") => {
+    const [verdict] = await FIREWALL_CHECKS.find(({ name }) => name === "answer-firewall")!.look({
+      ...gatewaySubject(null, () => Promise.resolve(rules(family))),
+      client,
+      running: () => Promise.resolve({ kind: "none" }),
+    } as unknown as Subject);
+    return verdict!;
+  };
+  assertEquals((await look("ip")).status, "ok");
+  const closed = await look("ip6");
+  assertEquals(closed.status, "fail");
+  assertMatch(closed.why, /drops the client's packets to the server's UDP port 51820 by IPv6/);
 });

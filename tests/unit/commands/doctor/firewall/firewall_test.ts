@@ -10,6 +10,7 @@ import {
   legacyFirewall,
   type Name,
   packet,
+  packet6,
   sent,
 } from "../../../../support/doctor/recorded.ts";
 
@@ -125,8 +126,8 @@ Deno.test("an obstacle is named by its chain, the rule that decides, and who kee
 });
 
 Deno.test("tables that cannot be read are named", () => {
-  assertEquals(legacyFirewall(new Map([["filter", null]])).unread, ["filter"]);
-  assertEquals(legacyFirewall(new Map([["filter", []]])).unread, []);
+  assertEquals(legacyFirewall(new Map([["filter", null]])).unread("ip"), ["filter"]);
+  assertEquals(legacyFirewall(new Map([["filter", []]])).unread("ip"), []);
 });
 
 Deno.test("NAT decides on the first packet of a connection alone: what goes on with one passes it by", () => {
@@ -156,4 +157,30 @@ Deno.test("an answer under a full tunnel fails where the reverse path is looked 
   assertEquals(fates("the way back by the mark"), ["accepted", "accepted"]);
   assertEquals(fates("rpfilter"), ["dropped", "accepted"]);
   assertEquals(fates("rpfilter by the mark"), ["accepted", "accepted"]);
+});
+
+Deno.test("packets of IPv6 pass the chains of that family and of both, and no others", () => {
+  const fates = (name: Name) => [fate(firewall(name)), fate(firewall(name), packet6())];
+  assertEquals(fates("a policy of drop"), ["dropped", "dropped"]);
+  assertEquals(fates("a policy of drop with the port"), ["accepted", "accepted"]);
+  assertEquals(fates("firewalld"), ["rejected", "rejected"]);
+  // Of ip alone.
+  assertEquals(fates("ufw"), ["dropped", "accepted"]);
+  assertEquals(fates("an early chain"), ["dropped", "accepted"]);
+  assertEquals(fates("NAT that redirects the port"), ["redirected", "accepted"]);
+  // Rules that ask for an address of IPv4 are for nobody else.
+  assertEquals(fates("any source"), ["accepted", "dropped"]);
+  assertEquals(fates("sources that may come in"), ["dropped but some", "dropped"]);
+});
+
+Deno.test("rules of ip6tables are those of IPv6, and are changed by their own program", () => {
+  const tables = new Map([["filter", ["-P INPUT DROP", "-A INPUT -s 2001:db8:9::/48 -j ACCEPT"]]]);
+  const subject = legacyFirewall(tables, "ip6");
+  assertEquals([fate(subject), fate(subject, packet6())], ["accepted", "dropped but some"]);
+  assertEquals(fate(subject, packet6({ source: "2001:db8:9::7" })), "accepted");
+  assertEquals(fate(subject, packet6({ source: "2001:db8:8::7" })), "dropped");
+  const [obstacle] = subject.obstacles("in", packet6());
+  assertEquals([obstacle!.title, obstacle!.insert], ["ip6tables' INPUT", "ip6tables-legacy"]);
+  const unread = legacyFirewall(new Map([["filter", null]]), "ip6");
+  assertEquals([unread.unread("ip"), unread.unread("ip6")], [[], ["filter"]]);
 });
