@@ -55,11 +55,13 @@ ${request.console ? consoleLines(out) : ""}`,
 function consoleLines(out: string): string {
   const device = deviceOfFile(out);
   const [user, group] = [userId(CONSOLE_USER), groupId(CONSOLE_USER)];
-  const owner = user === null || group === null || Deno.uid() !== 0 ? null : { user, group };
-  const token = leftToken(consoleStatePath(device), owner);
   const isMissing = user === null || group === null;
+  const folder = consoleStatePath(device);
+  const token = leftToken(folder, isMissing || Deno.uid() !== 0 ? null : { user, group });
+  // What was left there is root's until its user is there.
+  const given = token !== null && Deno.uid() === 0 ? ` && chown -R ${CONSOLE_USER}: ${folder}` : "";
   return [
-    ...isMissing ? [`Its user:      useradd --system --user-group ${CONSOLE_USER}`] : [],
+    ...isMissing ? [`Its user:      useradd --system --user-group ${CONSOLE_USER}${given}`] : [],
     `Console:       vpn console --interface ${device}      (as ${CONSOLE_USER}, or vpn-console@${device}.service)`,
     `First account: ${
       token === null

@@ -93,7 +93,9 @@ export class Database implements Disposable {
       const code = codeOf(error);
       const remedy = code === CORRUPT || code === NOT_A_DATABASE
         ? "it is damaged: restore it from a backup, or move the folder away and start again, with new accounts"
-        : "choose another folder with --state, or start it as the user who owns this one";
+        : isOwn(folder)
+        ? "choose another folder with --state, or give it room and rights there"
+        : "the folder is another user's: choose another with --state, or give it to this one by chown -R";
       const reason = error instanceof Error ? error.message : String(error);
       throw new AppError(`Cannot keep the console's accounts in ${path}: ${reason}: ${remedy}`, {
         exitCode: ExitCode.usage,
@@ -157,6 +159,15 @@ export class Database implements Disposable {
 
   [Symbol.dispose](): void {
     this.#sqlite.close();
+  }
+}
+
+/** Whether a folder is this process's user's, or none. */
+function isOwn(folder: string): boolean {
+  try {
+    return Deno.statSync(folder).uid === Deno.uid();
+  } catch {
+    return true;
   }
 }
 

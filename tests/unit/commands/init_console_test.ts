@@ -25,6 +25,12 @@ hostTest(
     const state = `${folder}/state/vpn0`;
     const { code, stdout, stderr } = await init(folder, `${folder}/server.conf`);
     assertEquals([code, stderr], [0, ""]);
+    // Where its user is still to be made, what was left is to be that user's.
+    const [, command] = /^Its user: +(.*)$/m.exec(stdout) ?? [];
+    const isRoot = Deno.uid() === 0;
+    if (command !== undefined && isRoot) {
+      assert(command.endsWith(` && chown -R vpn-console: ${state}`), command);
+    }
     assertStringIncludes(
       Deno.readTextFileSync(`${folder}/server.conf`),
       "\nControlGroup = vpn-console\n",
