@@ -22,6 +22,10 @@ export interface StoredAuditEntry {
   readonly detail: string | null;
 }
 
+type AuditEntry =
+  & Pick<StoredAuditEntry, "account" | "source" | "action">
+  & Partial<Pick<StoredAuditEntry, "target" | "detail">>;
+
 export class AuditTable {
   readonly #database: Database;
   readonly #now: () => number;
@@ -35,19 +39,25 @@ export class AuditTable {
   }
 
   /** What it is about has been done: where it cannot be kept, it is told to the log in its place. */
+  add(entry: AuditEntry): void {
+    this.addAll([entry]);
+  }
 
-  add(
-    { account, source, action, target = null, detail = null }:
-      & Pick<StoredAuditEntry, "account" | "source" | "action">
-      & Partial<Pick<StoredAuditEntry, "target" | "detail">>,
-  ): void {
-    const entry = { account, source, action, target, detail };
+  /** The same of several at once, which are one write: a thousand of them would hold the console up for seconds. */
+  addAll(entries: readonly AuditEntry[]): void {
+    const whole = entries.map(({ target = null, detail = null, ...entry }) => ({
+      ...entry,
+      target,
+      detail,
+    }));
     try {
-      this.#store(entry);
+      this.#database.together(() => whole.forEach((entry) => this.#store(entry)));
     } catch (error) {
       if (!(error instanceof StorageError)) throw error;
-      const text = `the audit cannot be stored: ${error.message}: ${JSON.stringify(entry)}`;
-      this.#onFault(new Error(text, { cause: error }));
+      for (const entry of whole) {
+        const text = `the audit cannot be stored: ${error.message}: ${JSON.stringify(entry)}`;
+        this.#onFault(new Error(text, { cause: error }));
+      }
     }
   }
 

@@ -146,10 +146,11 @@ export class Database implements Disposable {
   /** Makes several changes, or none of them where one throws. @throws {StorageError} */
   together<Result>(changes: () => Result): Result {
     const sqlite = this.#sqlite;
-    sqlite.exec("BEGIN IMMEDIATE");
+    // Prepared, as what exec() throws has no code.
+    storing(() => sqlite.prepare("BEGIN IMMEDIATE").run());
     try {
       const result = changes();
-      storing(() => sqlite.exec("COMMIT"));
+      storing(() => sqlite.prepare("COMMIT").run());
       return result;
     } catch (error) {
       if (sqlite.isTransaction) sqlite.exec("ROLLBACK");

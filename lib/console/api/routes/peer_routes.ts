@@ -31,11 +31,10 @@ const settings = { ...peerSettingsInput, minProperties: 1 };
 export function peerRoutes(services: ConsoleServices): readonly ApiRoute[] {
   const { gateway, audit } = services;
 
-  const note = (
-    call: Pick<ApiCall<unknown, unknown>, "principal" | "source">,
-    action: string,
-    target: string,
-  ) => audit.add({ account: actorName(call), source: sourceKey(call.source), action, target });
+  const note: Note = (call, action, ...targets) => {
+    const [account, source] = [actorName(call), sourceKey(call.source)];
+    audit.addAll(targets.map((target) => ({ account, source, action, target })));
+  };
 
   return [
     apiRoute({
@@ -161,7 +160,7 @@ export function peerRoutes(services: ConsoleServices): readonly ApiRoute[] {
           set,
           ...changeParams(call),
         });
-        for (const { name, publicKey } of body.peers) note(call, "peer-changed", name ?? publicKey);
+        note(call, "peer-changed", ...body.peers.map(({ name, publicKey }) => name ?? publicKey));
         return { body };
       },
     }),
@@ -208,7 +207,7 @@ export function peerRoutes(services: ConsoleServices): readonly ApiRoute[] {
 type Note = (
   call: Pick<ApiCall<unknown, unknown>, "principal" | "source">,
   action: string,
-  target: string,
+  ...targets: readonly string[]
 ) => void;
 
 function linkRoutes(services: ConsoleServices, note: Note): readonly ApiRoute[] {

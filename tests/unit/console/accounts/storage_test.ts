@@ -159,6 +159,18 @@ hostTest(
   },
 );
 
+hostTest("the entries of a change of a thousand peers are one write", async () => {
+  using site = await Site.open();
+  const entry = { account: "root", source: "198.51.100.1", action: "peer-changed" };
+  site.services.audit.addAll(
+    Array.from({ length: 1_000 }, (_, i) => ({ ...entry, target: `${i}` })),
+  );
+  assertEquals(site.services.audit.after(0, 2_000).length, 1_000);
+  const { size } = Deno.statSync(`${site.folder}/console.sqlite-wal`);
+  // One by one, each of them writes its pages again.
+  assert(size < 500_000, `${size} bytes`);
+});
+
 hostTest("what was begun by a clock that was far ahead ends when that is put right", async () => {
   using site = await Site.open();
   const { sessions, tokens, links } = site.services;
