@@ -91,6 +91,7 @@ export class PasskeyTable {
     { account, origin, source }: {
       readonly account: string;
       readonly origin: string;
+      /** Who asks: of many, who has most challenges loses the oldest. */
       readonly source: string;
     },
   ): Promise<

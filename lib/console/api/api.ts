@@ -39,7 +39,7 @@ export class Api {
       ...peerRoutes(services),
       ...gatewayRoutes(services),
     ];
-    this.routes = [...routes, documentRoute(routes, services.version)];
+    this.routes = [...routes, documentRoute(routes)];
     this.#mount();
   }
 
@@ -118,7 +118,7 @@ export class Api {
   }
 }
 
-function documentRoute(routes: readonly ApiRoute[], version: string): ApiRoute {
+function documentRoute(routes: readonly ApiRoute[]): ApiRoute {
   const own: ApiRoute = {
     method: "get",
     path: "/openapi.json",
@@ -128,7 +128,7 @@ function documentRoute(routes: readonly ApiRoute[], version: string): ApiRoute {
     answer: mapOf({}),
     handle: () => ({ body: document }),
   };
-  const document = openApiDocument([...routes, own], version);
+  const document = openApiDocument([...routes, own]);
   return own;
 }
 

@@ -140,9 +140,12 @@ export function loginRoutes(services: ConsoleServices): readonly ApiRoute[] {
       status: 200,
       answer: record({ id: text(), options: mapOf({}) }),
       problems: ["refused"],
-      handle: async ({ origin, source }) => {
+      handle: async (call) => {
+        const { origin } = call;
         requirePasskeys(origin);
-        return { body: await passkeys.login({ origin, source: sourceKey(source) }) };
+        const attempt = login.attempt(sourceKey(call.source), call);
+        // Others at the same address put none of its challenges out.
+        return { body: await passkeys.login({ origin, source: attempt.device ?? attempt.source }) };
       },
     }),
 

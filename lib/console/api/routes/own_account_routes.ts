@@ -168,7 +168,7 @@ export function ownAccountRoutes(services: ConsoleServices): readonly ApiRoute[]
         requirePasskeys(call.origin);
         const { name: account } = await confirmed(call);
         const { origin } = call;
-        const source = sourceKey(call.source);
+        const source = `account ${account}`;
         const body = await passkeys.registration({ account, origin, source });
         if (body === null) throw new Problem("conflict", "The account has too many passkeys.");
         return { body };

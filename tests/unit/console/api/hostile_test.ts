@@ -223,6 +223,16 @@ hostTest("who is no trusted proxy does not choose the source that he is known by
   assertEquals(statuses.slice(-2), [429, 429]);
 });
 
+hostTest("a stranger is not told which version it is", async () => {
+  await using fixture = await ConsoleFixture.open();
+  const admin = await fixture.admin();
+  assertEquals((await admin.ask("GET", "/session")).body.version, "1.2.3");
+  for (const path of ["/session", "/openapi.json", "/status", "/none"]) {
+    const { text, headers } = await fixture.browser().ask("GET", path);
+    assert(!`${text} ${JSON.stringify([...headers])}`.includes("1.2.3"), path);
+  }
+});
+
 hostTest("an account that there is not is answered as one whose password is wrong", async () => {
   await using fixture = await ConsoleFixture.open();
   await fixture.admin();

@@ -132,6 +132,26 @@ hostTest("a passkey logs in without name, password and code, once for each chall
 });
 
 hostTest(
+  "strangers at the same address put out no challenge of a browser that is known",
+  async () => {
+    const { fixture, admin } = await named();
+    await using _ = fixture;
+    const authenticator = new Authenticator();
+    await register(admin, authenticator);
+    const options = (browser: Browser) =>
+      browser.ask("POST", "/login/passkey/options", { body: {} });
+    const { body: asked } = await options(admin);
+    const stranger = fixture.browser(admin.origin);
+    for (let i = 0; i < 1_010; i += 10) {
+      await Promise.all(Array.from({ length: 10 }, () => options(stranger)));
+    }
+    const response = authenticator.login(asked.options, { origin: admin.origin });
+    const body = { id: asked.id, response };
+    assertEquals((await admin.ask("POST", "/login/passkey", { body })).status, 200);
+  },
+);
+
+hostTest(
   "an account whose password an admin sets loses its passkeys: who has taken it over has made one",
   async () => {
     const { fixture, admin } = await named();
