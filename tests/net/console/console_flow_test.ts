@@ -8,7 +8,7 @@ import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { Chromium, DESK } from "../../support/console/chromium.ts";
 import { withFolder } from "../../support/folder.ts";
 import { netTest, output, type TestNamespace } from "../../support/net.ts";
-import { eventually, PATIENCE } from "../../support/time/patience.ts";
+import { eventually } from "../../support/time/patience.ts";
 import { GATEWAY_PROGRAMS, GatewayNetwork, INSIDE, INTERNET } from "../support/gateway.ts";
 import { WIREGUARD_GO_PROGRAMS, WireguardGo } from "../support/programs/wireguard_go.ts";
 import { vpnCommand } from "../support/programs/vpn.ts";
@@ -84,7 +84,7 @@ async function untilReached(
 
 /** Waits until the page shows how the phone stands. */
 async function untilStanding(page: Page, text: string): Promise<void> {
-  await page.locator(".screen-head .badge", { hasText: text }).waitFor({ timeout: PATIENCE });
+  await page.locator(".screen-head .badge", { hasText: text }).waitFor();
 }
 
 /** Fills a form of the peer's screen, saves it, and waits until it has been taken. */
@@ -127,14 +127,14 @@ netTest(
 
       await connect(namespace, text);
       await untilReached(namespace, INSIDE, true);
-      await page.getByText("It is connected.").waitFor({ timeout: PATIENCE });
+      await page.getByText("It is connected.").waitFor();
       await page.getByRole("button", { name: "Done" }).click();
       await page.getByRole("link", { name: /^Peers/ }).click();
       const row = page.getByRole("row", { name: PHONE });
-      await row.getByText("Online").waitFor({ timeout: PATIENCE });
+      await row.getByText("Online").waitFor();
 
       await row.getByRole("switch").click();
-      await row.getByText("Disabled").waitFor({ timeout: PATIENCE }).catch(async (cause) => {
+      await row.getByText("Disabled").waitFor().catch(async (cause) => {
         throw new Error(`the page says: ${await page.locator("body").innerText()}`, { cause });
       });
       await untilReached(namespace, INSIDE, false);
@@ -168,7 +168,7 @@ netTest(
       await page.getByRole("link", { name: /^Peers/ }).click();
       await page.getByRole("checkbox", { name: `Choose ${PHONE}` }).check();
       await page.getByRole("button", { name: "Disable" }).click();
-      await row.getByText("Disabled").waitFor({ timeout: PATIENCE });
+      await row.getByText("Disabled").waitFor();
 
       await addGroup(page);
       await changeSettings(page);

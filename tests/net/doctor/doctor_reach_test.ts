@@ -11,6 +11,7 @@ import { simpleTunnel } from "../support/simple_tunnel.ts";
 import { startVpn } from "../support/programs/vpn.ts";
 import { WIREGUARD_GO_PROGRAMS } from "../support/programs/wireguard_go.ts";
 import { layWire, layWireOf, OUTERS, SERVER_ENDPOINT6, SERVER_PORT } from "../support/wire.ts";
+import { PATIENCE } from "../../support/time/patience.ts";
 
 const PATH_MTU = 1280;
 const INNER_MTU = 1220;
@@ -102,7 +103,8 @@ netTest(
     await server.output(["ip", "link", "set", "eth0", "down"]);
     const startedAt = performance.now();
     const report = await examine(client, simpleTunnel().client({ ConnectTimeout: 60 }));
-    assert(performance.now() - startedAt < 60_000, "it took longer");
+    // On a machine that is not busy, that is as long as the configuration's.
+    assert(performance.now() - startedAt < PATIENCE, "it took longer");
     assertEquals(report.finding("handshake").status, "fail");
   },
 );

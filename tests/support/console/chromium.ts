@@ -1,6 +1,7 @@
 /** Headless Chromium for tests of the console's page, and what it has to say against a page. */
 import type { Browser, BrowserContext, CDPSession, Page } from "playwright-core";
 import type { TestNamespace } from "../net.ts";
+import { PATIENCE } from "../time/patience.ts";
 
 /** Where Debian puts it. */
 const EXECUTABLE = "/usr/bin/chromium";
@@ -53,6 +54,7 @@ export class Chromium implements AsyncDisposable {
       colorScheme: scheme,
       reducedMotion: "reduce",
     });
+    context.setDefaultTimeout(PATIENCE);
     if (cookie !== null) await addCookie(context, origin, cookie);
     const page = await context.newPage();
     page.on("pageerror", (error) => this.complaints.push(error.stack ?? error.message));
