@@ -145,7 +145,15 @@ export interface ConsoleRequest extends LogOptions {
 /** What `vpn fleet` does. */
 export type FleetRequest =
   | { readonly action: "status" | "import"; readonly configPath: string }
-  | { readonly action: "key"; readonly file: string };
+  | { readonly action: "key"; readonly file: string }
+  | FleetGatewayRequest;
+
+export interface FleetGatewayRequest {
+  readonly action: "drain" | "rebalance" | "remove";
+  /** Its number or its name; null for the one on this host. */
+  readonly gateway: string | null;
+  readonly configPath: string;
+}
 
 /** What `vpn status` shows, and how. */
 export interface StatusOptions {

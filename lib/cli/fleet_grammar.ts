@@ -2,18 +2,30 @@
 import { object, or } from "@optique/core/constructs";
 import { withDefault } from "@optique/core/modifiers";
 import { argument, command, constant, option } from "@optique/core/primitives";
+import { string } from "@optique/core/valueparser";
 import { about, filePath, line } from "./values.ts";
 
 const DEFAULT_CONFIG_PATH = "server.conf";
+const gatewayName = string({ metavar: "GATEWAY" });
 
 /** The actions, in the order of the help. */
-export const FLEET_ACTIONS: readonly string[] = ["status", "import", "key"];
+export const FLEET_ACTIONS: readonly string[] = [
+  "status",
+  "import",
+  "key",
+  "drain",
+  "rebalance",
+  "remove",
+];
 
 /** The options of each action, for "did you mean". */
 export const FLEET_OPTIONS: Readonly<Record<string, readonly string[]>> = {
   status: ["--config"],
   import: ["--config"],
   key: [],
+  drain: ["--config"],
+  rebalance: ["--config"],
+  remove: ["--config"],
 };
 
 /** Makes its parser. */
@@ -22,6 +34,10 @@ export function fleetGrammar() {
   const configPath = withDefault(
     option("--config", filePath, about("--config", "Configuration file of a gateway, with Store")),
     DEFAULT_CONFIG_PATH,
+  );
+  const gateway = withDefault(
+    argument(gatewayName, { description: line("Its number or name, as status shows them") }),
+    null,
   );
   const request = or(
     command("status", object({ action: constant("status"), configPath }), {
@@ -46,6 +62,30 @@ export function fleetGrammar() {
       }),
       {
         brief: line("Create a key for StoreCredentials, and print the public key for NATS"),
+      },
+    ),
+    command("drain", object({ action: constant("drain"), gateway, configPath }), {
+      brief: line("Have a gateway give the virtual address to another, and take it only in need"),
+      description: line("Without GATEWAY, the one on this host; it stays so until rebalance."),
+    }),
+    command("rebalance", object({ action: constant("rebalance"), gateway, configPath }), {
+      brief: line("Let a gateway that was drained have the virtual address again"),
+    }),
+    command(
+      "remove",
+      object({
+        action: constant("remove"),
+        gateway: argument(gatewayName, {
+          description: line("Its number or name, as status shows them"),
+          errors: { endOfInput: line("GATEWAY is missing: give its number or its name") },
+        }),
+        configPath,
+      }),
+      {
+        brief: line("Forget a gateway that will not come back"),
+        description: line(
+          "It counts no more for the majority that the others need. Stop it first.",
+        ),
       },
     ),
     { errors: { noMatch: line(`no action given: use one of ${FLEET_ACTIONS.join(", ")}`) } },

@@ -10,6 +10,7 @@ import { editSteps, snapshotSteps } from "../../host/files/config_peers.ts";
 import { createKeyFile, LockedConfig } from "../../host/files/config_store.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import { writeText } from "../../process/output.ts";
+import { changeFleet, gatewayRows } from "./fleet_gateways.ts";
 import { reachStore } from "../peer/store_peers.ts";
 
 /** Peers in one write: they fit a message to NATS, whatever they have. */
@@ -24,6 +25,15 @@ export async function runFleet(request: FleetRequest): Promise<number> {
       return await importPeers(request.configPath);
     case "key":
       return await createKey(request.file);
+    case "drain":
+    case "rebalance":
+    case "remove": {
+      const config = loadConfig(request.configPath, "leave");
+      requireStore(config);
+      await using store = await reachStore(config, request.configPath);
+      writeText(Deno.stdout, `${await changeFleet(store, request)}\n`);
+      return ExitCode.ok;
+    }
   }
 }
 
@@ -41,6 +51,7 @@ async function status(configPath: string): Promise<number> {
     ["peers", `${peers.size}`],
     ["groups", `${groups.size}`],
     ["cannot be used", `${leftOut}`],
+    ...gatewayRows(store),
   ];
   writeText(Deno.stdout, `${tableLines(rows).join("\n")}\n`);
   return ExitCode.ok;

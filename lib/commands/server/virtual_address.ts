@@ -54,6 +54,7 @@ export class VirtualAddress implements AsyncDisposable {
   #isReached: boolean | null = null;
   #listTold = "";
   #termTold = -1;
+  #isDraining = false;
   #isEntered = false;
   #isEntering = false;
   readonly #handedOver = Promise.withResolvers<void>();
@@ -183,6 +184,10 @@ export class VirtualAddress implements AsyncDisposable {
       if (this.#isReached !== null) {
         dataPlane.tellFleet({ kind: "fleet-store", isReached: this.#isReached });
       }
+    }
+    if (this.#listTold !== "" && this.#list.isDraining !== this.#isDraining) {
+      this.#isDraining = this.#list.isDraining;
+      dataPlane.tellFleet({ kind: "fleet-drain", isDraining: this.#isDraining });
     }
     const term = storedTerm(store);
     if (term === null || this.#listTold === "" || term.revision === this.#termTold) return;

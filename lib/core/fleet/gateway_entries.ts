@@ -17,6 +17,8 @@ export interface GatewayEntry {
   readonly endpoint: SocketAddress;
   /** For people. */
   readonly name: string;
+  /** Whether it is to take nothing that another gateway can have. */
+  readonly isDraining: boolean;
 }
 
 export function gatewayKey(number: number): string {
@@ -30,9 +32,11 @@ export function gatewayOfKey(key: string): number | null {
   return digits === undefined || number >= MAX_GATEWAYS ? null : number;
 }
 
-export function gatewayBytes({ publicKey, endpoint, name }: GatewayEntry): Uint8Array<ArrayBuffer> {
-  const text = JSON.stringify({ publicKey, endpoint: formatSocketAddress(endpoint), name });
-  return new TextEncoder().encode(text);
+export function gatewayBytes(
+  { publicKey, endpoint, name, isDraining }: GatewayEntry,
+): Uint8Array<ArrayBuffer> {
+  const entry = { publicKey, endpoint: formatSocketAddress(endpoint), name, isDraining };
+  return new TextEncoder().encode(JSON.stringify(entry));
 }
 
 /** What an entry's bytes say; null where they are none. Never throws. */
@@ -44,7 +48,7 @@ export function readGateway(bytes: Uint8Array): GatewayEntry | null {
   } catch {
     return null;
   }
-  const { publicKey, endpoint, name } = value ?? {};
+  const { publicKey, endpoint, name, isDraining } = value ?? {};
   if (typeof publicKey !== "string" || decodeKey(publicKey) === null) return null;
   if (typeof endpoint !== "string" || typeof name !== "string") return null;
   const [, address = "", port] = /^([\d.]{7,15}):(\d{1,5})$/.exec(endpoint) ?? [];
@@ -52,5 +56,10 @@ export function readGateway(bytes: Uint8Array): GatewayEntry | null {
   if (ipv4 === null || Number(port) < 1 || Number(port) > 65_535) return null;
   // It goes to logs and terminals.
   const shown = name.replace(/[^\w.-]/g, "?").slice(0, MAX_NAME);
-  return { publicKey, endpoint: { address: ipv4, port: Number(port) }, name: shown };
+  return {
+    publicKey,
+    endpoint: { address: ipv4, port: Number(port) },
+    name: shown,
+    isDraining: isDraining === true,
+  };
 }

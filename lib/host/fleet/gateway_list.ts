@@ -33,11 +33,11 @@ export interface GatewayStore {
 
 export class GatewayList {
   readonly #path: string;
-  readonly #own: GatewayEntry;
+  readonly #own: Omit<GatewayEntry, "isDraining">;
   #gateways: readonly NumberedGateway[];
 
   /** @param path of the file */
-  constructor(path: string, own: GatewayEntry) {
+  constructor(path: string, own: Omit<GatewayEntry, "isDraining">) {
     this.#path = path;
     this.#own = own;
     this.#gateways = readKept(path);
@@ -54,9 +54,14 @@ export class GatewayList {
     return this.#gateways.find((each) => each.publicKey === publicKey)?.number ?? null;
   }
 
+  /** Whether this gateway is to take nothing that another can have. */
+  get isDraining(): boolean {
+    const { self } = this;
+    return this.#gateways.some(({ number, isDraining }) => number === self && isDraining);
+  }
+
   /** Enters this gateway in the store, or what has changed of it. @throws {Error} where the store does not answer */
   async enter(store: GatewayStore): Promise<void> {
-    const own = gatewayBytes(this.#own);
     for (let attempt = 0; attempt < MAX_GATEWAYS; attempt++) {
       const entries = store.gateways ?? new Map<string, BucketEntry>();
       const known = listOf(entries);
@@ -65,14 +70,16 @@ export class GatewayList {
       if (number === null) throw new Error(`the fleet has ${MAX_GATEWAYS} gateways already`);
       const key = gatewayKey(number);
       const entry = entries.get(key);
-      if (entry?.value?.toBase64() === own.toBase64()) break;
+      const own = { ...this.#own, isDraining: self?.isDraining ?? false };
+      const bytes = gatewayBytes(own);
+      if (entry?.value?.toBase64() === bytes.toBase64()) break;
       // Two that begin at once take one number each.
-      const revision = await store.putGateway(key, own, entry?.revision ?? 0);
+      const revision = await store.putGateway(key, bytes, entry?.revision ?? 0);
       if (revision === null) {
         await new Promise((resolve) => setTimeout(resolve, 20 * Math.random()));
         continue;
       }
-      this.#set([...known.filter((each) => each.number !== number), { ...this.#own, number }]);
+      this.#set([...known.filter((each) => each.number !== number), { ...own, number }]);
       return;
     }
     this.follow(store);
@@ -85,13 +92,34 @@ export class GatewayList {
   }
 
   #set(list: readonly NumberedGateway[]): void {
-    const sorted = [...list].sort((one, other) => one.number - other.number);
+    const sorted = list.toSorted((one, other) => one.number - other.number);
     const text = JSON.stringify(sorted);
     if (text === JSON.stringify(this.#gateways)) return;
     this.#gateways = sorted;
     const content = new TextEncoder().encode(text);
     createKeyFile({ path: this.#path, content, overwrite: true, withFolder: true });
   }
+}
+
+/** The gateways of a store, by number. */
+export function storedGateways({ gateways }: Pick<GatewayStore, "gateways">): NumberedGateway[] {
+  return listOf(gateways ?? new Map()).sort((one, other) => one.number - other.number);
+}
+
+/**
+ * Changes a gateway in the store, or takes it out.
+ *
+ * @returns false where somebody else was first
+ * @throws {Error} where it is not known whether it is changed
+ */
+export async function changeGateway(
+  store: GatewayStore,
+  { number, ...entry }: NumberedGateway,
+  change: Pick<GatewayEntry, "isDraining"> | null,
+): Promise<boolean> {
+  const key = gatewayKey(number);
+  const value = change === null ? null : gatewayBytes({ ...entry, ...change });
+  return await store.putGateway(key, value, store.gateways?.get(key)?.revision ?? 0) !== null;
 }
 
 function firstFree(known: readonly NumberedGateway[]): number | null {
@@ -125,5 +153,6 @@ function isNumbered(value: NumberedGateway | null): boolean {
   return typeof value === "object" && value !== null &&
     gatewayOfKey(gatewayKey(value.number)) === value.number &&
     typeof value.publicKey === "string" && decodeKey(value.publicKey) !== null &&
-    Number.isInteger(value.endpoint?.address) && Number.isInteger(value.endpoint.port);
+    typeof value.isDraining === "boolean" && Number.isInteger(value.endpoint?.address) &&
+    Number.isInteger(value.endpoint.port);
 }

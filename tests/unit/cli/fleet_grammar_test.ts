@@ -20,6 +20,16 @@ Deno.test("vpn fleet reads what is asked for, and of which gateway", () => {
     command: "fleet",
     request: { action: "key", file: "a.nk" },
   });
+  for (const action of ["drain", "rebalance", "remove"] as const) {
+    assertEquals(parse(action, "gw-1", "--config", "a.conf"), {
+      command: "fleet",
+      request: { action, gateway: "gw-1", configPath: "a.conf" },
+    });
+  }
+  assertEquals(parse("drain"), {
+    command: "fleet",
+    request: { action: "drain", gateway: null, configPath: "server.conf" },
+  });
 });
 
 Deno.test("vpn fleet says in one line what is wrong", () => {
@@ -32,6 +42,7 @@ Deno.test("vpn fleet says in one line what is wrong", () => {
         '"vpn fleet status" has no option "--confg": did you mean "--config"?',
       ],
       [["key"], "FILE is missing: give the file for the key"],
+      [["remove"], "GATEWAY is missing: give its number or its name"],
     ] as const
   ) assertEquals(assertThrows(() => parse(...argv), Error).message, message);
 });

@@ -11,6 +11,7 @@ const entry = {
   publicKey: new Uint8Array(32).fill(3).toBase64(),
   endpoint: { address: 0xc000_0201, port: 51_821 },
   name: "gw-1.example",
+  isDraining: true,
 };
 
 Deno.test("a gateway's entry is read as it was written", () => {
@@ -24,6 +25,7 @@ Deno.test("an entry that others have written is used only where all of it can be
   const { publicKey } = entry;
   const endpoint = "192.0.2.1:51821";
   assertEquals(read({ publicKey, endpoint, name: "\x1b[2Jroot" })?.name, "??2Jroot");
+  assertEquals(read({ publicKey, endpoint, name: "a", isDraining: 1 })?.isDraining, false);
   for (
     const bad of [
       null,

@@ -1,5 +1,10 @@
 /** Tests of lib/host/fleet/gateway_list.ts, with a bucket in memory in place of the store's. */
-import { GatewayList, type GatewayStore } from "../../../../lib/host/fleet/gateway_list.ts";
+import {
+  changeGateway,
+  GatewayList,
+  type GatewayStore,
+  storedGateways,
+} from "../../../../lib/host/fleet/gateway_list.ts";
 import { gatewayKey } from "../../../../lib/core/fleet/gateway_entries.ts";
 import { assertEquals, assertRejects } from "../../../support/assert.ts";
 import { MemoryBucketServer } from "../../../support/fleet/memory_bucket.ts";
@@ -52,6 +57,30 @@ hostTest(
     lists[0]!.follow(store);
     assertEquals(lists[0]!.gateways[before!]!.endpoint.address, 0xc000_0263);
     assertEquals(server.entries.size, 3);
+  }),
+);
+
+hostTest(
+  "a gateway that is drained stays so after a restart, also without the store, until that is ended",
+  inFolder(async (folder) => {
+    const server = new MemoryBucketServer();
+    const store = await storeOf(server);
+    const list = new GatewayList(`${folder}/1`, gateway(1));
+    await list.enter(store);
+    assertEquals(list.isDraining, false);
+    const [own] = storedGateways(store);
+    assertEquals(await changeGateway(store, own!, { isDraining: true }), true);
+    list.follow(store);
+    assertEquals(list.isDraining, true);
+    const again = new GatewayList(`${folder}/1`, gateway(1, 0xc000_0263));
+    assertEquals(again.isDraining, true);
+    await again.enter(store);
+    assertEquals([again.isDraining, storedGateways(store)[0]!.isDraining], [true, true]);
+    await changeGateway(store, storedGateways(store)[0]!, { isDraining: false });
+    again.follow(store);
+    assertEquals(again.isDraining, false);
+    await changeGateway(store, storedGateways(store)[0]!, null);
+    assertEquals(storedGateways(store), []);
   }),
 );
 
