@@ -84,7 +84,7 @@ export function fleetGrammar() {
       {
         brief: line("Forget a gateway that will not come back"),
         description: line(
-          "It counts no more for the majority that the others need. Stop it first.",
+          "The majority that the others need no longer includes it. Stop it first.",
         ),
       },
     ),
