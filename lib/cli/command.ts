@@ -3,6 +3,7 @@ import type { Subnet } from "../core/config/address_pool.ts";
 import type { Endpoint } from "../core/config/config.ts";
 import type { ConsoleListener } from "../core/config/values/console_values.ts";
 import type { Expiry } from "../core/config/values/expiry.ts";
+import type { PeerSettingName } from "../core/config/values/keys.ts";
 import type { RelayListener, RelayTarget } from "../core/config/values/relay_url.ts";
 import type { UsagePeriod } from "../core/config/values/usage_period.ts";
 
@@ -248,6 +249,7 @@ export type PeerRequest =
     | { readonly action: "list"; readonly group: string | null; readonly json: boolean }
     | PeerView
     | { readonly action: "remove"; readonly name: string }
+    | PeerRotation
     | PeerUpdate
   );
 
@@ -260,27 +262,9 @@ export type PeerUpdate =
   | {
     readonly action: "set";
     readonly name: string;
-    readonly key: PeerSetting;
+    readonly key: PeerSettingName;
     readonly value: string;
   };
-
-/** The keys of `[Peer]` that may be set: what a peer is known by is no setting of it. */
-export const PEER_SETTINGS = [
-  "Name",
-  "PresharedKey",
-  "AllowedIPs",
-  "Endpoint",
-  "PersistentKeepalive",
-  "RateLimit",
-  "Quota",
-  "QuotaRate",
-  "Groups",
-  "Allow",
-  "Deny",
-  "Enabled",
-  "Expires",
-] as const;
-export type PeerSetting = (typeof PEER_SETTINGS)[number];
 
 /** What `vpn peer show` shows. */
 export interface PeerView {
@@ -295,9 +279,27 @@ export interface PeerView {
 }
 
 /** The client that `vpn peer add` is to make. */
-export interface PeerAddition {
+export interface PeerAddition extends ClientFileWishes {
   readonly action: "add";
   readonly name: string;
+  /** When its access ends; left out: never. */
+  readonly expiry?: Expiry;
+  /** Names of its groups; left out: none. */
+  readonly groups?: readonly string[];
+}
+
+/** The client that `vpn peer rotate` is to make a key pair for. */
+export interface PeerRotation extends ClientFileWishes {
+  readonly action: "rotate";
+  readonly name: string;
+  /** When the old key ends at the latest; left out: with the first handshake of the new one. */
+  readonly keyExpiry?: Expiry;
+  /** Whether the client is to stay with the key that it has. */
+  readonly cancel: boolean;
+}
+
+/** What the configuration of a client is to be like. */
+export interface ClientFileWishes {
   /** Where its configuration goes; `-` is standard output. Left out: the folder beside the gateway's file. */
   readonly out?: string;
   /** Where the client reaches the gateway; left out: the file's PublicEndpoint. */
@@ -306,10 +308,6 @@ export interface PeerAddition {
   readonly allowedIps?: string;
   /** As it stands in the file; left out: the gateway, where all goes through it and it answers. */
   readonly dns?: string;
-  /** When its access ends; left out: never. */
-  readonly expiry?: Expiry;
-  /** Names of its groups; left out: none. */
-  readonly groups?: readonly string[];
 }
 
 export const ROLES = ["server", "client"] as const;

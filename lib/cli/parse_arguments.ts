@@ -6,9 +6,11 @@ import { deviceOfFile } from "../core/config/values/console_values.ts";
 import type { Expiry } from "../core/config/values/expiry.ts";
 import { FULL_TUNNEL } from "../core/config/text/config_writer.ts";
 import type {
+  ClientFileWishes,
   Command,
   ConsoleRequest,
   PeerAddition,
+  PeerRotation,
   PeerView,
   RelayOptions,
   RunOptions,
@@ -153,6 +155,7 @@ export function parseArguments(argv: readonly string[], presentation: Presentati
     case "peer": {
       const { request } = parsed;
       if (request.action === "add") return { command: "peer", request: addition(request) };
+      if (request.action === "rotate") return { command: "peer", request: rotation(request) };
       if (request.action === "list") {
         return { command: "peer", request: { ...request, group: request.group ?? null } };
       }
@@ -198,21 +201,62 @@ function consoleRequest(
   };
 }
 
+/** What of a client's file was given, and what was not. */
+interface GivenWishes {
+  readonly out: string | undefined;
+  readonly endpoint: Endpoint | undefined;
+  readonly fullTunnel: boolean;
+  readonly allowedIps: string | undefined;
+  readonly dns: string | undefined;
+}
+
 /** What `vpn peer add` is asked for, without what was left out. */
 function addition(
-  { fullTunnel, allowedIps, out, endpoint, dns, expiry, groups, ...rest }: {
+  { action, name, configPath, expiry, groups, ...wishes }: GivenWishes & {
     readonly action: "add";
     readonly name: string;
     readonly configPath: string;
-    readonly out: string | undefined;
-    readonly endpoint: Endpoint | undefined;
-    readonly fullTunnel: boolean;
-    readonly allowedIps: string | undefined;
-    readonly dns: string | undefined;
     readonly expiry: Expiry | undefined;
     readonly groups: readonly string[] | undefined;
   },
 ): PeerAddition & { readonly configPath: string } {
+  return {
+    action,
+    name,
+    configPath,
+    ...fileWishes(wishes),
+    ...(expiry === undefined ? {} : { expiry }),
+    ...(groups === undefined ? {} : { groups }),
+  };
+}
+
+/** The same of `vpn peer rotate`. */
+function rotation(
+  { action, name, configPath, cancel, keyExpiry, ...wishes }: GivenWishes & {
+    readonly action: "rotate";
+    readonly name: string;
+    readonly configPath: string;
+    readonly cancel: boolean;
+    readonly keyExpiry: Expiry | undefined;
+  },
+): PeerRotation & { readonly configPath: string } {
+  const given = fileWishes(wishes);
+  if (cancel && (keyExpiry !== undefined || Object.keys(given).length > 0)) {
+    throw new UsageError("--cancel gives the new key up: give no other option but --config");
+  }
+  return {
+    action,
+    name,
+    configPath,
+    cancel,
+    ...given,
+    ...(keyExpiry === undefined ? {} : { keyExpiry }),
+  };
+}
+
+function fileWishes(
+  { fullTunnel, allowedIps, out, endpoint, dns }: GivenWishes,
+): ClientFileWishes {
   if (fullTunnel && allowedIps !== undefined) {
     throw new UsageError(
       "--full-tunnel and --allowed-ips exclude each other: give only one of them",
@@ -220,13 +264,10 @@ function addition(
   }
   const networks = fullTunnel ? FULL_TUNNEL : allowedIps;
   return {
-    ...rest,
     ...(out === undefined ? {} : { out }),
     ...(endpoint === undefined ? {} : { endpoint }),
     ...(networks === undefined ? {} : { allowedIps: networks }),
     ...(dns === undefined ? {} : { dns }),
-    ...(expiry === undefined ? {} : { expiry }),
-    ...(groups === undefined ? {} : { groups }),
   };
 }
 

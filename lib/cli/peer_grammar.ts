@@ -2,29 +2,25 @@
 import { object, or } from "@optique/core/constructs";
 import { optional, withDefault } from "@optique/core/modifiers";
 import { argument, command, constant, option } from "@optique/core/primitives";
-import type { ValueParser } from "@optique/core/valueparser";
-import {
-  parseAllowedIps,
-  parseDns,
-  parsePlace,
-  parseSubnet,
-} from "../core/config/values/addresses.ts";
-import type { Entry } from "../core/config/text/config_document.ts";
-import type { Endpoint } from "../core/config/config.ts";
-import { quoted } from "../core/config/config_error.ts";
-import { decodeKey } from "../core/config/values/key_text.ts";
-import { DEFAULT_LISTEN_PORT } from "../core/config/roles.ts";
-import { parseGroupName, parseGroups, parsePeerName } from "../core/config/values/values.ts";
+import { parseSubnet } from "../core/config/values/addresses.ts";
 import { parseExpiry } from "../core/config/values/expiry.ts";
-import { PEER_SETTINGS, type PeerSetting } from "./command.ts";
-import { suggestNames } from "./completion.ts";
-import { QR_IMAGES } from "./qr.ts";
-import { about, filePath, keyValue, line, notOneOf } from "./values.ts";
+import { parseGroupName, parseGroups, parsePeerName } from "../core/config/values/values.ts";
+import {
+  allowedIpsText,
+  dnsText,
+  endpoint,
+  imagePath,
+  nameArgument,
+  nameOrGroup,
+  nameOrKey,
+  settingKey,
+  settingValue,
+} from "./peer_values.ts";
+import { about, filePath, keyValue, line } from "./values.ts";
 
 /** Where `vpn init` writes and `vpn peer` looks unless told otherwise. */
 const DEFAULT_CONFIG_PATH = "server.conf";
 const DEFAULT_SUBNET = "10.66.77.0/24";
-const EXAMPLE_ENDPOINT = "vpn.example.org";
 const WHEN = "a period, as in 30d, 12h or 2w, a date, as in 2027-01-31, a time, as in " +
   '2027-01-31T18:00:00Z, or "never"';
 
@@ -38,6 +34,7 @@ export const PEER_ACTIONS: readonly string[] = [
   "disable",
   "expire",
   "rename",
+  "rotate",
   "set",
 ];
 
@@ -61,6 +58,16 @@ export const PEER_OPTIONS: Readonly<Record<string, readonly string[]>> = {
   disable: ["--config"],
   expire: ["--config"],
   rename: ["--config"],
+  rotate: [
+    "--config",
+    "--out",
+    "--endpoint",
+    "--full-tunnel",
+    "--allowed-ips",
+    "--dns",
+    "--until",
+    "--cancel",
+  ],
   set: ["--config"],
 };
 
@@ -114,10 +121,7 @@ export function peerGrammar() {
     option("--config", filePath, about("--config", "Configuration file of the gateway")),
     DEFAULT_CONFIG_PATH,
   );
-  const add = object({
-    action: constant("add"),
-    name: nameArgument(keyValue("NAME", parsePeerName, "laptop"), "Name of the new client"),
-    configPath,
+  const clientFile = {
     out: optional(option(
       "--out",
       filePath,
@@ -147,6 +151,12 @@ export function peerGrammar() {
       keyValue("ADDRESSES", dnsText, "10.66.77.1"),
       about("--dns", "DNS resolvers and search domains of the client (comma-separated)"),
     )),
+  };
+  const add = object({
+    action: constant("add"),
+    name: nameArgument(keyValue("NAME", parsePeerName, "laptop"), "Name of the new client"),
+    configPath,
+    ...clientFile,
     expiry: optional(option(
       "--expires",
       keyValue("WHEN", parseExpiry, "30d"),
@@ -194,6 +204,18 @@ export function peerGrammar() {
     configPath,
   });
   const name = nameArgument(nameOrKey, "Name or public key of the client");
+  const rotate = object({
+    action: constant("rotate"),
+    name,
+    configPath,
+    ...clientFile,
+    keyExpiry: optional(option(
+      "--until",
+      keyValue("WHEN", parseExpiry, "7d"),
+      about("--until", `End the old key then at the latest: ${WHEN}`),
+    )),
+    cancel: option("--cancel", about("--cancel", "Give up the new key: the old one stays")),
+  });
   const names = nameArgument(
     nameOrGroup,
     "Name or public key of the client, or @GROUP for all clients in a group",
@@ -236,6 +258,13 @@ export function peerGrammar() {
     command("rename", object({ action: constant("rename"), name, newName, configPath }), {
       brief: line("Give a client another name"),
     }),
+    command("rotate", rotate, {
+      brief: line("Give a client new keys; the old ones are valid until it uses the new ones"),
+      description: line(
+        "Addresses, rules and quota stay, and the configuration of the client is written as by `add`; what its file " +
+          "beside the gateway's says of networks, resolvers and the gateway's address is kept.",
+      ),
+    }),
     command(
       "set",
       object({ action: constant("set"), name: names, key: settingKey(), value, configPath }),
@@ -264,118 +293,5 @@ export function peerGrammar() {
     description: line(
       "A running gateway applies a change at once, without interrupting other clients.",
     ),
-  });
-}
-
-const endpoint = keyValue("HOST[:PORT]", parseHost, EXAMPLE_ENDPOINT);
-
-function parseHost(entry: Entry): Endpoint {
-  return parsePlace(entry, DEFAULT_LISTEN_PORT);
-}
-
-/** A peer by its name or, as for one without, by its public key. */
-const nameOrKey: ReturnType<typeof keyValue<string>> = {
-  ...keyValue(
-    "NAME",
-    (entry) => decodeKey(entry.value) === null ? parsePeerName(entry) : entry.value,
-    "laptop",
-  ),
-  suggest: (prefix) => suggestNames("peer", prefix),
-};
-
-/** A key of `[Peer]`, in whatever capitals. */
-function settingKey(): ReturnType<typeof argument<"sync", PeerSetting>> {
-  const find = (input: string) =>
-    PEER_SETTINGS.find((each) => each.toLowerCase() === input.toLowerCase());
-  const parser: ValueParser<"sync", PeerSetting> = {
-    mode: "sync",
-    metavar: "KEY",
-    placeholder: "Name",
-    parse: (input) => {
-      const key = find(input);
-      if (key !== undefined) return { success: true, value: key };
-      if (input.toLowerCase() !== "publickey") {
-        return { success: false, error: notOneOf(input, PEER_SETTINGS) };
-      }
-      const why = "a client is known by its PublicKey: remove it, and add one with another";
-      return { success: false, error: line(why) };
-    },
-    format: (key) => key,
-    *suggest(prefix) {
-      for (const key of PEER_SETTINGS) {
-        if (key.toLowerCase().startsWith(prefix.toLowerCase())) {
-          yield { kind: "literal", text: key };
-        }
-      }
-    },
-  };
-  return argument(parser, {
-    description: line(`Key: ${PEER_SETTINGS.join(", ")}`),
-    errors: {
-      invalidValue: (error) => error,
-      endOfInput: line(`KEY is missing: give one of ${PEER_SETTINGS.join(", ")}`),
-      multiple: line("one KEY at a time"),
-    },
-  });
-}
-
-/** What its key makes of it is seen later, with the key. */
-const settingValue: ValueParser<"sync", string> = {
-  mode: "sync",
-  metavar: "VALUE",
-  placeholder: "",
-  parse: (input) => ({ success: true, value: input }),
-  format: (value) => value,
-};
-
-const groupName = keyValue("GROUP", parseGroupName, "contractors");
-
-/** The same, or `@` and the name of a group. */
-const nameOrGroup: typeof nameOrKey = {
-  ...nameOrKey,
-  parse: (input) => {
-    if (!input.startsWith("@")) return nameOrKey.parse(input);
-    const group = groupName.parse(input.slice(1));
-    return group.success ? { success: true, value: input } : group;
-  },
-  suggest: (prefix) => suggestNames("peers", prefix),
-};
-
-/** The file of an image of a code. */
-const imagePath: typeof filePath = {
-  ...filePath,
-  parse: (path) =>
-    QR_IMAGES.some((kind) => path.toLowerCase().endsWith(`.${kind}`))
-      ? { success: true, value: path }
-      : {
-        success: false,
-        error: line(`cannot use ${quoted(path)}: the file of a QR code ends in .png or .svg`),
-      },
-  *suggest(prefix) {
-    const extensions = QR_IMAGES.map((kind) => `.${kind}`);
-    yield { kind: "file", type: "file", extensions, pattern: prefix };
-  },
-};
-
-function allowedIpsText(entry: Entry): string {
-  return parseAllowedIps(entry).map(({ text }) => text).join(", ");
-}
-
-function dnsText(entry: Entry): string {
-  parseDns(entry);
-  return entry.value.split(/[\s,]+/).filter((item) => item !== "").join(", ");
-}
-
-function nameArgument(
-  value: typeof nameOrKey,
-  description: string,
-): ReturnType<typeof argument<"sync", string>> {
-  return argument(value, {
-    description: line(description),
-    errors: {
-      invalidValue: (error) => error,
-      endOfInput: line("NAME is missing: give the name of the client"),
-      multiple: line("one NAME at a time"),
-    },
   });
 }

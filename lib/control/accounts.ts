@@ -15,7 +15,6 @@ import type { PeerQuota } from "../dataplane/data_plane_protocol.ts";
 import {
   type AccountEvent,
   AccountStore,
-  type PeerUsage,
   unixDay,
   unixHour,
 } from "../host/accounts/account_store.ts";
@@ -23,6 +22,7 @@ import { RefusalError } from "../core/config/refusal_error.ts";
 import { background, guarded } from "../process/guard.ts";
 import type { Logger } from "../process/logging.ts";
 import type { LivePeer } from "./live_peers.ts";
+import { PendingUsage, renameKey } from "../host/accounts/pending_usage.ts";
 
 /** ms between looks at the wall clock; how many of them until the data plane is asked, and a file that failed tried. */
 const INTERVAL = 1_000;
@@ -43,9 +43,6 @@ interface Counters {
   readonly received: number;
   readonly sent: number;
 }
-
-/** What is yet to be written, by day or hour and peer. */
-type PendingUsage = Map<number, Map<string, PeerUsage>>;
 
 /** How far a peer has come with its quota. */
 interface Meter {
@@ -73,6 +70,8 @@ export interface AccountsOptions {
   readonly logger: Logger;
 }
 
+type AccountedPeer = Pick<LivePeer, "name" | "quota" | "quotaRate" | "nextKey">;
+
 /** A peer, as an event names it. */
 export type EventPeer = Pick<LivePeer, "publicKey" | "name">;
 
@@ -84,9 +83,13 @@ export class Accounts implements AsyncDisposable {
   /** By public key, in base64. */
   readonly #seen = new Map<string, Counters>();
   readonly #meters = new Map<string, Meter>();
-  #peers: ReadonlyMap<string, Pick<LivePeer, "name" | "quota" | "quotaRate">> = new Map();
-  readonly #pending: PendingUsage = new Map();
-  readonly #pendingHours: PendingUsage = new Map();
+  #peers: ReadonlyMap<string, AccountedPeer> = new Map();
+  /** What is yet to be written; and keys that others have taken the place of, which comes first. */
+  readonly #pending = new PendingUsage(DAYS_KEPT);
+  readonly #pendingHours = new PendingUsage(HOURS_KEPT);
+  #renamed: (readonly [from: string, to: string])[] = [];
+  /** Keys that are to be peers', with those of now. */
+  #nextKeys = new Map<string, string>();
   /** The same of events; and how many were given up, as there was no room. */
   #events: AccountEvent[] = [];
   #lostEvents = 0;
@@ -144,20 +147,42 @@ export class Accounts implements AsyncDisposable {
   }
 
   /** These peers are the data plane's by now, each by its public key in base64. */
-  follow(peers: ReadonlyMap<string, Pick<LivePeer, "name" | "quota" | "quotaRate">>): void {
+  follow(peers: ReadonlyMap<string, AccountedPeer>): void {
+    for (const [next, key] of this.#nextKeys) {
+      if (peers.has(next) && !peers.has(key)) this.rename(key, next);
+    }
     this.#peers = peers;
+    this.#nextKeys = new Map();
+    for (const [key, { nextKey }] of peers) {
+      if (nextKey !== null) this.#nextKeys.set(encodeKey(nextKey.publicKey), key);
+    }
     this.#setQuotas();
+  }
+
+  /** A peer goes by another key from now on; what it has used stays its own. */
+  rename(from: string, to: string): void {
+    renameKey(this.#seen, from, to);
+    renameKey(this.#meters, from, to);
+    for (const pending of [this.#pending, this.#pendingHours]) pending.rename(from, to);
+    this.#renamed.push([from, to]);
+    this.#write();
   }
 
   /** The data plane reports what a peer has used. */
   take({ publicKey, receivedBytes, sentBytes, isRemoved }: UsageReport): void {
-    const key = encodeKey(publicKey);
+    const key = this.#keyOf(publicKey);
     this.#count(key, { received: receivedBytes, sent: sentBytes });
     if (isRemoved) {
       this.#seen.delete(key);
       this.#meters.delete(key);
     }
     this.#writeSoon();
+  }
+
+  /** By which a peer is accounted: the data plane knows sooner that its next key has taken over. */
+  #keyOf(publicKey: Uint8Array): string {
+    const key = encodeKey(publicKey);
+    return this.#peers.has(key) ? key : this.#nextKeys.get(key) ?? key;
   }
 
   /** Takes note of what has happened, to a peer if one is given. */
@@ -242,7 +267,7 @@ export class Accounts implements AsyncDisposable {
 
   async #ask(): Promise<void> {
     for (const { publicKey, receivedBytes, sentBytes } of await this.#options.dataPlane.usage()) {
-      this.#count(encodeKey(publicKey), { received: receivedBytes, sent: sentBytes });
+      this.#count(this.#keyOf(publicKey), { received: receivedBytes, sent: sentBytes });
     }
     this.#write();
   }
@@ -257,8 +282,8 @@ export class Accounts implements AsyncDisposable {
     if (gain.received + gain.sent === 0) return;
     const now = this.#options.now();
     const used = { peer: key, name: this.#peers.get(key)?.name ?? null, ...gain };
-    addTo(this.#pending, unixDay(now), used);
-    addTo(this.#pendingHours, unixHour(now), used);
+    this.#pending.add(unixDay(now), used);
+    this.#pendingHours.add(unixHour(now), used);
     const meter = this.#meters.get(key);
     if (meter !== undefined) meter.used += gain.received + gain.sent;
   }
@@ -268,15 +293,11 @@ export class Accounts implements AsyncDisposable {
     this.#writing = undefined;
     const { logger, path } = this.#options;
     try {
-      for (const [day, peers] of this.#pending) {
-        if (this.#store === null) break;
-        this.#store.add(day, [...peers.values()]);
-        this.#pending.delete(day);
-      }
-      for (const [hour, peers] of this.#pendingHours) {
-        if (this.#store === null) break;
-        this.#store.addHour(hour, [...peers.values()]);
-        this.#pendingHours.delete(hour);
+      const store = this.#store;
+      if (store !== null) {
+        for (; this.#renamed.length > 0; this.#renamed.shift()) store.rename(...this.#renamed[0]!);
+        this.#pending.takeEach((day, peers) => store.add(day, peers));
+        this.#pendingHours.takeEach((hour, peers) => store.addHour(hour, peers));
       }
       this.#writeEvents();
     } catch (error) {
@@ -289,8 +310,8 @@ export class Accounts implements AsyncDisposable {
       this.#hasFailed = true;
       return;
     } finally {
-      forgetOldest(this.#pending, DAYS_KEPT);
-      forgetOldest(this.#pendingHours, HOURS_KEPT);
+      this.#pending.bound();
+      this.#pendingHours.bound();
     }
     if (this.#hasFailed) logger.info("accounts are written to {path} again", { path });
     this.#hasFailed = false;
@@ -345,12 +366,7 @@ export class Accounts implements AsyncDisposable {
       const { path, logger } = this.#options;
       logger.warn("cannot read accounts from {path}: {reason}", { path, reason: reasonOf(error) });
     }
-    for (const [day, peers] of this.#pending) {
-      if (days !== null && (day < days.first || day > days.last)) continue;
-      const { received = 0, sent = 0 } = peers.get(key) ?? {};
-      used += received + sent;
-    }
-    return used;
+    return used + this.#pending.used(key, days);
   }
 
   /** Writes what there is, and ends. */
@@ -363,21 +379,6 @@ export class Accounts implements AsyncDisposable {
     this.#store?.[Symbol.dispose]();
     this.#store = null;
   }
-}
-
-function addTo(pending: PendingUsage, period: number, usage: PeerUsage): void {
-  const peers = pending.get(period) ?? new Map<string, PeerUsage>();
-  pending.set(period, peers);
-  const { received = 0, sent = 0 } = peers.get(usage.peer) ?? {};
-  peers.set(usage.peer, {
-    ...usage,
-    received: received + usage.received,
-    sent: sent + usage.sent,
-  });
-}
-
-function forgetOldest(pending: PendingUsage, kept: number): void {
-  for (const period of pending.keys()) if (pending.size > kept) pending.delete(period);
 }
 
 function isSame(meter: Omit<Meter, "used">, other: Omit<Meter, "used">): boolean {

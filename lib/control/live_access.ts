@@ -47,6 +47,11 @@ export class LiveAccess {
     return this.#book.idOf(key);
   }
 
+  /** A peer goes by another key from now on. */
+  rename(from: string, to: string): void {
+    this.#book.rename(from, to);
+  }
+
   /** What a rule says, and where it stands. */
   ruleText(rule: number): string {
     return this.#book.ruleText(rule);

@@ -4,7 +4,7 @@
  * neither.
  */
 import type { Config, GroupConfig, PeerConfig } from "../core/config/config.ts";
-import { encodeKey } from "../core/config/values/key_text.ts";
+import { decodeKey, encodeKey } from "../core/config/values/key_text.ts";
 import { MAX_PEERS } from "../core/limits/max_peers.ts";
 import { formatCidr, type Ipv4Prefix } from "../core/wire/ipv4_text.ts";
 import type { Ipv6PrefixText } from "../core/wire/ipv6_prefix.ts";
@@ -20,7 +20,7 @@ import type { TrialPacket, TrialResult } from "../core/peers/access_trial.ts";
 import type { PeerChange } from "../core/peers/peer_change.ts";
 import { planPeerRoutes } from "../host/network/route_plan.ts";
 import { peerOptions } from "../core/peers/peer_options.ts";
-import { NetworkOwners } from "../core/peers/network_owners.ts";
+import { changedPeers, type ChangeOf, keysOf } from "./changed_peers.ts";
 import type { LiveAccess } from "./live_access.ts";
 import { refuseHosts } from "./host_rules.ts";
 import { RequestError } from "./protocol.ts";
@@ -29,10 +29,7 @@ import { RequestError } from "./protocol.ts";
 export type LivePeer = Omit<PeerConfig, "zonedEndpoint" | "line">;
 
 /** A change that is asked for. */
-export type LiveChange =
-  /** A peer as it shall be, new or not; without an endpoint, one that is there stays where it is. */
-  | { readonly kind: "put"; readonly peer: LivePeer }
-  | { readonly kind: "remove"; readonly publicKey: Uint8Array };
+export type LiveChange = ChangeOf<LivePeer>;
 
 /** Beside the changes. */
 export interface LiveChangeOptions {
@@ -184,6 +181,10 @@ export class LivePeers implements Disposable {
     const before = await paced(this.#routed(this.#admitted));
     const after = await paced(this.#routed(admitted));
     this.#requireOpen();
+    for (const change of changes) {
+      if (change.kind !== "put" || change.replaces === undefined) continue;
+      this.#options.access?.rename(change.replaces, encodeKey(change.peer.publicKey));
+    }
     const told = removalsFirst(this.#toDataPlane(changes, peers, admitted));
     await this.#tell(told, admitted, groups);
     const earlier = { peers: this.#peers, admitted: this.#admitted };
@@ -227,15 +228,19 @@ export class LivePeers implements Disposable {
     admitted: ReadonlyMap<string, LivePeer>,
   ): PeerChange[] {
     const known = this.#admitted;
-    const told = changes.map((change): PeerChange => {
-      if (change.kind === "remove") return change;
-      const { publicKey } = change.peer;
+    const told = changes.flatMap((change): PeerChange[] => {
+      if (change.kind === "remove") return [change];
+      const { peer: { publicKey }, replaces } = change;
       const key = encodeKey(publicKey);
-      if (!admitted.has(key)) return { kind: "remove", publicKey };
-      return this.#putOf(key, known.has(key) ? change.peer : peers.get(key)!);
+      if (admitted.has(key)) {
+        const isKnown = known.has(replaces ?? key) || known.has(key);
+        return [this.#putOf(key, isKnown ? change.peer : peers.get(key)!)];
+      }
+      const earlier = replaces === undefined ? [] : [decodeKey(replaces)!];
+      return [...earlier, publicKey].map((each) => ({ kind: "remove", publicKey: each }));
     });
     if (admitted.size === peers.size && known.size === this.#peers.size) return told;
-    const named = new Set(changes.map((change) => encodeKey(keyOf(change))));
+    const named = new Set(changes.flatMap(keysOf));
     for (const [key, peer] of known) {
       if (named.has(key) || admitted.has(key)) continue;
       told.push({ kind: "remove", publicKey: peer.publicKey });
@@ -280,6 +285,12 @@ export class LivePeers implements Disposable {
     }
     if (peers.has(encodeKey(config.interface.publicKey))) {
       throw new RequestError("Cannot add the peer: its key is the key of this end");
+    }
+    for (const { nextKey } of peers.values()) {
+      if (nextKey === null || !peers.has(encodeKey(nextKey.publicKey))) continue;
+      throw new RequestError(
+        "Cannot add the peer: its key is the one that another peer is to have",
+      );
     }
     const given = new Set(changes.map((each) => each.kind === "put" ? each.peer.name : null));
     const names = new Set<string>();
@@ -347,47 +358,10 @@ export function peersByKey(peers: readonly LivePeer[]): ReadonlyMap<string, Live
   return new Map(peers.map((peer) => [encodeKey(peer.publicKey), peer]));
 }
 
-/**
- * The peers as changes make them; a network belongs to the peer that was given it last, as in WireGuard. The cost grows
- * with the peers and changes, not with their product: thousands may come at once. In steps, see `paced()`.
- */
-export function* changedPeers(
-  peers: ReadonlyMap<string, LivePeer>,
-  changes: readonly LiveChange[],
-): Generator<void, ReadonlyMap<string, LivePeer>> {
-  const changed = new Map(peers);
-  const networks = yield* NetworkOwners.of(peers);
-  for (const change of changes) {
-    yield;
-    if (change.kind === "remove") {
-      const key = encodeKey(change.publicKey);
-      networks.release(key);
-      changed.delete(key);
-      continue;
-    }
-    const key = encodeKey(change.peer.publicKey);
-    networks.release(key);
-    for (const network of change.peer.allowedIps) networks.give(network, key);
-    for (const network of change.peer.allowedIps6) networks.give(network, key);
-    // Where it is to be looked for otherwise, once it is let in again.
-    const endpoint = change.peer.endpoint ?? changed.get(key)?.endpoint ?? null;
-    changed.set(key, { ...change.peer, endpoint });
-  }
-  for (const key of networks.bereft) {
-    const peer = changed.get(key);
-    if (peer !== undefined) changed.set(key, { ...peer, ...networks.networksOf(key) });
-  }
-  return changed;
-}
-
 /** So that there is a place for those who come where others go; a peer that comes again goes first in any case. */
 function removalsFirst(changes: readonly PeerChange[]): readonly PeerChange[] {
   const isRemoval = ({ kind }: PeerChange) => kind === "remove";
   return [...changes.filter(isRemoval), ...changes.filter((change) => !isRemoval(change))];
-}
-
-function keyOf(change: LiveChange): Uint8Array {
-  return change.kind === "put" ? change.peer.publicKey : change.publicKey;
 }
 
 function tellTurn(key: string, { name, expires }: LivePeer, isAdmitted: boolean): void {

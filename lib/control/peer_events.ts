@@ -4,7 +4,8 @@ import { Allowance } from "../core/limits/allowance.ts";
 import { formatSocketAddress } from "../core/wire/host_address.ts";
 import type { DataPlaneListener } from "../dataplane/data_plane_listener.ts";
 import type { EventPeer } from "./accounts.ts";
-import type { PeersChange } from "./live_peers.ts";
+import type { LivePeer, PeersChange } from "./live_peers.ts";
+import { renameKey } from "../host/accounts/pending_usage.ts";
 
 /** ms in which a peer's moves are one event: a client may move with each packet. */
 const MOVE_PAUSE = 60_000;
@@ -114,6 +115,11 @@ export class PeerEvents {
       const known = before.peers.get(key);
       const peer = change.kind === "put" ? change.peer : known;
       if (peer === undefined) continue;
+      if (change.kind === "put" && change.replaces !== undefined) {
+        this.#replaced(change.replaces, key);
+        this.#options.record("key-replaced", peer, `of ${change.replaces}`);
+        continue;
+      }
       const what = change.kind === "remove" ? "removed" : known === undefined ? "added" : "changed";
       this.#options.record("configuration-changed", peer, `${what}${who}`);
     }
@@ -125,10 +131,16 @@ export class PeerEvents {
     }
   }
 
+  /** It is the same peer by another key, with which it may have been told to be there already. */
+  #replaced(from: string, to: string): void {
+    renameKey(this.#connected, from, to);
+    renameKey(this.#telling, from, to);
+  }
+
   #followAccess(before: PeersChange["before"], after: PeersChange["after"]): void {
     const { record } = this.#options;
     for (const [key, peer] of before.admitted) {
-      if (after.admitted.has(key)) continue;
+      if (after.admitted.has(key) || isReplaced(peer, after.admitted)) continue;
       this.#disconnect(key, peer);
       const now = after.peers.get(key);
       if (now !== undefined) record(now.isEnabled ? "expired" : "disabled", now);
@@ -137,4 +149,9 @@ export class PeerEvents {
       if (!before.admitted.has(key) && before.peers.has(key)) record("enabled", peer);
     }
   }
+}
+
+/** Whether a peer is there by its next key. */
+function isReplaced({ nextKey }: LivePeer, admitted: ReadonlyMap<string, LivePeer>): boolean {
+  return nextKey !== null && admitted.has(encodeKey(nextKey.publicKey));
 }

@@ -16,6 +16,7 @@ import {
 } from "../core/config/config_change.ts";
 import { ConfigError } from "../core/config/config_error.ts";
 import { encodeKey } from "../core/config/values/key_text.ts";
+import { currentKeys } from "../core/peers/key_succession.ts";
 import { loadSteps, textSteps } from "../host/files/config_file.ts";
 import type { LiveChange, LivePeer, LivePeers } from "./live_peers.ts";
 import { RequestError } from "./protocol.ts";
@@ -192,8 +193,10 @@ export class Reloader<Kind extends Config> {
       presharedKeys: presharedKeys(peers.peers),
     };
     const keys = { interfaceName, known };
-    const read = text === undefined ? loadSteps(path, keys) : textSteps(path, text, keys);
-    const after = role.validate(await paced(read));
+    const steps = text === undefined ? loadSteps(path, keys) : textSteps(path, text, keys);
+    const read = await paced(steps);
+    const isKnown = (key: string) => peers.peers.has(key);
+    const after = role.validate({ ...read, peers: currentKeys(read.peers, Date.now(), isKnown) });
     const before = {
       ...this.#running,
       groups: peers.groups ?? this.#running.groups,

@@ -16,6 +16,7 @@ import { writeText } from "../../process/output.ts";
 import { addPeer, readToChange, removePeer } from "./peer_changes.ts";
 import { chosenPeers, findPeer, membersOf, peerTitle, refuseTakenName } from "./peer_names.ts";
 import { placeOf } from "./peer_place.ts";
+import { runRotation } from "./peer_rotation.ts";
 import { loadWithPeers } from "./store_peers.ts";
 import { showCode as showQr } from "./peer_qr.ts";
 import { settingChange } from "./peer_settings.ts";
@@ -41,6 +42,8 @@ export async function runPeer(request: PeerRequest): Promise<number> {
       return await add(request);
     case "remove":
       return await remove(request);
+    case "rotate":
+      return await rotate(request);
     default:
       return await update(request);
   }
@@ -88,6 +91,8 @@ async function list({ configPath, group, json }: Request<"list">): Promise<numbe
     expires: peer.expires === null ? null : formatExpires(peer.expires),
     quota: peer.quota === null ? null : formatQuota(peer.quota),
     quotaRate: peer.quotaRate,
+    nextPublicKey: peer.nextKey && encodeKey(peer.nextKey.publicKey),
+    keyExpires: keyEndOf(peer),
     file: fileOf(configPath, peer),
   }));
   if (json) {
@@ -148,10 +153,23 @@ async function show(request: Request<"show">): Promise<number> {
     ["access", admissionOf(peer, Date.now())],
     ["expires", peer.expires === null ? "never" : formatExpires(peer.expires)],
     ["quota", peer.quota === null ? "none" : formatQuota(peer.quota)],
+    ...nextKeyRows(peer),
     ["configuration", fileOf(configPath, peer) ?? "not stored here"],
   ];
   writeText(Deno.stdout, `${tableLines(rows).join("\n")}\n`);
   return ExitCode.ok;
+}
+
+function keyEndOf({ nextKey }: PeerConfig): string | null {
+  const since = nextKey?.since ?? null;
+  return since === null ? null : formatExpires(since);
+}
+
+function nextKeyRows(peer: PeerConfig): string[][] {
+  const { nextKey } = peer;
+  if (nextKey === null) return [];
+  const until = keyEndOf(peer) ?? "its first use";
+  return [["next public key", encodeKey(nextKey.publicKey)], ["old key is valid until", until]];
 }
 
 /** The client's configuration, where it is kept, as a code that the WireGuard apps scan. */
@@ -181,6 +199,15 @@ async function remove({ configPath, name }: Request<"remove">): Promise<number> 
     ...place.appliedOn.map((where) => `The running gateway on ${where} has removed it too.`),
   ];
   writeText(Deno.stdout, `${lines.join("\n")}\n`);
+  return ExitCode.ok;
+}
+
+async function rotate(request: Request<"rotate">): Promise<number> {
+  const { configPath, name } = request;
+  const server = await readToChange(configPath);
+  warn(server);
+  const place = await placeOf(configPath, server);
+  await runRotation(place, findPeer(server, name), request, configPath);
   return ExitCode.ok;
 }
 

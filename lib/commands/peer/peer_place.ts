@@ -12,6 +12,7 @@ import {
   type LiveGateway,
   type NewPeerRequest,
   PeerApplication,
+  type RotationRequest,
 } from "../../control/application/peer_application.ts";
 import type { ConfigurationPlace } from "../../control/control.ts";
 import { ControlClient, ControlRefusal } from "../../control/client.ts";
@@ -30,6 +31,7 @@ const ANSWER_TIMEOUT = 20_000;
 
 export interface PeerPlace {
   create(request: NewPeerRequest): Promise<CreatedPeer>;
+  rotate(request: RotationRequest): Promise<CreatedPeer>;
   /** @param keys public keys, as text */
   change(keys: readonly string[], set: PeerKeyChanges): Promise<readonly PeerEntry[]>;
   remove(keys: readonly string[]): Promise<void>;
@@ -85,19 +87,24 @@ class GatewayPlace implements PeerPlace {
   }
 
   create(request: NewPeerRequest): Promise<CreatedPeer> {
-    const { name, publicKey, set, hasPresharedKey, endpoint, allowedIps, dns } = request;
+    const { name, publicKey, set } = request;
+    return this.#make(
+      () => asked(this.#gateway, "create-peer", { name, publicKey, set, ...wishParams(request) }),
+      () => this.#file.create(request),
+    );
+  }
+
+  rotate(request: RotationRequest): Promise<CreatedPeer> {
+    const { name: peer, publicKey, keyExpires } = request;
     return this.#make(
       () =>
-        asked(this.#gateway, "create-peer", {
-          name,
+        asked(this.#gateway, "rotate-peer", {
+          peer,
           publicKey,
-          set,
-          presharedKey: hasPresharedKey,
-          ...(endpoint === undefined ? {} : { endpoint: formatEndpoint(endpoint) }),
-          ...(allowedIps === undefined ? {} : { allowedIps }),
-          ...(dns === undefined ? {} : { dns }),
+          ...(keyExpires === undefined ? {} : { keyExpires }),
+          ...wishParams(request),
         }),
-      () => this.#file.create(request),
+      () => this.#file.rotate(request),
     );
   }
 
@@ -132,6 +139,17 @@ class GatewayPlace implements PeerPlace {
   }
 }
 
+function wishParams(
+  { hasPresharedKey, endpoint, allowedIps, dns }: NewPeerRequest | RotationRequest,
+) {
+  return {
+    presharedKey: hasPresharedKey,
+    ...(endpoint === undefined ? {} : { endpoint: formatEndpoint(endpoint) }),
+    ...(allowedIps === undefined ? {} : { allowedIps }),
+    ...(dns === undefined ? {} : { dns }),
+  };
+}
+
 /** What runs, and which of it has applied the last change. */
 type FollowingGateways = LiveGateway & Pick<PeerPlace, "appliedOn">;
 
@@ -159,6 +177,10 @@ export class FilePlace implements PeerPlace {
 
   create(request: NewPeerRequest): Promise<CreatedPeer> {
     return this.#application.create(request, { by: "" });
+  }
+
+  rotate(request: RotationRequest): Promise<CreatedPeer> {
+    return this.#application.rotate(request, { by: "" });
   }
 
   change(keys: readonly string[], set: PeerKeyChanges): Promise<readonly PeerEntry[]> {

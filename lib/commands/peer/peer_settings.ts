@@ -1,11 +1,10 @@
 /** Peer settings: which key of `[Peer]` each change of `vpn peer` is about, what it becomes, and what is said of it. */
-import type { PeerSetting, PeerUpdate } from "../../cli/command.ts";
+import type { PeerUpdate } from "../../cli/command.ts";
 import { BadValueError } from "../../core/config/config_error.ts";
-
 import { formatAccessRules } from "../../core/config/values/access_rules.ts";
 import { expiryTime, formatExpires, parseExpiry } from "../../core/config/values/expiry.ts";
 import type { PeerSettingKey } from "../../core/peers/peer_settings.ts";
-import { PEER_KEYS } from "../../core/config/values/keys.ts";
+import { PEER_KEYS, type PeerSettingName } from "../../core/config/values/keys.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import { readPresharedKey } from "../keys.ts";
 
@@ -14,10 +13,10 @@ const NONE = "none";
 /** As the value of a secret: it comes by standard input, where no other user sees it. */
 const STANDARD_INPUT = "-";
 /** What both ends have to say alike. */
-const SHARED: ReadonlySet<PeerSetting> = new Set(["PresharedKey", "AllowedIPs"]);
+const SHARED: ReadonlySet<PeerSettingName> = new Set(["PresharedKey", "AllowedIPs"]);
 
 /** What one peer alone can have. */
-const SINGLE: ReadonlySet<PeerSetting> = new Set([
+const SINGLE: ReadonlySet<PeerSettingName> = new Set([
   "Name",
   "PresharedKey",
   "AllowedIPs",
@@ -94,7 +93,7 @@ async function set(
   };
 }
 
-async function valueOf(key: PeerSetting, given: string, now: number): Promise<string | null> {
+async function valueOf(key: PeerSettingName, given: string, now: number): Promise<string | null> {
   if (given.toLowerCase() === NONE) return null;
   if (key === "PresharedKey") {
     if (given === STANDARD_INPUT) return await readPresharedKey();
@@ -107,7 +106,7 @@ async function valueOf(key: PeerSetting, given: string, now: number): Promise<st
   if (/[\r\n#]/.test(given)) throw refused(`${key}: a value is one line, without "#"`);
   const entry = { fileName: "", line: 0, key, value: given.trim() };
   try {
-    if (key === "Expires") {
+    if (key === "Expires" || key === "KeyExpires") {
       const time = expiryTime(parseExpiry(entry), now);
       return time === null ? null : formatExpires(time);
     }

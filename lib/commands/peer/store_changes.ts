@@ -11,6 +11,7 @@ import { writeText } from "../../process/output.ts";
 import { shellWord } from "../../process/shell_word.ts";
 import { newClient } from "./new_client.ts";
 import { chosenPeers, findPeer, peerTitle } from "./peer_names.ts";
+import { runRotation } from "./peer_rotation.ts";
 import { settingChange } from "./peer_settings.ts";
 import { fleetApplication, reachStore, withStored } from "./store_peers.ts";
 
@@ -34,6 +35,18 @@ export async function runFleetPeer(request: Change, file: Config): Promise<numbe
       writeText(Deno.stdout, `Removed ${peerTitle(peer)} from the store${more}.\n`);
       return ExitCode.ok;
     }
+    case "rotate":
+      await runRotation(
+        {
+          rotate: (asked) => application.rotate(asked, { by: "" }),
+          change: (keys, set) => application.change(keys, set, { by: "" }),
+          appliedOn: [],
+        },
+        findPeer(config, request.name),
+        request,
+        "the store",
+      );
+      return ExitCode.ok;
     default:
       await update(request, config, (keys, set) => application.change(keys, set, { by: "" }));
       return ExitCode.ok;

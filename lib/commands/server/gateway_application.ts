@@ -33,6 +33,7 @@ export interface GatewayParts extends GatewayQuestions {
 
 /** Its methods, by their names, and what it does by itself until it is disposed of. */
 export interface GatewayApplication extends Disposable {
+  readonly application: PeerApplication;
   readonly methods: Readonly<Record<string, Handler>>;
 }
 
@@ -55,6 +56,7 @@ export function gatewayApplication(parts: GatewayParts): GatewayApplication {
     accounts.record("configuration-edited", null, what);
   });
   return {
+    application,
     methods: {
       ...methodsOfPeers(application),
       ...methodsOfSettings({ file: new SettingsFile(configPath), reloader }),

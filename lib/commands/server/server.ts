@@ -5,12 +5,14 @@ import { Examinations } from "../../control/application/examinations.ts";
 import { PeerEvents } from "../../control/peer_events.ts";
 import { accountsPath } from "../../process/state_directory.ts";
 import { DeniedEvents } from "../../control/denied_events.ts";
+import { KeySuccession } from "../../control/application/key_succession.ts";
 import { LiveAccess } from "../../control/live_access.ts";
 import { LivePeers, peersByKey } from "../../control/live_peers.ts";
 import { Reloader } from "../../control/reload.ts";
 import { validateServer } from "../../core/config/roles.ts";
 import { encodeKey } from "../../core/config/values/key_text.ts";
 import { admittedPeers } from "../../core/peers/admission.ts";
+import { currentKeys, isKeyDue } from "../../core/peers/key_succession.ts";
 import { formatCidr } from "../../core/wire/ipv4_text.ts";
 import { locatedPeers } from "../../host/dns/peer_places.ts";
 import { FakeTcpGuard } from "../../host/firewall/fake_tcp_guard.ts";
@@ -74,14 +76,15 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
     interfaceName,
     netns,
   });
-  const config = fleet?.config ?? start.config;
+  const startedAt = Date.now();
+  const read = fleet?.config ?? start.config;
+  const config = { ...read, peers: currentKeys(read.peers, startedAt) };
   await using virtual = fleet === null || config.interface.virtualAddress === null
     ? null
     : new VirtualAddress({ ...options, config, store: fleet.store, network, logger });
   for (const block of blocksHere()) logger.warn("{block}", { block: describeBlock(block) });
 
   const innerMtu = config.interface.mtu ?? DEFAULT_MTU;
-  const startedAt = Date.now();
   const admitted = admittedPeers(config.peers, startedAt);
   let accounts: Accounts | null = null;
   const published = new PublishedServices({
@@ -118,6 +121,10 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
   });
   using conflict = new NetworkConflict({ config, plan: NO_ROUTES, interfaceName, network, logger });
   let networkChanged = () => {};
+  const usedEarly: Uint8Array[] = [];
+  let keyUsed = (publicKey: Uint8Array) => {
+    usedEarly.push(publicKey);
+  };
   const logged = logReports(logger);
   const events = new PeerEvents({
     record: (kind, peer, detail) => accounts?.record(kind, peer, detail),
@@ -147,6 +154,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
         logged.onPeer(report);
         events.report(report);
         published.report(report);
+        if (report.event === "key-replaced") keyUsed(report.publicKey);
       },
     },
   );
@@ -188,6 +196,10 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
     );
     await webhooks.follow(config.interface);
     let peers: ReadonlyMap<string, PeerNetworks> = peersByKey(admitted);
+    for (const peer of read.peers) {
+      if (!isKeyDue(peer, startedAt)) continue;
+      accounts.rename(encodeKey(peer.publicKey), encodeKey(peer.nextKey!.publicKey));
+    }
     accounts.follow(peersByKey(admitted));
     const dnsProxy = services.use(
       config.interface.dnsProxy.length === 0 ? null : await DnsProxy.start({
@@ -209,6 +221,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
       const followed = dnsProxy?.followHosts(access.hostNames) ?? Promise.resolve();
       background("dns", "asking for the addresses of hosts in rules", followed);
     };
+    let keys: KeySuccession | null = null;
     const livePeers = services.use(
       new LivePeers({
         role: "server",
@@ -225,6 +238,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
           kept.follow(changed);
           events.changed(change);
           published.setPeers(changed);
+          keys?.follow(livePeers.peers.values());
           followHosts();
         },
       }),
@@ -276,7 +290,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
         monotonic: () => performance.now(),
       }),
     );
-    const application = services.use(gatewayApplication({
+    const { application, methods } = services.use(gatewayApplication({
       configPath: options.configPath,
       peers: livePeers,
       accounts,
@@ -286,6 +300,14 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
       dns: () => dnsProxy === null ? null : { ...dnsProxy.counts },
       examinations,
     }));
+    const succession = keys = services.use(
+      new KeySuccession({ application, now: Date.now, logger: getLogger("control") }),
+    );
+    keyUsed = (publicKey) => succession.used(publicKey);
+    usedEarly.forEach(keyUsed);
+    succession.follow(livePeers.peers.values());
+    // What was due at the start is in effect, and so may be what came since.
+    succession.look();
     await serveTunnel(services, start, {
       port,
       mark: config.interface.fwMark ?? 0,
@@ -297,7 +319,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
       reloader,
       degraded,
       store: () => fleet && { ...fleet.status, virtualAddress: virtual?.status ?? null },
-      application: application.methods,
+      application: methods,
       hasNat: typeof gateway.dataPlaneConfig.egress === "object",
       dnsProxy,
       published,

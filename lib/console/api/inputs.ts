@@ -1,4 +1,5 @@
 /** Inputs: kinds of values that callers of the API send, each with its bounds. */
+import { PEER_SETTING_KEYS, type PeerSettingName } from "../../core/config/values/keys.ts";
 import { LEAST_PASSWORD, LONGEST_PASSWORD } from "../accounts/passwords.ts";
 import { arrayOf, record, type Schema, text, whole } from "./schema.ts";
 
@@ -31,27 +32,14 @@ export const peerNameInput = text({
   pattern: "^[^\\p{Cc}\\p{Zl}\\p{Zp}]+$",
 });
 
-/** The keys of `[Peer]`; null takes one out. */
-const PEER_SETTING_KEYS = [
-  "Name",
-  "AllowedIPs",
-  "Endpoint",
-  "PersistentKeepalive",
-  "RateLimit",
-  "Quota",
-  "QuotaRate",
-  "Groups",
-  "Allow",
-  "Deny",
-  "Enabled",
-  "Expires",
-] as const;
-type PeerKey = (typeof PEER_SETTING_KEYS)[number];
+/** The keys of `[Peer]`, but for its secret; null takes one out. */
+type PeerKey = Exclude<PeerSettingName, "PresharedKey">;
+const PEER_KEYS = PEER_SETTING_KEYS.filter((key): key is PeerKey => key !== "PresharedKey");
 
 const setting: Schema<string | null> = { anyOf: [settingText, { type: "null" }] };
 export const peerSettingsInput: Schema<{ readonly [Key in PeerKey]?: string | null }> = record(
   {},
-  Object.fromEntries(PEER_SETTING_KEYS.map((key) => [key, setting])) as {
+  Object.fromEntries(PEER_KEYS.map((key) => [key, setting])) as {
     readonly [Key in PeerKey]: typeof setting;
   },
 );

@@ -179,6 +179,8 @@ const peer = record({
   expires: orNull(time),
   quota: orNull(text()),
   quotaRate: orNull(number()),
+  nextPublicKey: orNull(key),
+  keyExpires: orNull(time),
   settings: mapOf(text()),
   revision: orNull(text()),
 });

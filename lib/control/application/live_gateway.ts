@@ -1,5 +1,6 @@
 /** Live gateway: what a change of the store comes to in the peers and groups of a gateway that runs. */
 import { decodeKey } from "../../core/config/values/key_text.ts";
+import { successions } from "../../core/peers/key_succession.ts";
 import { settledGroup, settledPeer } from "../../core/peers/peer_settings.ts";
 import type { StoreOutcome } from "../../core/peers/peer_store.ts";
 import type { LiveChange, LivePeers } from "../live_peers.ts";
@@ -24,7 +25,10 @@ export function liveGateway(
 
 /** Removals first: a network, or a name, is free before another peer gets it. */
 function peerChanges({ before, after }: StoreOutcome): LiveChange[] {
-  const removed = Array.from(before.peers.keys()).filter((key) => !after.peers.has(key));
+  const former = successions({ before, after });
+  const replaced = new Set(former.values());
+  const removed = Array.from(before.peers.keys())
+    .filter((key) => !after.peers.has(key) && !replaced.has(key));
   const put = Array.from(after.peers).filter(([key, settings]) =>
     isOther(settings, before.peers.get(key))
   );
@@ -33,8 +37,14 @@ function peerChanges({ before, after }: StoreOutcome): LiveChange[] {
     ...put.map(([key, settings]): LiveChange => {
       const peer = settledPeer(decodeKey(key)!, settings);
       // One that is to be looked for where it was stays where it has roamed to.
-      const isMoved = settings.Endpoint !== before.peers.get(key)?.Endpoint;
-      return { kind: "put", peer: isMoved ? located(peer) : { ...peer, endpoint: null } };
+      const replaces = former.get(key);
+      const earlier = before.peers.get(replaces ?? key);
+      const isMoved = settings.Endpoint !== earlier?.Endpoint;
+      return {
+        kind: "put",
+        peer: isMoved ? located(peer) : { ...peer, endpoint: null },
+        ...(replaces === undefined ? {} : { replaces }),
+      };
     }),
   ];
 }

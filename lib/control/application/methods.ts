@@ -13,10 +13,13 @@ import type { UsagePeriod } from "../../core/config/values/usage_period.ts";
 import type { AdmissionState } from "../../core/peers/admission.ts";
 import type { PeerSettingKey, PeerSettings } from "../../core/peers/peer_settings.ts";
 
-/** What a file says of a peer, by the keys of `[Peer]`, but for its secret. */
-export type PeerKeys = Omit<PeerSettings, "PresharedKey">;
+/** What a file says of a peer, by the keys of `[Peer]`, but for its secrets. */
+export type PeerKeys = Omit<PeerSettings, "PresharedKey" | "NextPresharedKey">;
 
-/** Keys that become others; null takes one out. `Expires` may also be a period that begins now, as in `30d`. */
+/**
+ * Keys that become others; null takes one out. `Expires` and `KeyExpires` may also be a period that begins now, as in
+ * `30d`. `NextPublicKey` may be taken out alone, which leaves the peer with the key that it has.
+ */
 export type PeerKeyChanges = { readonly [Key in PeerSettingKey]?: string | null };
 
 /** Beside the parameters of a change. */
@@ -41,6 +44,10 @@ export interface PeerEntry {
   readonly quota: string | null;
   /** Bits a second; null where nothing passes when the quota is used up. */
   readonly quotaRate: number | null;
+  /** Base64: the key that takes the place of `publicKey` with its first handshake; null for none. */
+  readonly nextPublicKey: string | null;
+  /** When `publicKey` ends, whether or not the next has been used; RFC 3339, UTC; null for not before that. */
+  readonly keyExpires: string | null;
   /** What the file says of it, by the keys of `[Peer]`; keys that it does not have are left out. */
   readonly settings: PeerKeys;
   /** Null for one that is not in the configuration: `wg set` has added it. */
@@ -189,6 +196,24 @@ export interface ApplicationMethods {
       /** Whether the gateway makes one; it does, if left out. */
       readonly presharedKey?: boolean;
       /** Where this client reaches the gateway, what it sends through the tunnel, its resolvers: not the defaults. */
+      readonly endpoint?: string;
+      readonly allowedIps?: string;
+      readonly dns?: string;
+    };
+    readonly result: CreatedPeer;
+  };
+  /**
+   * Gives a peer another key pair, whose public key this is; the one it has counts until the first handshake with the
+   * other, and until `keyExpires` at most. The rest of it stays. What another such change has begun is given up for it.
+   */
+  readonly "rotate-peer": {
+    readonly params: ChangeParams & {
+      readonly peer: string;
+      readonly publicKey: string;
+      /** A moment, or a period that begins now. */
+      readonly keyExpires?: string;
+      /** As in `create-peer`. */
+      readonly presharedKey?: boolean;
       readonly endpoint?: string;
       readonly allowedIps?: string;
       readonly dns?: string;

@@ -2,20 +2,22 @@
 import { parseAllowedIps, parseDns, parseEndpoint } from "../../core/config/values/addresses.ts";
 import type { Entry } from "../../core/config/text/config_document.ts";
 import { ConfigError } from "../../core/config/config_error.ts";
-import { PEER_KEYS } from "../../core/config/values/keys.ts";
+import { PEER_SETTING_KEYS } from "../../core/config/values/keys.ts";
 import { entryOf, withoutPlace } from "../../core/peers/peer_settings.ts";
 import { RefusalError } from "../../core/config/refusal_error.ts";
 import type { Caller, Handler, Params } from "../protocol.ts";
+import type { ClientWishes } from "./client_needs.ts";
 import type { ApplicationMethods, PeerKeyChanges } from "./methods.ts";
 import { actorOf, keysParam, optionalText, switchParam, textParam, textsParam } from "./params.ts";
 import type { ChangeTerms, PeerApplication } from "./peer_application.ts";
 
-/** Keys that a change may name. */
-const KEYS: readonly string[] = Object.keys(PEER_KEYS).filter((key) => key !== "PublicKey");
+/** Keys that a change may name: the last is for taking it out. */
+const KEYS: readonly string[] = [...PEER_SETTING_KEYS, "NextPublicKey"];
 
 type Name =
   | "peers"
   | "create-peer"
+  | "rotate-peer"
   | "change-peers"
   | "delete-peers"
   | "put-group"
@@ -37,12 +39,19 @@ export function methodsOfPeers(
           name: textParam(params, "name"),
           publicKey: textParam(params, "publicKey"),
           set: keyChanges(params),
-          hasPresharedKey: switchParam(params, "presharedKey", true),
-          endpoint: checked(params, "endpoint", parseEndpoint),
-          allowedIps: asGiven(params, "allowedIps", parseAllowedIps),
-          dns: asGiven(params, "dns", parseDns),
+          ...wishes(params),
         };
         return application.create(request, terms(params, caller));
+      }),
+    "rotate-peer": (params, _emit, _signal, caller) =>
+      Promise.try(() => {
+        const request = {
+          name: textParam(params, "peer"),
+          publicKey: textParam(params, "publicKey"),
+          keyExpires: optionalText(params, "keyExpires"),
+          ...wishes(params),
+        };
+        return application.rotate(request, terms(params, caller));
       }),
     "change-peers": async (params, _emit, _signal, caller) => {
       const [names, set] = [textsParam(params, "peers"), keyChanges(params)];
@@ -62,6 +71,16 @@ export function methodsOfPeers(
       await application.removeGroup(textParam(params, "name"), terms(params, caller));
       return null;
     },
+  };
+}
+
+/** What the client is to have. */
+function wishes(params: Params): ClientWishes & { readonly hasPresharedKey: boolean } {
+  return {
+    hasPresharedKey: switchParam(params, "presharedKey", true),
+    endpoint: checked(params, "endpoint", parseEndpoint),
+    allowedIps: asGiven(params, "allowedIps", parseAllowedIps),
+    dns: asGiven(params, "dns", parseDns),
   };
 }
 

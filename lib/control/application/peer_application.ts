@@ -5,31 +5,29 @@
 import { freeAddress } from "../../core/config/address_pool.ts";
 import { freeAddress6 } from "../../core/config/address_pool6.ts";
 import type { Config } from "../../core/config/config.ts";
-import { ConfigError } from "../../core/config/config_error.ts";
-import { nearestName } from "../../core/config/text/nearest.ts";
-import { expiryTime, formatExpires, parseExpiry } from "../../core/config/values/expiry.ts";
 import { decodeKey, encodeKey } from "../../core/config/values/key_text.ts";
 import { admissionOf } from "../../core/peers/admission.ts";
 import {
-  entryOf,
   type PeerSettings,
   peerSettings,
   settledNetworks,
   type SettledPeer,
   settledPeer,
-  withoutPlace,
 } from "../../core/peers/peer_settings.ts";
-import type {
-  PeerStore,
-  StoreChange,
-  StoredPeers,
-  StoreOutcome,
-  StoreTable,
+import { succeededSettings } from "../../core/peers/key_succession.ts";
+import {
+  changedTable,
+  type PeerStore,
+  type StoreChange,
+  type StoredPeers,
+  type StoreOutcome,
+  type StoreTable,
 } from "../../core/peers/peer_store.ts";
 import { RefusalError } from "../../core/config/refusal_error.ts";
 import { formatCidr, formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import { paced } from "../../process/pace.ts";
 import { clientNeeds, type ClientWishes } from "./client_needs.ts";
+import { expiryText, withKeysSet } from "./changed_settings.ts";
 import type {
   CreatedPeer,
   GroupEntry,
@@ -38,6 +36,16 @@ import type {
   PeerKeys,
   PeerList,
 } from "./methods.ts";
+import {
+  findKey,
+  groupEntry,
+  groupsOf,
+  keyOf,
+  membersIn,
+  requireFreeName,
+  requireRevision,
+  unknown,
+} from "./peer_names.ts";
 
 /** What runs from the store. */
 export interface LiveGateway {
@@ -60,6 +68,17 @@ export interface PeerApplicationOptions {
   readonly now: () => number;
   /** In base64. */
   readonly newPresharedKey: () => string;
+}
+
+/** A key pair for a peer in place of the one it has. */
+export interface RotationRequest extends ClientWishes {
+  /** Its name or public key. */
+  readonly name: string;
+  /** The new one, in base64. */
+  readonly publicKey: string;
+  /** A moment, or a period that begins now. */
+  readonly keyExpires?: string | undefined;
+  readonly hasPresharedKey: boolean;
 }
 
 /** Of each change. */
@@ -119,10 +138,14 @@ export class PeerApplication {
     const after = await this.#write((before) => {
       requireRevision(before.revision, revision, "the list of peers");
       requireFreeName(before, name, `add ${name}`);
-      settings = this.#changed({
-        Name: name,
-        ...(hasPresharedKey ? { PresharedKey: newPresharedKey() } : {}),
-      }, { ...set, AllowedIPs: set.AllowedIPs ?? this.#freeAddresses(before) });
+      settings = withKeysSet(
+        {
+          Name: name,
+          ...(hasPresharedKey ? { PresharedKey: newPresharedKey() } : {}),
+        },
+        { ...set, AllowedIPs: set.AllowedIPs ?? this.#freeAddresses(before) },
+        this.#options.now(),
+      );
       // What the client would need is known before anything is changed.
       clientNeeds(gateway(), settings, request);
       return [{ kind: "put-peer", publicKey: key, settings, expected: null }];
@@ -131,6 +154,66 @@ export class PeerApplication {
       peer: this.#entryIn(after, key),
       client: clientNeeds(gateway(), after.peers.get(key)!, request),
     };
+  }
+
+  /** Gives a peer another key pair, beside the one it has until the other is used. @throws {RefusalError} */
+  async rotate(
+    { name, publicKey, keyExpires, ...request }: RotationRequest,
+    { by, revision }: ChangeTerms,
+  ): Promise<CreatedPeer> {
+    const { gateway, newPresharedKey } = this.#options;
+    const next = keyOf(publicKey);
+    if (next === encodeKey(gateway().interface.publicKey)) {
+      throw new RefusalError("conflict", "Cannot rotate the key: it is the key of this gateway");
+    }
+    let key = "";
+    const after = await this.#write((before) => {
+      key = findKey(before, name);
+      requireRevision(before.peerRevisions.get(key), revision, name);
+      const { NextPublicKey: _key, NextPresharedKey: _secret, KeyExpires: _end, ...settings } =
+        before.peers.get(key)!;
+      const expires = keyExpires === undefined
+        ? null
+        : expiryText("KeyExpires", keyExpires, this.#options.now());
+      const changed = {
+        ...settings,
+        NextPublicKey: next,
+        ...(request.hasPresharedKey ? { NextPresharedKey: newPresharedKey() } : {}),
+        ...(expires === null ? {} : { KeyExpires: expires }),
+      };
+      // What the client would need is known before anything is changed.
+      clientNeeds(gateway(), succeededSettings(changed), request);
+      return [{ kind: "put-peer", publicKey: key, settings: changed }];
+    }, by);
+    const settings = succeededSettings(after.peers.get(key)!);
+    return { peer: this.#entryIn(after, key), client: clientNeeds(gateway(), settings, request) };
+  }
+
+  /**
+   * Has peers be known by their next keys alone. What runs is told first of all, whatever becomes of the store.
+   *
+   * @param isDue of which ones, given the next key
+   * @throws {RefusalError} where that is so, and the store still has the keys of before
+   */
+  async succeed(isDue: (peer: SettledPeer, next: string) => boolean, by: string): Promise<void> {
+    const { store, live } = this.#options;
+    const make = ({ peers }: StoreTable) =>
+      Array.from(peers).flatMap(([key, settings]): StoreChange[] => {
+        const { NextPublicKey: next } = settings;
+        if (next === undefined || !isDue(settledPeer(decodeKey(key)!, settings), next)) return [];
+        return [
+          { kind: "delete-peer", publicKey: key },
+          { kind: "put-peer", publicKey: next, settings: succeededSettings(settings) },
+        ];
+      });
+    const before = await store.snapshot();
+    const changes = make(before);
+    if (changes.length === 0) return;
+    const running = live.peers();
+    if (changes.some((change) => "publicKey" in change && running.has(change.publicKey))) {
+      await live.apply({ before, after: changedTable(before, changes) }, by);
+    }
+    await store.change(make);
   }
 
   /** Changes keys of peers, of all or none. @throws {RefusalError} */
@@ -152,7 +235,7 @@ export class PeerApplication {
       return keys.map((publicKey): StoreChange => ({
         kind: "put-peer",
         publicKey,
-        settings: this.#changed(before.peers.get(publicKey)!, set),
+        settings: withKeysSet(before.peers.get(publicKey)!, set, this.#options.now()),
       }));
     }, by);
     return keys.map((key) => this.#entryIn(after, key));
@@ -263,29 +346,6 @@ export class PeerApplication {
     }
   }
 
-  /** Settings with keys changed, as a person may give them. */
-  #changed(before: PeerSettings, set: PeerKeyChanges): PeerSettings {
-    const changed: Record<string, string> = { ...before };
-    for (const [key, value] of Object.entries(set)) {
-      if (value === undefined) continue;
-      const text = key === "Expires" && value !== null ? this.#expiry(value) : value;
-      if (text === null) delete changed[key];
-      else changed[key] = text;
-    }
-    return changed;
-  }
-
-  /** A period begins now. */
-  #expiry(value: string): string | null {
-    try {
-      const time = expiryTime(parseExpiry(entryOf("Expires", value)), this.#options.now());
-      return time === null ? null : formatExpires(time);
-    } catch (error) {
-      if (!(error instanceof ConfigError)) throw error;
-      throw new RefusalError("invalid", withoutPlace(error.message));
-    }
-  }
-
   #freeAddresses(table: StoreTable): string {
     const { interface: section, fileName } = this.#options.gateway();
     const peers = Array.from(table.peers.values(), settledNetworks);
@@ -309,7 +369,7 @@ export class PeerApplication {
   }
 
   #entry(key: string, settings: PeerSettings, revision: string | null): PeerEntry {
-    const { PresharedKey: secret, ...shown } = settings;
+    const { PresharedKey: secret, NextPresharedKey: _next, ...shown } = settings;
     const peer = settledPeer(decodeKey(key)!, settings);
     return {
       name: peer.name,
@@ -321,80 +381,10 @@ export class PeerApplication {
       expires: settings.Expires ?? null,
       quota: settings.Quota ?? null,
       quotaRate: peer.quotaRate,
+      nextPublicKey: settings.NextPublicKey ?? null,
+      keyExpires: settings.KeyExpires ?? null,
       settings: shown satisfies PeerKeys,
       revision,
     };
   }
-}
-
-/** Who is in which group, by their names, in steps. */
-function* membersIn(
-  { peers }: StoreTable,
-): Generator<void, ReadonlyMap<string, readonly string[]>> {
-  const members = new Map<string, string[]>();
-  for (const [key, peer] of peers) {
-    yield;
-    for (const group of groupsOf(peer)) {
-      const those = members.get(group);
-      if (those === undefined) members.set(group, [peer.Name ?? key]);
-      else those.push(peer.Name ?? key);
-    }
-  }
-  return members;
-}
-
-function groupEntry(
-  snapshot: StoredPeers,
-  name: string,
-  members: readonly string[],
-): GroupEntry {
-  const { Allow = "", Deny = "" } = snapshot.groups.get(name)!;
-  return { name, allow: Allow, deny: Deny, members, revision: snapshot.groupRevisions.get(name)! };
-}
-
-function groupsOf({ Groups }: PeerSettings): readonly string[] {
-  return Groups?.split(", ") ?? [];
-}
-
-/** @throws {RefusalError} where there is none of this name or public key, with the name that may have been meant */
-function findKey({ peers }: StoreTable, name: string): string {
-  if (peers.has(name)) return name;
-  const found = Array.from(peers).find(([, peer]) => peer.Name === name);
-  if (found !== undefined) return found[0];
-  throw unknown("peer", name, Array.from(peers.values()).flatMap(({ Name }) => Name ?? []));
-}
-
-function unknown(what: string, name: string, known: readonly string[]): RefusalError {
-  const nearest = nearestName(name, known);
-  const help = nearest === undefined ? "" : `: did you mean "${nearest}"?`;
-  return new RefusalError("not-found", `There is no ${what} ${JSON.stringify(name)}${help}`);
-}
-
-function requireFreeName(
-  { peers }: StoreTable,
-  name: string,
-  action: string,
-  self?: string,
-): void {
-  for (const [key, peer] of peers) {
-    if (peer.Name !== name || key === self) continue;
-    throw new RefusalError(
-      "conflict",
-      `Cannot ${action}: another peer has this name: choose another, or \`vpn peer remove\` that one first`,
-    );
-  }
-}
-
-function requireRevision(found: string | undefined, wanted: string | undefined, what: string) {
-  if (wanted === undefined || wanted === found) return;
-  throw new RefusalError(
-    "revision",
-    `Cannot change ${what}: it has been changed meanwhile: read it again`,
-  );
-}
-
-function keyOf(text: string): string {
-  const key = decodeKey(text.trim());
-  if (key === null) throw new RefusalError("invalid", "PublicKey: this is no key");
-  return encodeKey(key);
 }

@@ -153,5 +153,6 @@ function newPeer(publicKey: Uint8Array, before: LivePeer | undefined): LivePeer 
     deny: before?.deny ?? [],
     isEnabled: before?.isEnabled ?? true,
     expires: before?.expires ?? null,
+    nextKey: before?.nextKey ?? null,
   };
 }

@@ -187,6 +187,8 @@ export interface PeerConfig {
   readonly isEnabled: boolean;
   /** From when on it has none, Unix ms; `null` for never. */
   readonly expires: number | null;
+  /** The key that it has been given in place of `publicKey`; `null` for none. */
+  readonly nextKey: NextKey | null;
   /** Names of the groups that it is in, each once. */
   readonly groups: readonly string[];
   /** Where it may go, besides what its groups say: everywhere, where none of them says anything. */
@@ -195,6 +197,16 @@ export interface PeerConfig {
   readonly deny: readonly AccessRule[];
   /** The line of the `[Peer]` header, the first of several for one key. */
   readonly line: number;
+}
+
+/** A key that takes the place of a peer's with its first handshake; until then both are the peer's. */
+export interface NextKey {
+  /** 32 bytes. */
+  readonly publicKey: Uint8Array;
+  /** 32 bytes, or `null` for none. Never log or print it. */
+  readonly presharedKey: Uint8Array | null;
+  /** From when on it alone counts, whether or not it has been used, Unix ms; `null` for never. */
+  readonly since: number | null;
 }
 
 /** A period is one of the calendar in UTC; `total` has no end. */

@@ -193,11 +193,13 @@ function withoutNetworks(config: Config): readonly string[] {
 
 /** A client asks for access, and grants none. */
 function withoutAdmission({ fileName, peers }: Config): readonly string[] {
-  const isGranted = ({ isEnabled, expires, groups, allow, deny, quota, quotaRate }: PeerConfig) =>
+  const isGranted = (
+    { isEnabled, expires, groups, allow, deny, quota, quotaRate, nextKey }: PeerConfig,
+  ) =>
     isEnabled && expires === null && groups.length + allow.length + deny.length === 0 &&
-    quota === null && quotaRate === null;
+    quota === null && quotaRate === null && nextKey === null;
   return peers.filter((peer) => !isGranted(peer)).map(({ line }) =>
-    `${fileName}:${line}: [Peer]: Enabled, Expires, Groups, Allow, Deny, Quota and QuotaRate have no effect on a ` +
+    `${fileName}:${line}: [Peer]: Enabled, Expires, Groups, Allow, Deny, Quota, QuotaRate and NextPublicKey have no effect on a ` +
     "client"
   );
 }

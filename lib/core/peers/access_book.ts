@@ -119,6 +119,15 @@ export class AccessBook {
     return id;
   }
 
+  /** A peer goes by another key from now on; its number, and that of its rules, stay. */
+  rename(from: string, to: string): void {
+    const known = this.#peers.get(from);
+    if (known === undefined || this.#peers.has(to)) return;
+    this.#peers.delete(from);
+    this.#peers.set(to, known);
+    this.#keys.set(known.id, to);
+  }
+
   /** The key of the peer with this number. */
   keyOf(id: number): string | undefined {
     return this.#keys.get(id);

@@ -1,6 +1,7 @@
 /** Peer changes: those of a running tunnel, and their form as JSON on the way to the data plane. */
 import { decodeKey, encodeKey } from "../config/values/key_text.ts";
 import type { PeerOptions } from "../wireguard/peer.ts";
+import type { SuccessorOptions } from "../wireguard/successor.ts";
 
 /** What becomes of a peer. */
 export type PeerChange =
@@ -9,13 +10,17 @@ export type PeerChange =
   /** It is gone; that there was none is no error. */
   | { readonly kind: "remove"; readonly publicKey: Uint8Array };
 
+interface KeyTexts {
+  readonly publicKey: string;
+  readonly presharedKey: string | null;
+}
+
 /** The same, keys being text. */
 export type PeerChangeText =
   | {
     readonly kind: "put";
-    readonly peer: Omit<PeerOptions, "publicKey" | "presharedKey"> & {
-      readonly publicKey: string;
-      readonly presharedKey: string | null;
+    readonly peer: Omit<PeerOptions, keyof KeyTexts | "nextKey"> & KeyTexts & {
+      readonly nextKey: KeyTexts | null;
     };
   }
   | { readonly kind: "remove"; readonly publicKey: string };
@@ -48,14 +53,23 @@ export function* peerChangeTexts(
 
 function peerChangeText(change: PeerChange): PeerChangeText {
   if (change.kind === "remove") return { ...change, publicKey: encodeKey(change.publicKey) };
-  const { presharedKey, publicKey } = change.peer;
+  const { nextKey } = change.peer;
   return {
     kind: "put",
     peer: {
       ...change.peer,
-      publicKey: encodeKey(publicKey),
-      presharedKey: presharedKey ? encodeKey(presharedKey) : null,
+      ...keyTexts(change.peer),
+      nextKey: nextKey ? keyTexts(nextKey) : null,
     },
+  };
+}
+
+function keyTexts(
+  { publicKey, presharedKey }: Pick<PeerOptions, "publicKey" | "presharedKey">,
+): KeyTexts {
+  return {
+    publicKey: encodeKey(publicKey),
+    presharedKey: presharedKey ? encodeKey(presharedKey) : null,
   };
 }
 
@@ -66,14 +80,17 @@ function peerChangeText(change: PeerChange): PeerChangeText {
  */
 export function parsePeerChange(text: PeerChangeText): PeerChange {
   if (text.kind === "remove") return { ...text, publicKey: key(text.publicKey) };
-  const { presharedKey, publicKey } = text.peer;
+  const { nextKey } = text.peer;
   return {
     kind: "put",
-    peer: {
-      ...text.peer,
-      publicKey: key(publicKey),
-      presharedKey: presharedKey === null ? null : key(presharedKey),
-    },
+    peer: { ...text.peer, ...keys(text.peer), nextKey: nextKey === null ? null : keys(nextKey) },
+  };
+}
+
+function keys({ publicKey, presharedKey }: KeyTexts): Required<SuccessorOptions> {
+  return {
+    publicKey: key(publicKey),
+    presharedKey: presharedKey === null ? null : key(presharedKey),
   };
 }
 

@@ -25,5 +25,7 @@ export function peerOptions(
     name: peer.name,
     rateLimit: peer.rateLimit,
     accessId,
+    nextKey: peer.nextKey &&
+      { publicKey: peer.nextKey.publicKey, presharedKey: peer.nextKey.presharedKey },
   };
 }

@@ -1,5 +1,5 @@
 /** Peer settings: a peer, or a group, as text by the keys of a file: what is kept, and passes between processes. */
-import type { GroupConfig, PeerConfig } from "../config/config.ts";
+import type { GroupConfig, NextKey, PeerConfig } from "../config/config.ts";
 import type { Entry } from "../config/text/config_document.ts";
 import { formatEndpoint } from "../config/text/config_writer.ts";
 import { formatAccessRules } from "../config/values/access_rules.ts";
@@ -7,6 +7,7 @@ import { ipv4Prefixes, ipv6Prefixes } from "../config/values/addresses.ts";
 import { formatExpires } from "../config/values/expiry.ts";
 import { encodeKey } from "../config/values/key_text.ts";
 import { GROUP_KEYS, PEER_KEYS } from "../config/values/keys.ts";
+import { nextKeyOf, noneIfZero } from "../config/values/next_key.ts";
 import { formatQuota } from "../config/values/quota.ts";
 import { rateText } from "../config/values/values.ts";
 import { formatCidr } from "../wire/ipv4_text.ts";
@@ -41,6 +42,15 @@ export function peerSettings(peer: SettledPeer): PeerSettings {
     ...(peer.quotaRate === null ? {} : { QuotaRate: rateText(peer.quotaRate) }),
     ...(peer.isEnabled ? {} : { Enabled: "no" }),
     ...(peer.expires === null ? {} : { Expires: formatExpires(peer.expires) }),
+    ...(peer.nextKey === null ? {} : nextKeySettings(peer.nextKey)),
+  };
+}
+
+function nextKeySettings({ publicKey, presharedKey, since }: NextKey): PeerSettings {
+  return {
+    NextPublicKey: encodeKey(publicKey),
+    ...(presharedKey === null ? {} : { NextPresharedKey: encodeKey(presharedKey) }),
+    ...(since === null ? {} : { KeyExpires: formatExpires(since) }),
   };
 }
 
@@ -55,11 +65,9 @@ export function settledPeer(publicKey: Uint8Array, settings: PeerSettings): Sett
     return value === undefined ? null : parse(entryOf(key, value));
   };
   const endpoint = read("Endpoint", PEER_KEYS.Endpoint.parse);
-  const presharedKey = read("PresharedKey", PEER_KEYS.PresharedKey.parse);
   return {
     publicKey,
-    // Zeros are none, as for `wg`.
-    presharedKey: presharedKey?.some((byte) => byte !== 0) ? presharedKey : null,
+    presharedKey: noneIfZero(read("PresharedKey", PEER_KEYS.PresharedKey.parse)),
     ...settledNetworks(settings),
     endpoint: typeof endpoint === "string" ? null : endpoint,
     persistentKeepalive: read("PersistentKeepalive", PEER_KEYS.PersistentKeepalive.parse) ?? 0,
@@ -72,6 +80,11 @@ export function settledPeer(publicKey: Uint8Array, settings: PeerSettings): Sett
     deny: read("Deny", PEER_KEYS.Deny.parse) ?? [],
     isEnabled: read("Enabled", PEER_KEYS.Enabled.parse) ?? true,
     expires: read("Expires", PEER_KEYS.Expires.parse),
+    nextKey: nextKeyOf({
+      NextPublicKey: read("NextPublicKey", PEER_KEYS.NextPublicKey.parse),
+      NextPresharedKey: read("NextPresharedKey", PEER_KEYS.NextPresharedKey.parse),
+      KeyExpires: read("KeyExpires", PEER_KEYS.KeyExpires.parse),
+    }, (key) => `:0: ${key}`),
   };
 }
 

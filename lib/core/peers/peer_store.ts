@@ -139,8 +139,14 @@ function checked<T>(read: () => T): T {
 function requireDistinct({ peers, groups }: StoreTable, before: StoreTable): void {
   const names = new Map<string, string>();
   const networks = new Map<string, string>();
+  const nextKeys = new Map<string, string>();
   for (const [key, settings] of peers) {
-    const { Name: name, Groups } = settings;
+    const { Name: name, Groups, NextPublicKey: next } = settings;
+    if (next !== undefined) {
+      const owner = peers.has(next) ? next : nextKeys.get(next);
+      if (owner !== undefined) throw taken("this key", owner, before);
+      nextKeys.set(next, key);
+    }
     const named = name === undefined ? undefined : names.get(name);
     if (named !== undefined) {
       const had = before.peers.get(named)?.Name === name;

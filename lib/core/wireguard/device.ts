@@ -35,6 +35,7 @@ import type { PacketTap } from "./packet_tap.ts";
 import type { Peer, PeerOptions } from "./peer.ts";
 import { peerActions } from "./peer_actions.ts";
 import { PeerTable } from "./peer_table.ts";
+import { addOrReplace, type PeerUpdateParts, updatePeer } from "./peer_update.ts";
 import { received } from "./received.ts";
 import { MessageReceiver } from "./message_receiver.ts";
 import { MessageSender } from "./message_sender.ts";
@@ -105,6 +106,7 @@ export class Device {
   readonly #handshakes: HandshakeDriver;
   readonly #receiver: MessageReceiver;
   readonly #actions: PeerActions;
+  readonly #update: PeerUpdateParts;
   readonly #sharing: Sharing | null;
   /** What packet workers tell; null where there are none. */
   readonly workerNews: WorkerNews | null;
@@ -174,6 +176,7 @@ export class Device {
       followsTransport,
       report,
     });
+    this.#update = { peers, handshakes, release: (peer) => this.#actions.release(peer) };
     this.#receiver = new MessageReceiver({ memory, peers, indices, messages, opened });
     this.workerNews = options.shared === undefined ? null : new WorkerNews({
       ...options,
@@ -202,9 +205,9 @@ export class Device {
     return this.#peers;
   }
 
-  /** The peer with this 32-byte public key. */
+  /** The peer with this 32-byte public key, or that had it before its next one. */
   peer(publicKey: Uint8Array): Peer | undefined {
-    return this.#peers.byKey(publicKey);
+    return this.#peers.byKey(publicKey) ?? this.#peers.byFormerKey(publicKey);
   }
 
   /** The peer with this index, as results have it; null for none. */
@@ -212,18 +215,14 @@ export class Device {
     return this.#peers.byIndex(index);
   }
 
-  /**
-   * Adds a peer. Its allowed IPs are taken from any peer that had them, as WireGuard does.
-   *
-   * @throws {RangeError} when the public key is already a peer's, or there are too many peers
-   */
+  /** Adds a peer, see peer_update.ts. @throws {RangeError} when there are too many, or one has its public key */
   addPeer(options: PeerOptions, now: number): Peer {
-    return this.#peers.add(options, now);
+    return addOrReplace(options, now, this.#update);
   }
 
-  /** Gives a peer other settings than it was made with, see `PeerTable.update()`. */
+  /** Gives a peer other settings than it was made with, see peer_update.ts. */
   updatePeer(peer: Peer, options: PeerOptions, now: number): void {
-    this.#peers.update(peer, options, now);
+    updatePeer(peer, options, now, this.#update);
   }
 
   /** Forgets a peer and zeroes its keys. */

@@ -8,6 +8,8 @@ export type DeviceEventKind =
   /** A probe or an initiation by another transport than the one in use was answered. */
   | "transport-works"
   | "keys-zeroed"
+  /** The key that was to come has taken the place of the peer's. */
+  | "key-replaced"
   /** Two hosts use the peer's key, see `SharedKey`. */
   | "key-shared"
   /** It is known now whether the peer's program is ours, or that another runs there. */
@@ -40,6 +42,7 @@ const BITS: Readonly<Record<DeviceEventKind, number>> = {
   "recognized": 512,
   "usage": 1024,
   "quota-reached": 2048,
+  "key-replaced": 4096,
 };
 
 export class DeviceEvents {

@@ -13,6 +13,7 @@ import type { PeerSession } from "./session/peer_session.ts";
 import type { Watch } from "./liveness/liveness.ts";
 import { SharedKey } from "./liveness/shared_key.ts";
 import type { StagedPlace } from "./session/staged_packets.ts";
+import type { HandshakeParty, Successor, SuccessorOptions } from "./successor.ts";
 import type { Timers } from "./timers.ts";
 import { liftLimits, type RateLimit, setLimits } from "../limits/rate_limit.ts";
 import { TokenBucket } from "../limits/token_bucket.ts";
@@ -39,6 +40,8 @@ export interface PeerOptions {
   readonly rateLimit?: number | null;
   /** Its number among those that access rules are about, from 1 on. */
   readonly accessId?: number;
+  /** The key that is to take the place of its own. */
+  readonly nextKey?: SuccessorOptions | null;
 }
 
 /** An initiation of ours that waits for its response. */
@@ -50,25 +53,29 @@ export interface PendingHandshake {
   readonly sentAt: number;
 }
 
-export class Peer {
+export class Peer implements HandshakeParty {
   /** Its number among the device's peers, from 1 on. */
   readonly index: number;
-  readonly publicKey: Uint8Array;
+  publicKey: Uint8Array;
   /** 32 bytes; those of the next handshake. */
   presharedKey: Uint8Array;
   /**
    * X25519 of our static key and theirs, computed once; null for a key of low order, with which no handshake succeeds.
    */
-  readonly staticSecret: Uint8Array | null;
+  staticSecret: Uint8Array | null;
+  /** The key that is to take the place of this one; null for none. */
+  successor: Successor | null = null;
+  /** The key whose place this one has taken, as long as the configuration has not said so; null for none. */
+  formerKey: Uint8Array | null = null;
   name: string | null;
   accessId: number;
   readonly timers: Timers;
-  readonly cookies: CookieGenerator;
+  cookies: CookieGenerator;
   readonly endpoint: PeerEndpoint;
   /** Whether the peer receives at its endpoint. */
   readonly proof: EndpointProof = new EndpointProof();
   /** Whether two hosts use its key. */
-  readonly sharedKey: SharedKey = new SharedKey();
+  sharedKey: SharedKey = new SharedKey();
   /** Where the configuration says that it is; null where it says nothing. */
   configuredEndpoint: SocketAddress | null = null;
   /** Whether it is none of the device's peers any more: who holds on to it sends it nothing. */

@@ -14,7 +14,9 @@ import { KEY_SIZE } from "../wire/messages.ts";
 import { AllowedIps } from "./allowed_ips.ts";
 import { AllowedIps6 } from "./allowed_ips6.ts";
 import { Watch, type WatchOptions } from "./liveness/liveness.ts";
+import { SharedKey } from "./liveness/shared_key.ts";
 import { Peer, type PeerOptions } from "./peer.ts";
+import { Successor, type SuccessorOptions } from "./successor.ts";
 import { type Deadline, NEVER, Timers } from "./timers.ts";
 import type { Sharing } from "./workers/sharing.ts";
 
@@ -42,6 +44,8 @@ export class PeerTable {
   readonly deadline: Deadline = { at: NEVER };
   readonly #options: PeerTableOptions;
   readonly #byKey = new Map<string, Peer>();
+  readonly #byFormerKey = new Map<string, Peer>();
+  readonly #successors = new Map<string, Successor>();
   readonly #byIndex: (Peer | null)[] = [null];
   readonly #free: number[] = [];
   readonly #capacity: number;
@@ -59,6 +63,22 @@ export class PeerTable {
   /** The peer with this 32-byte public key. */
   byKey(publicKey: Uint8Array): Peer | undefined {
     return this.#byKey.get(textOf(publicKey));
+  }
+
+  /** Who may begin handshakes with this key: the peer that has it, or what is to take the place of a peer's. */
+  party(publicKey: Uint8Array): Peer | Successor | undefined {
+    const text = textOf(publicKey);
+    return this.#byKey.get(text) ?? this.#successors.get(text);
+  }
+
+  /** The peer whose key this was, so far as the configuration knows. */
+  byFormerKey(publicKey: Uint8Array): Peer | undefined {
+    return this.#byFormerKey.get(textOf(publicKey));
+  }
+
+  /** The peer whose key this is to be. */
+  bySuccessor(publicKey: Uint8Array): Peer | null {
+    return this.byIndex(this.#successors.get(textOf(publicKey))?.peerIndex ?? 0);
   }
 
   /** The peer with this index; null for none. */
@@ -94,8 +114,53 @@ export class PeerTable {
     this.#byIndex[peer.index] = peer;
     this.#byKey.set(textOf(peer.publicKey), peer);
     this.#insertAllowedIps(peer, options);
+    this.setSuccessor(peer, options.nextKey ?? null);
     peer.timers.setPersistentInterval((options.persistentKeepalive ?? 0) * 1000, now);
     return peer;
+  }
+
+  /**
+   * Lets a peer have another key to come, or none. One that it is to have already keeps its session.
+   *
+   * @returns what is given up for it, whose session is the caller's to end; null for nothing
+   */
+  setSuccessor(peer: Peer, options: SuccessorOptions | null): Successor | null {
+    const { successor } = peer;
+    if (options !== null && successor !== null) {
+      if (textOf(successor.publicKey) === textOf(options.publicKey)) {
+        successor.presharedKey = options.presharedKey ?? new Uint8Array(KEY_SIZE);
+        return null;
+      }
+    }
+    if (successor !== null) this.#successors.delete(textOf(successor.publicKey));
+    peer.successor = options && new Successor(peer.index, options, this.#options.identity);
+    if (peer.successor !== null) this.#successors.set(textOf(options!.publicKey), peer.successor);
+    return successor;
+  }
+
+  /** Gives a peer, whose old keys are zeroed by then, what is to take their place. */
+  succeed(peer: Peer, successor: Successor): void {
+    this.#byKey.delete(textOf(peer.publicKey));
+    this.#successors.delete(textOf(successor.publicKey));
+    this.forgetFormerKey(peer);
+    this.#byFormerKey.set(textOf(peer.publicKey), peer);
+    peer.formerKey = peer.publicKey;
+    peer.staticSecret?.fill(0);
+    peer.publicKey = successor.publicKey;
+    peer.presharedKey = successor.presharedKey;
+    peer.staticSecret = successor.staticSecret;
+    peer.cookies = successor.cookies;
+    peer.latestTimestamp = successor.latestTimestamp;
+    peer.initiationReceivedAt = successor.initiationReceivedAt;
+    peer.sharedKey = new SharedKey();
+    peer.successor = null;
+    this.#byKey.set(textOf(peer.publicKey), peer);
+  }
+
+  /** The configuration knows by now which key a peer has. */
+  forgetFormerKey(peer: Peer): void {
+    if (peer.formerKey !== null) this.#byFormerKey.delete(textOf(peer.formerKey));
+    peer.formerKey = null;
   }
 
   #takeIndex(): number {
@@ -147,6 +212,8 @@ export class PeerTable {
     this.allowedIps.removeByValue(peer);
     this.allowedIps6.removeByValue(peer);
     this.#byKey.delete(textOf(peer.publicKey));
+    this.forgetFormerKey(peer);
+    this.setSuccessor(peer, null)?.staticSecret?.fill(0);
     this.#byIndex[peer.index] = null;
     this.#free.push(peer.index);
     this.#options.sharing?.peerRemoved(peer);

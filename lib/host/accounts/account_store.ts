@@ -155,6 +155,11 @@ export class AccountStore implements Disposable {
     this.#write(() => this.#addHour(hour, peers));
   }
 
+  /** What is kept of a peer is another key's from now on. @throws {Error} the same */
+  rename(from: string, to: string): void {
+    this.#write(() => this.#rename(from, to));
+  }
+
   /** Adds what happened. @throws {Error} the same */
   addEvents(events: readonly AccountEvent[]): void {
     this.#write(() => this.#addEvents(events));
@@ -221,6 +226,27 @@ export class AccountStore implements Disposable {
       );
     }
     this.#prunedAt = hour;
+  }
+
+  #rename(from: string, to: string): void {
+    this.#database.prepare(
+      `INSERT INTO usage SELECT day, ?2, name, received, sent FROM usage WHERE peer = ?1
+         ON CONFLICT (peer, day) DO UPDATE SET
+           received = received + excluded.received, sent = sent + excluded.sent`,
+    ).run(from, to);
+    this.#database.prepare(
+      `INSERT INTO total SELECT ?2, received, sent FROM total WHERE peer = ?1
+         ON CONFLICT (peer) DO UPDATE SET
+           received = received + excluded.received, sent = sent + excluded.sent`,
+    ).run(from, to);
+    this.#database.prepare(
+      `INSERT INTO hour SELECT hour, ?2, name, received, sent FROM hour WHERE peer = ?1
+         ON CONFLICT (hour, peer) DO UPDATE SET
+           received = received + excluded.received, sent = sent + excluded.sent`,
+    ).run(from, to);
+    for (const table of ["usage", "total", "hour"]) {
+      this.#database.prepare(`DELETE FROM ${table} WHERE peer = ?`).run(from);
+    }
   }
 
   #addEvents(events: readonly AccountEvent[]): void {

@@ -4,6 +4,7 @@ import type { Config } from "../../core/config/config.ts";
 import { SectionEditor } from "../../core/config/text/section_edit.ts";
 import { encodeKey } from "../../core/config/values/key_text.ts";
 import { GROUP_KEYS, PEER_KEYS } from "../../core/config/values/keys.ts";
+import { successions } from "../../core/peers/key_succession.ts";
 import { groupSettings, type PeerSettings, peerSettings } from "../../core/peers/peer_settings.ts";
 import type { StoredPeers, StoreOutcome, StoreTable } from "../../core/peers/peer_store.ts";
 
@@ -49,8 +50,10 @@ export function* editSteps(
   { before, after }: StoreOutcome,
 ): Generator<void, string> {
   const editor = yield* SectionEditor.of(text);
+  const former = successions({ before, after });
+  const replaced = new Set(former.values());
   for (const id of before.peers.keys()) {
-    if (!after.peers.has(id)) editor.remove({ kind: "Peer", id });
+    if (!after.peers.has(id) && !replaced.has(id)) editor.remove({ kind: "Peer", id });
   }
   for (const id of before.groups.keys()) {
     if (!after.groups.has(id)) editor.remove({ kind: "Group", id });
@@ -62,10 +65,13 @@ export function* editSteps(
   }
   for (const [id, settings] of after.peers) {
     yield;
-    const earlier = before.peers.get(id);
+    const known = former.get(id) ?? id;
+    const earlier = before.peers.get(known);
     if (earlier === settings) continue;
     if (earlier !== undefined) {
-      setAll(editor, { kind: "Peer", id }, [earlier, settings]);
+      const of = { kind: "Peer", id: known } as const;
+      setAll(editor, of, [earlier, settings]);
+      if (known !== id) editor.set(of, { key: "PublicKey", value: id, repeats: false });
       continue;
     }
     const { Name, ...others } = settings;

@@ -144,6 +144,14 @@ export class LockedConfig implements Disposable {
     });
   }
 
+  /** The same, in the place of what may have this name. @throws {AppError} where it cannot */
+  putBeside(folderName: string, name: string, { path, text }: NewFile): void {
+    attempt(`write ${path}`, () => {
+      using folder = this.#folder.makeFolder(folderName);
+      writeWhole(folder, name, encoded(text), (temporary) => folder.rename(temporary, name));
+    });
+  }
+
   /**
    * Gives a file in a folder beside the configuration a second name, which nothing has yet.
    *

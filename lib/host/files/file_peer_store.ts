@@ -6,6 +6,7 @@ import type { Config } from "../../core/config/config.ts";
 import { isSame } from "../../core/config/config_change.ts";
 import { ConfigError } from "../../core/config/config_error.ts";
 import { configSteps } from "../../core/config/parse_config.ts";
+import { successions } from "../../core/peers/key_succession.ts";
 import {
   changedTable,
   type PeerStore,
@@ -97,8 +98,9 @@ export class FilePeerStore implements PeerStore {
       // The lock goes with the file that is replaced: that comes last.
       if (edited !== text) file.replace(edited);
       moved.move();
-      const removed = [...before.peers].filter(([key]) => !made.peers.has(key));
-      for (const name of [...renamed, ...removed.flatMap(([, { Name }]) => Name ?? [])]) {
+      const replaced = new Set(successions(outcome).values());
+      const gone = [...before.peers].filter(([key]) => !made.peers.has(key) && !replaced.has(key));
+      for (const name of [...renamed, ...gone.flatMap(([, { Name }]) => Name ?? [])]) {
         this.#removeClientFile(file, name);
       }
       return made;

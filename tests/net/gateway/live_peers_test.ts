@@ -90,8 +90,17 @@ netTest(
       await site.add("other", other!),
       /The running gateway on vpn0 has added it too/,
     );
+    const old = await site.connect("other", other!);
+    assertMatch(await site.peer("rotate", "other"), /applied it[^]*private key: .*other\.conf/);
+    assertEquals(await ping(other!.namespace, INSIDE), { sent: 3, received: 3 });
+    const config = () => Deno.readTextFileSync(site.path("server.conf"));
+    const [, next] = /^NextPublicKey = (.*)$/m.exec(config())!;
+    await old.stop();
     const client = await site.connect("other", other!);
     assertEquals(await ping(other!.namespace, INSIDE), { sent: 3, received: 3 });
+    await eventually(() =>
+      config().includes(`\nPublicKey = ${next}\n`) && !/^Next/m.test(config()) ? true : null
+    );
 
     assertMatch(await site.peer("remove", "other"), /on vpn0 has removed it too/);
     assertEquals((await ping(other!.namespace, INSIDE, { wait: 1 })).received, 0);

@@ -265,6 +265,8 @@ export class BusyGateway implements ConsoleGateway {
       expires,
       quota: status.quota === null ? null : "100G/month",
       quotaRate: null,
+      nextPublicKey: null,
+      keyExpires: null,
       settings: {
         ...name === null ? {} : { Name: name },
         AllowedIPs: allowedIps.join(", "),

@@ -1,5 +1,9 @@
 /** Fake gateway: answers the console as a gateway with a few peers does, out of memory. */
-import type { EventEntry, PeerEntry } from "../../../lib/control/application/methods.ts";
+import type {
+  CreatedPeer,
+  EventEntry,
+  PeerEntry,
+} from "../../../lib/control/application/methods.ts";
 import type { PeerStatus, Status } from "../../../lib/control/status.ts";
 import { peerOf } from "../status/statuses.ts";
 import {
@@ -69,21 +73,14 @@ export class FakeGateway implements ConsoleGateway {
       if (this.peers.some((peer) => peer.name === name || peer.publicKey === publicKey)) {
         throw new GatewayRefusal("Cannot add the peer: another has its name", "conflict");
       }
-      const peer = this.#add(name, publicKey, set);
-      const endpoint = "vpn.example.com:51820";
-      return {
-        peer,
-        client: {
-          addresses: peer.allowedIps,
-          dns: null,
-          mtu: null,
-          publicKey: keyOf(0),
-          presharedKey: null,
-          allowedIps: "0.0.0.0/0",
-          endpoint,
-          text: `[Interface]\nPrivateKey = {PRIVATE_KEY}\n[Peer]\nEndpoint = ${endpoint}\n`,
-        },
-      };
+      return created(this.#add(name, publicKey, set));
+    },
+    "rotate-peer": ({ peer: name, publicKey, revision }) => {
+      this.#require(revision, [name]);
+      const peer = this.#found([name])[0]!;
+      const changed = { ...peer, nextPublicKey: publicKey, revision: `p${++this.revision}` };
+      this.peers[this.peers.indexOf(peer)] = changed;
+      return created(changed);
     },
     "change-peers": ({ peers: names, set, revision }) => {
       this.#require(revision, names);
@@ -168,6 +165,8 @@ export class FakeGateway implements ConsoleGateway {
       expires: null,
       quota: null,
       quotaRate: null,
+      nextPublicKey: null,
+      keyExpires: null,
       settings,
       revision: `p${++this.revision}`,
     };
@@ -228,4 +227,21 @@ export function eventOf(id: number): EventEntry {
 
 function statusOf({ name, publicKey, allowedIps, admission }: PeerEntry): PeerStatus {
   return peerOf({ name, publicKey, allowedIps, admission });
+}
+
+function created(peer: PeerEntry): CreatedPeer {
+  const endpoint = "vpn.example.com:51820";
+  return {
+    peer,
+    client: {
+      addresses: peer.allowedIps,
+      dns: null,
+      mtu: null,
+      publicKey: keyOf(0),
+      presharedKey: null,
+      allowedIps: "0.0.0.0/0",
+      endpoint,
+      text: `[Interface]\nPrivateKey = {PRIVATE_KEY}\n[Peer]\nEndpoint = ${endpoint}\n`,
+    },
+  };
 }

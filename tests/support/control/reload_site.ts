@@ -1,12 +1,8 @@
 /**
  * A tunnel that runs from a file which a test can edit, with stand-ins for its peers, its gateway and its DNS proxy.
  */
-import {
-  changedPeers,
-  type LiveChange,
-  type LivePeer,
-  peersByKey,
-} from "../../../lib/control/live_peers.ts";
+import { changedPeers } from "../../../lib/control/changed_peers.ts";
+import { type LiveChange, type LivePeer, peersByKey } from "../../../lib/control/live_peers.ts";
 import { getLogger } from "../../../lib/process/logging.ts";
 import { atOnce } from "../../../lib/core/config/at_once.ts";
 import { Reloader, type ReloadResult, type ReloadRole } from "../../../lib/control/reload.ts";

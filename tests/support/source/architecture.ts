@@ -110,7 +110,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "process",
   ],
   "console/page": ["control", "core/peers"],
-  console: ["control", "core/limits", "core/wire", "host", "process"],
+  console: ["control", "core/config", "core/limits", "core/wire", "host", "process"],
   commands: [
     "cli",
     "console",

@@ -1,6 +1,7 @@
 /** Shows what the command lines of `vpn init` and `vpn peer` mean, and what is said of wrong ones. */
-import { type Command, PEER_SETTINGS, type PeerRequest } from "../../../lib/cli/command.ts";
+import type { Command, PeerRequest } from "../../../lib/cli/command.ts";
 import { parseArguments } from "../../../lib/cli/parse_arguments.ts";
+import { PEER_SETTING_KEYS } from "../../../lib/core/config/values/keys.ts";
 import { PEER_ACTIONS, PEER_OPTIONS } from "../../../lib/cli/peer_grammar.ts";
 import { UsageError } from "../../../lib/cli/usage_error.ts";
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "../../support/assert.ts";
@@ -171,12 +172,16 @@ Deno.test("parseArguments() throws one line that says what to do when init or pe
       "--overwrite needs --qr FILE: give the file",
     ],
     [["peer", "show", "x", "--qr", "x.png", "y.png"], '"vpn peer show" takes no argument "y.png"'],
-    [["peer", "set", "x"], `KEY is missing: give one of ${PEER_SETTINGS.join(", ")}`],
+    [["peer", "set", "x"], `KEY is missing: give one of ${PEER_SETTING_KEYS.join(", ")}`],
     [
       ["peer", "set", "x", "PublicKey", "y"],
       "a client is known by its PublicKey: remove it, and add one with another",
     ],
     [["peer", "set", "x", "name"], 'VALUE is missing: give the value, or "none" to remove the key'],
+    [
+      ["peer", "rotate", "x", "--cancel", "--out", "-"],
+      "--cancel gives the new key up: give no other option but --config",
+    ],
     [["peer", "rename", "x"], "NEW is missing: give the new name of the client"],
     [["peer", "disable"], "NAME is missing: give the name of the client"],
     [["peer", "enable", "x", "y"], '"vpn peer enable" takes no argument "y"'],
@@ -200,6 +205,11 @@ Deno.test("parseArguments() reads what is to change of a client", () => {
       [["disable", "x"], { action: "disable" }],
       [["expire", "x", "2h"], { action: "expire", expiry }],
       [["expire", "x", "never"], { action: "expire", expiry: { kind: "never" } }],
+      [["rotate", "x", "--until", "7d"], {
+        action: "rotate",
+        cancel: false,
+        keyExpiry: { kind: "after", period: 604_800_000 },
+      }],
       [["rename", "x", "y z"], { action: "rename", newName: "y z" }],
       [["set", "x", "allowedips", "10.0.0.2"], {
         action: "set",

@@ -66,7 +66,8 @@ async function stage(
     },
     follow(quota, quotaRate = null) {
       const entry = { fileName: "", line: 0, key: "Quota", value: quota ?? "off" };
-      accounts.follow(new Map([[PEER, { name: "laptop", quota: parseQuota(entry), quotaRate }]]));
+      const peer = { name: "laptop", quota: parseQuota(entry), quotaRate, nextKey: null };
+      accounts.follow(new Map([[PEER, peer]]));
     },
     async pass(ms) {
       for (let left = ms; left > 0; left -= 50) {

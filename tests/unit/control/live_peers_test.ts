@@ -1,113 +1,17 @@
 /** Shows what changes make of the peers of a running tunnel. */
 import { NO_SURROUNDINGS } from "../../../lib/core/access/access_items.ts";
 import { LiveAccess } from "../../../lib/control/live_access.ts";
-import { changedPeers, type LivePeer, LivePeers } from "../../../lib/control/live_peers.ts";
-import { atOnce } from "../../../lib/core/config/at_once.ts";
+import { type LivePeer, LivePeers } from "../../../lib/control/live_peers.ts";
+import { formatCidr } from "../../../lib/core/wire/ipv4_text.ts";
 import { encodeKey } from "../../../lib/core/config/values/key_text.ts";
-import { formatCidr, parseCidr } from "../../../lib/core/wire/ipv4_text.ts";
 import { parseConfig } from "../../../lib/core/config/parse_config.ts";
 import { MAX_PEERS } from "../../../lib/core/limits/max_peers.ts";
 import type { PeerChange } from "../../../lib/core/peers/peer_change.ts";
 import { RequestError } from "../../../lib/control/protocol.ts";
-import { assert, assertEquals, assertRejects } from "../../support/assert.ts";
+import { assertEquals, assertRejects } from "../../support/assert.ts";
+import { peerKey as key, samplePeer as peer } from "../../support/control/sample_peer.ts";
 import { FakeTimers } from "../../support/time/fake_timers.ts";
 import { sampleKeys } from "../../support/config/sample_keys.ts";
-
-const key = (number: number) => new Uint8Array(32).fill(number);
-
-function peer(number: number, ...networks: string[]): LivePeer {
-  return {
-    publicKey: key(number),
-    presharedKey: null,
-    allowedIps: networks.flatMap((text) => parseCidr(text) ?? []),
-    allowedIps6: networks.filter((text) => text.includes(":")),
-    endpoint: null,
-    persistentKeepalive: 0,
-    name: null,
-    rateLimit: null,
-    quota: null,
-    quotaRate: null,
-    groups: [],
-    allow: [],
-    deny: [],
-    isEnabled: true,
-    expires: null,
-  };
-}
-
-const PEERS = new Map([peer(1, "10.0.0.1/32", "10.1.0.0/16"), peer(2, "10.0.0.2/32")]
-  .map((each) => [encodeKey(each.publicKey), each]));
-
-function networks(peers: ReadonlyMap<string, LivePeer>): Record<string, string[]> {
-  return Object.fromEntries(
-    [...peers.values()].map(({ publicKey, allowedIps, allowedIps6 }) => [
-      publicKey[0],
-      [...allowedIps.map(formatCidr), ...allowedIps6],
-    ]),
-  );
-}
-
-Deno.test("changedPeers() adds, replaces and removes, in order", () => {
-  const changed = atOnce(changedPeers(PEERS, [
-    { kind: "put", peer: peer(3, "10.0.0.3/32") },
-    { kind: "put", peer: peer(1, "10.0.0.9/32") },
-    { kind: "remove", publicKey: key(2) },
-    { kind: "remove", publicKey: key(7) },
-  ]));
-  assertEquals(networks(changed), { 1: ["10.0.0.9/32"], 3: ["10.0.0.3/32"] });
-  assertEquals(networks(PEERS), { 1: ["10.0.0.1/32", "10.1.0.0/16"], 2: ["10.0.0.2/32"] });
-});
-
-Deno.test("changedPeers() gives a network to whom it was given last, and no wider or narrower one", () => {
-  const changed = atOnce(changedPeers(PEERS, [
-    { kind: "put", peer: peer(3, "10.1.0.0/16", "10.0.0.0/24") },
-  ]));
-  assertEquals(networks(changed), {
-    1: ["10.0.0.1/32"],
-    2: ["10.0.0.2/32"],
-    3: ["10.1.0.0/16", "10.0.0.0/24"],
-  });
-});
-
-Deno.test("changedPeers() gives networks of IPv6 to whom they were given last, as those of IPv4", () => {
-  const before = new Map(
-    [peer(1, "10.0.0.1/32", "fd00:1::/64"), peer(2, "fd00::2/128")]
-      .map((each) => [encodeKey(each.publicKey), each]),
-  );
-  const changed = atOnce(changedPeers(before, [
-    { kind: "put", peer: peer(3, "fd00:1::/64", "fd00::3/128") },
-    { kind: "put", peer: peer(2, "fd00::9/128", "10.0.0.1/32") },
-  ]));
-  assertEquals(networks(changed), {
-    1: [],
-    2: ["10.0.0.1/32", "fd00::9/128"],
-    3: ["fd00:1::/64", "fd00::3/128"],
-  });
-});
-
-/** A peer that counts how often its networks are looked at. */
-function counted(index: number, reads: { count: number }): LivePeer {
-  const publicKey = new Uint8Array(32);
-  new DataView(publicKey.buffer).setUint32(0, index);
-  const allowedIps = [{ address: 0x0a00_0000 + index, prefixLength: 32 }];
-  return Object.defineProperty({ ...peer(0), publicKey }, "allowedIps", {
-    enumerable: true,
-    get() {
-      reads.count++;
-      return allowedIps;
-    },
-  });
-}
-
-Deno.test("changedPeers() reads each peer's networks a few times, however many peers and changes", () => {
-  const reads = { count: 0 };
-  const all = Array.from({ length: 6_000 }, (_, index) => counted(index, reads));
-  const before = new Map(all.map((each) => [encodeKey(each.publicKey), each]));
-  const changes = all.map((each) => ({ kind: "put", peer: each }) as const);
-  const changed = atOnce(changedPeers(before, changes));
-  assertEquals(changed.size, 6_000);
-  assert(reads.count <= 3 * 6_000, `${reads.count} reads`);
-});
 
 /** A peer of many. */
 function numbered(index: number): LivePeer {
@@ -217,6 +121,29 @@ Deno.test("a peer that expires is taken out of the data plane and the routes at 
   await timers.advance(1);
   assertEquals([told(), admissions()], [["remove 1"], ["1 expired", "2 admitted"]]);
   assertEquals([...state.routes], ["10.0.0.2/32"]);
+});
+
+Deno.test("a peer that goes by another key keeps its place, and one without access loses both", async () => {
+  using _timers = new FakeTimers();
+  const endpoint = { host: "192.0.2.1", address: 0xc0000201, port: 7 };
+  const nextKey = { publicKey: key(3), presharedKey: null, since: null };
+  const { live, told, admissions } = gateway([
+    { ...peer(1, "10.0.0.1/32"), endpoint, nextKey },
+    peer(2, "10.0.0.2/32"),
+  ]);
+  using _live = live;
+  await assertRejects(
+    () => live.change([{ kind: "put", peer: peer(3, "10.0.0.3/32") }]),
+    RequestError,
+    "another peer is to have",
+  );
+  const replaces = encodeKey(key(1));
+  await live.change([{ kind: "put", peer: peer(3, "10.0.0.1/32"), replaces }]);
+  assertEquals([told(), admissions()], [["put 3 10.0.0.1/32"], ["2 admitted", "3 admitted"]]);
+  assertEquals(live.peers.get(encodeKey(key(3)))?.endpoint, endpoint);
+  const disabled = { ...peer(4, "10.0.0.1/32"), isEnabled: false };
+  await live.change([{ kind: "put", peer: disabled, replaces: encodeKey(key(3)) }]);
+  assertEquals(told(), ["remove 3", "remove 4"]);
 });
 
 Deno.test("the clock set forward ends access, set back it gives it back with endpoint and networks", async () => {

@@ -34,7 +34,12 @@ function stage() {
 const peers = (...given: Partial<LivePeer>[]) =>
   new Map(given.map((peer, i) => [
     new Uint8Array(32).fill(i + 1).toBase64(),
-    { publicKey: new Uint8Array(32).fill(i + 1), isEnabled: true, ...peer } as LivePeer,
+    {
+      publicKey: new Uint8Array(32).fill(i + 1),
+      isEnabled: true,
+      nextKey: null,
+      ...peer,
+    } as LivePeer,
   ]));
 
 Deno.test("a peer connects once, however often it renews its session, and again after it was gone", () => {
@@ -148,4 +153,21 @@ Deno.test("who loses access is told why, and that the session has ended; and who
     "enabled laptop",
     "enabled phone",
   ]);
+});
+
+Deno.test("a key that takes the place of a peer's is one event, and it has not been away", () => {
+  const { events, report, told } = stage();
+  report("handshake-completed");
+  const nextKey = { publicKey: new Uint8Array(32).fill(2), presharedKey: null, since: null };
+  const [before] = peers({ name: "laptop", nextKey }).values();
+  const after = { ...before!, publicKey: nextKey.publicKey, nextKey: null };
+  const of = (peer: LivePeer) => new Map([[peer.publicKey.toBase64(), peer]]);
+  const replaces = KEY.toBase64();
+  events.changed({
+    changes: [{ kind: "put", peer: after, replaces }],
+    by: "its next key",
+    before: { peers: of(before!), admitted: of(before!) },
+    after: { peers: of(after), admitted: of(after) },
+  });
+  assertEquals(told, ["connected laptop 192.0.2.1:7", `key-replaced laptop of ${replaces}`]);
 });

@@ -12,6 +12,7 @@ import type { Entry, Section } from "./config_document.ts";
 import { ConfigError } from "../config_error.ts";
 import { encodeKey } from "../values/key_text.ts";
 import { PEER_KEYS, SECTION_KEYS } from "../values/keys.ts";
+import { nextKeyOf, noneIfZero } from "../values/next_key.ts";
 import type { Notes } from "./notes.ts";
 import { badValue, readSection, type Values } from "./section.ts";
 
@@ -127,6 +128,7 @@ export class PeerReader {
       this.#drafts.delete(own);
     }
     this.#requireFew();
+    this.#requireNextKeysFree(own);
     const networks = new Map<Draft, Prefix[]>();
     for (const { prefix, owner } of this.#networks.values()) {
       const given = networks.get(owner);
@@ -152,12 +154,28 @@ export class PeerReader {
     );
   }
 
+  /** A key is one peer's, whether it has it or is to have it. */
+  #requireNextKeysFree(own: string): void {
+    const owners = new Map(Array.from(this.#drafts, ([key, { line }]) => [key, line]));
+    for (const { values: { NextPublicKey: next }, keyEntry, line } of this.#drafts.values()) {
+      if (next === undefined) continue;
+      const key = encodeKey(next);
+      const owner = owners.get(key);
+      owners.set(key, line);
+      if (owner === undefined && key !== own) continue;
+      const whose = key === own ? "[Interface]" : `the peer on line ${owner}`;
+      throw new ConfigError(
+        `${keyEntry.fileName}:${line}: [Peer]: NextPublicKey: this is the key of ${whose}: make another one`,
+      );
+    }
+  }
+
   #peer(draft: Draft, networks: readonly Prefix[]): PeerConfig {
-    const { publicKey, values, line } = draft;
+    const { publicKey, keyEntry, values, line } = draft;
     const { Endpoint: endpoint } = values;
     return {
       publicKey,
-      presharedKey: isNone(values.PresharedKey) ? null : values.PresharedKey,
+      presharedKey: noneIfZero(values.PresharedKey),
       allowedIps: ipv4Prefixes(networks),
       allowedIps6: ipv6Prefixes(networks, this.#notes),
       endpoint: typeof endpoint === "string" ? null : endpoint ?? null,
@@ -172,6 +190,7 @@ export class PeerReader {
       deny: values.Deny,
       isEnabled: values.Enabled ?? true,
       expires: values.Expires ?? null,
+      nextKey: nextKeyOf(values, (key) => `${keyEntry.fileName}:${line}: [Peer]: ${key}`),
       line,
     };
   }
@@ -206,9 +225,4 @@ export class PeerReader {
     else if (earlier !== undefined) return;
     this.#networks.set(prefix.text, { prefix, owner });
   }
-}
-
-/** Zeros are how WireGuard writes that there is no key. */
-function isNone(key: Uint8Array | undefined): key is undefined {
-  return key === undefined || key.every((byte) => byte === 0);
 }

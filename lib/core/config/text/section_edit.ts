@@ -58,7 +58,8 @@ export class SectionEditor {
       this.#change(entry, (line) => isKept ? withValue(line, value) : commentOf(line));
     }
     if (counting !== undefined || value === null) return;
-    const last = sections.at(-1)!.entries.at(-1)!.line - 1;
+    // Of one that was taken out there may be no line any more.
+    const last = sections.at(-1)!.entries.findLast(({ line }) => lines[line - 1] !== "")!.line - 1;
     const indent = /^\s*/.exec(lines[last]!)![0];
     if (!lines[last]!.endsWith("\n")) lines[last] += this.#newline;
     lines[last] += `${indent}${key} = ${value}${this.#newline}`;

@@ -116,7 +116,32 @@ export const PEER_KEYS = {
   Deny: list(parseAccessRules),
   Enabled: single(parseYesNo),
   Expires: single(parseExpires),
+  NextPublicKey: single(withoutBlanks(parseKey)),
+  NextPresharedKey: single(withoutBlanks(parseKey)),
+  KeyExpires: single(parseExpires),
 };
+
+/**
+ * The keys of `[Peer]` that may be set by themselves: what a peer is known by is no setting of it, and what it is to be
+ * known by goes with a key pair that is made for it.
+ */
+export const PEER_SETTING_KEYS = [
+  "Name",
+  "PresharedKey",
+  "AllowedIPs",
+  "Endpoint",
+  "PersistentKeepalive",
+  "RateLimit",
+  "Quota",
+  "QuotaRate",
+  "Groups",
+  "Allow",
+  "Deny",
+  "Enabled",
+  "Expires",
+  "KeyExpires",
+] as const satisfies readonly (keyof typeof PEER_KEYS)[];
+export type PeerSettingName = (typeof PEER_SETTING_KEYS)[number];
 
 export const GROUP_KEYS = {
   Name: single(parseGroupName),

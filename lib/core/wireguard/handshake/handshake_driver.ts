@@ -18,7 +18,8 @@ import type { DeviceEventKind } from "../device_events.ts";
 import type { Peer } from "../peer.ts";
 import type { PeerTable } from "../peer_table.ts";
 import type { MessageSender } from "../message_sender.ts";
-import { dropHandshake, dropSessions } from "../session/key_slots.ts";
+import { dropHandshake, dropSessions, dropSucceeding } from "../session/key_slots.ts";
+import type { Successor, SuccessorOptions } from "../successor.ts";
 import { NEVER } from "../timers.ts";
 import { Handshakes, type HandshakesOptions } from "./handshakes.ts";
 import type { IndexTable } from "./index_table.ts";
@@ -148,6 +149,12 @@ export class HandshakeDriver {
   }
 
   #initiationReceived(peer: Peer, length: number, path: number, now: number): void {
+    if (this.#handshakes.isOfSuccessor) {
+      // Where it is, the first packet under its key shows: until then the other key has the sessions.
+      peer.receivedBytes += length;
+      peer.timers.sessionDerived(now);
+      return;
+    }
     this.#received(peer, length, path, now);
     // An initiation shows that the peer sends, and not that it receives: no session stands until data under its key
     // comes.
@@ -183,6 +190,8 @@ export class HandshakeDriver {
 
   /** Both ends have the current session of `peer` now. */
   completed(peer: Peer, now: number): void {
+    const { current, successor } = peer;
+    if (current !== null && current === successor?.session) this.#succeed(peer, successor);
     const { address, port } = peer.endpoint;
     const { sentTo } = peer.current!;
     // The handshake may have been with another endpoint than the one that its last message seems to come from.
@@ -195,6 +204,19 @@ export class HandshakeDriver {
     peer.timers.watchBy(peer.watch?.nextAt(peer) ?? NEVER);
     this.#report("handshake-completed", peer);
     this.#sender.sendStaged(peer, now);
+  }
+
+  /** The first packet under a key to come makes it the peer's. */
+  #succeed(peer: Peer, successor: Successor): void {
+    this.drop(peer);
+    this.#peers.succeed(peer, successor);
+    peer.watch?.forget();
+    this.#report("key-replaced", peer);
+  }
+
+  /** Lets a peer have another key to come, or none. */
+  setSuccessor(peer: Peer, options: SuccessorOptions | null): void {
+    dropSucceeding(this.#indices, this.#peers.setSuccessor(peer, options));
   }
 
   // The end of them.

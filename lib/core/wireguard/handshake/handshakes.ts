@@ -6,7 +6,7 @@
  * These are a few messages in two minutes for each peer, so plain objects and arrays are in order here.
  */
 import type { AeadProvider } from "../../noise/aead.ts";
-import type { RandomBytes } from "../../noise/cookie.ts";
+import type { CookieGenerator, RandomBytes } from "../../noise/cookie.ts";
 import { Initiator, Responder, type TransportKeys } from "../../noise/handshake.ts";
 import type { KeyPair, X25519Provider } from "../../noise/key_pair.ts";
 import { compareTai64n, encodeTai64n } from "../../noise/tai64n.ts";
@@ -35,6 +35,7 @@ import type { IndexTable } from "./index_table.ts";
 import { PeerSession } from "../session/peer_session.ts";
 import type { Peer } from "../peer.ts";
 import type { PeerTable } from "../peer_table.ts";
+import { Successor } from "../successor.ts";
 import { MARK_HIGH } from "../liveness/recognition.ts";
 import { type Sharing, WORKER_MASK } from "../workers/sharing.ts";
 import type { SendQueue } from "../../transport/send_queue.ts";
@@ -43,6 +44,7 @@ import {
   handshakeOf,
   installInitiated,
   installResponded,
+  installSucceeding,
   takeHandshake,
 } from "../session/key_slots.ts";
 
@@ -76,6 +78,8 @@ export class Handshakes {
   readonly gate: HandshakeGate;
   /** Whether peers that have no session may begin one. */
   admitsNew = true;
+  /** Whether the last initiation that was answered came from a key that is to be its peer's. */
+  isOfSuccessor = false;
   readonly #options: HandshakesOptions;
 
   constructor(options: HandshakesOptions) {
@@ -114,7 +118,7 @@ export class Handshakes {
     view.setUint32(slot + MESSAGE_TYPE_OFFSET, MESSAGE_INITIATION, true);
     view.setUint32(slot + INITIATION_SENDER_OFFSET, localIndex, true);
     message.set(fields, INITIATION_EPHEMERAL_OFFSET);
-    this.#sendWithMacs(peer, message, { path, now });
+    this.#sendWithMacs(peer, message, { cookies: peer.cookies, path, now });
     peer.initiationSentAt = now;
     return true;
   }
@@ -140,16 +144,17 @@ export class Handshakes {
     const fields = message.subarray(INITIATION_EPHEMERAL_OFFSET, INITIATION_MAC1_OFFSET);
     const remoteStatic = responder.readStatic(fields);
     if (remoteStatic === null) return -DropReason.badHandshake;
-    const peer = peers.byKey(remoteStatic);
-    if (peer === undefined || peer.staticSecret === null) {
+    const party = peers.party(remoteStatic);
+    if (party === undefined || party.staticSecret === null) {
       responder.destroy();
       return -DropReason.unknownPeer;
     }
-    const timestamp = responder.readPayload(peer.staticSecret);
+    const timestamp = responder.readPayload(party.staticSecret);
     if (timestamp === null) return -DropReason.badHandshake;
-    const reason = compareTai64n(timestamp, peer.latestTimestamp) <= 0
+    const peer = party instanceof Successor ? peers.byIndex(party.peerIndex)! : party;
+    const reason = compareTai64n(timestamp, party.latestTimestamp) <= 0
       ? DropReason.staleTimestamp
-      : now - peer.initiationReceivedAt < MIN_INITIATION_INTERVAL
+      : now - party.initiationReceivedAt < MIN_INITIATION_INTERVAL
       ? DropReason.handshakeTooSoon
       : this.admitsNew || peer.current !== null
       ? DropReason.none
@@ -159,9 +164,10 @@ export class Handshakes {
       return -reason;
     }
     this.gate.wasGenuine();
-    peer.latestTimestamp = timestamp;
-    peer.initiationReceivedAt = now;
-    return this.#respond(responder, { peer, senderIndex, path, now });
+    party.latestTimestamp = timestamp;
+    party.initiationReceivedAt = now;
+    this.isOfSuccessor = party !== peer;
+    return this.#respond(responder, { party, peer, senderIndex, path, now });
   }
 
   /**
@@ -228,7 +234,8 @@ export class Handshakes {
   /** Sends the second message and keeps the session that it makes. */
   #respond(
     responder: Responder,
-    { peer, senderIndex, path, now }: {
+    { party, peer, senderIndex, path, now }: {
+      party: Peer | Successor;
       peer: Peer;
       senderIndex: number;
       path: number;
@@ -243,7 +250,7 @@ export class Handshakes {
     }
     const fields = responder.writeMessage2({
       ephemeral: this.#freshPair(),
-      presharedKey: peer.presharedKey,
+      presharedKey: party.presharedKey,
       payload: NO_PAYLOAD,
     });
     const keys = fields === null ? null : responder.split();
@@ -258,18 +265,16 @@ export class Handshakes {
     memory.view.setUint32(slot + RESPONSE_RECEIVER_OFFSET, senderIndex, true);
     message.set(fields, RESPONSE_EPHEMERAL_OFFSET);
     // To where the initiation came from, which is the peer's endpoint from now on.
-    this.#sendWithMacs(peer, message, { path, now });
-    installResponded(
-      indices,
-      peer,
-      this.#makeSession(peer, keys, {
-        isInitiator: false,
-        localIndex,
-        remoteIndex: senderIndex,
-        createdAt: now,
-        sentTo: sendQueue.paths.socketAddress(path),
-      }),
-    );
+    this.#sendWithMacs(peer, message, { cookies: party.cookies, path, now });
+    const session = this.#makeSession(peer, keys, {
+      isInitiator: false,
+      localIndex,
+      remoteIndex: senderIndex,
+      createdAt: now,
+      sentTo: sendQueue.paths.socketAddress(path),
+    });
+    if (party instanceof Successor) installSucceeding(indices, party, session);
+    else installResponded(indices, peer, session);
     return peer.index;
   }
 
@@ -310,9 +315,9 @@ export class Handshakes {
   #sendWithMacs(
     peer: Peer,
     message: Uint8Array,
-    { path, now }: { path: number; now: number },
+    { cookies, path, now }: { cookies: CookieGenerator; path: number; now: number },
   ): void {
-    peer.cookies.addMacs(message, now);
+    cookies.addMacs(message, now);
     this.#options.sendQueue.commit(message.length, path);
     peer.sentBytes += message.length;
   }

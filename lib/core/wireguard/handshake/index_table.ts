@@ -13,10 +13,10 @@ const SLOTS = 1 << 17;
 const SLOT_MASK = SLOTS - 1;
 const SLOT_SHIFT = 4;
 /**
- * What a peer holds at most: three sessions, a handshake, those before it, and the next, for which one goes. All peers'
- * together take five eighths of the slots, so that a random draw finds a free one soon.
+ * What a peer holds at most: three sessions, that of a key to come, a handshake, those before it, and the next, for
+ * which one goes. All peers' together leave a quarter of the slots free, so that a random draw finds one soon.
  */
-const MAX_ENTRIES = (5 + MAX_EARLIER_HANDSHAKES) * MAX_PEERS;
+const MAX_ENTRIES = (6 + MAX_EARLIER_HANDSHAKES) * MAX_PEERS;
 
 export class IndexTable {
   /** As int32: a look-up may come with either sign, and small integers are no objects on the heap. */

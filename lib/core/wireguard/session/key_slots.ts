@@ -7,6 +7,7 @@
 import { MAX_EARLIER_HANDSHAKES } from "../constants.ts";
 import type { IndexTable } from "../handshake/index_table.ts";
 import type { Peer, PendingHandshake } from "../peer.ts";
+import type { Successor } from "../successor.ts";
 import type { PeerSession } from "./peer_session.ts";
 
 /**
@@ -41,17 +42,40 @@ export function installResponded(table: IndexTable, peer: Peer, session: PeerSes
   peer.next = session;
 }
 
+/** Keeps the session that the key to come has initiated, beside those of the key that is. */
+export function installSucceeding(
+  table: IndexTable,
+  successor: Successor,
+  session: PeerSession,
+): void {
+  release(table, successor.session);
+  table.attach(session.localIndex, session);
+  successor.session = session;
+}
+
 /**
  * Takes note of an authenticated packet under `session`.
  *
- * @returns true when this confirmed the next session, which is now the current one
+ * @returns true when this confirmed a session that waited for it, which is now the current one, and the only one where
+ *   it is that of the key to come
  */
 export function confirm(table: IndexTable, peer: Peer, session: PeerSession): boolean {
-  if (session !== peer.next) return false;
+  if (session !== peer.next) return takesOver(table, peer, session);
   release(table, peer.previous);
   peer.previous = peer.current;
   peer.current = session;
   peer.next = null;
+  return true;
+}
+
+function takesOver(table: IndexTable, peer: Peer, session: PeerSession): boolean {
+  const { successor } = peer;
+  if (successor === null || successor.session !== session) return false;
+  // It is both by now, until the peer has the key (`HandshakeDriver.completed()`).
+  successor.session = null;
+  dropSessions(table, peer);
+  peer.current = successor.session = session;
+  peer.renewalAsked = false;
   return true;
 }
 
@@ -99,10 +123,18 @@ function releaseHandshake(table: IndexTable, { state, localIndex }: PendingHands
 
 /** Zeroes all keys of a peer. */
 export function dropSessions(table: IndexTable, peer: Peer): void {
+  dropSucceeding(table, peer.successor);
   release(table, peer.previous);
   release(table, peer.current);
   release(table, peer.next);
   peer.previous = peer.current = peer.next = null;
+}
+
+/** Zeroes those of a key that was to come. */
+export function dropSucceeding(table: IndexTable, successor: Successor | null): void {
+  if (successor === null) return;
+  release(table, successor.session);
+  successor.session = null;
 }
 
 function install(table: IndexTable, peer: Peer, session: PeerSession): void {

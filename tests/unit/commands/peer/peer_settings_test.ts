@@ -1,7 +1,11 @@
 /** Shows which line of the file each change of a client comes to, and which values are refused. */
-import { PEER_SETTINGS, type PeerSetting, type PeerUpdate } from "../../../../lib/cli/command.ts";
+import type { PeerUpdate } from "../../../../lib/cli/command.ts";
 import { AppError } from "../../../../lib/process/errors.ts";
-import { PEER_KEYS } from "../../../../lib/core/config/values/keys.ts";
+import {
+  PEER_KEYS,
+  PEER_SETTING_KEYS,
+  type PeerSettingName,
+} from "../../../../lib/core/config/values/keys.ts";
 import { settingChange } from "../../../../lib/commands/peer/peer_settings.ts";
 import { assert, assertEquals, assertRejects } from "../../../support/assert.ts";
 import { sampleKeys } from "../../../support/config/sample_keys.ts";
@@ -13,15 +17,16 @@ async function lineOf(request: PeerUpdate): Promise<string> {
   return value === null ? `no ${key}` : `${key} = ${value}`;
 }
 
-const set = (key: PeerSetting, value: string): PeerUpdate => ({
+const set = (key: PeerSettingName, value: string): PeerUpdate => ({
   action: "set",
   name: "x",
   key,
   value,
 });
 
-Deno.test("vpn peer set takes all keys of [Peer] but the one that a peer is known by", () => {
-  assertEquals(["PublicKey", ...PEER_SETTINGS].sort(), Object.keys(PEER_KEYS).sort());
+Deno.test("vpn peer set takes all keys of [Peer] but those that a peer is known by, or is to be", () => {
+  const known = ["PublicKey", "NextPublicKey", "NextPresharedKey"];
+  assertEquals([...known, ...PEER_SETTING_KEYS].sort(), Object.keys(PEER_KEYS).sort());
 });
 
 Deno.test("settingChange() says each change as a line of the file", async () => {

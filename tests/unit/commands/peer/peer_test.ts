@@ -113,6 +113,8 @@ folderTest(
         expires: null,
         quota: null,
         quotaRate: null,
+        nextPublicKey: null,
+        keyExpires: null,
         file: "server.peers/laptop.conf",
       },
       {
@@ -125,6 +127,8 @@ folderTest(
         expires: null,
         quota: null,
         quotaRate: null,
+        nextPublicKey: null,
+        keyExpires: null,
         file: null,
       },
     ]);

@@ -1,8 +1,8 @@
 /** Shows what a gateway's peers and groups are asked and have changed, and that it is made everywhere or nowhere. */
 import { liveGateway } from "../../../../lib/control/application/live_gateway.ts";
 import { PeerApplication } from "../../../../lib/control/application/peer_application.ts";
+import { changedPeers } from "../../../../lib/control/changed_peers.ts";
 import {
-  changedPeers,
   type LiveChange,
   type LiveChangeOptions,
   type LivePeer,
@@ -272,4 +272,64 @@ Deno.test("a peer that runs and is not kept, as `wg set` adds one, is listed wit
     [ANN, true],
     [CARL, false],
   ]);
+});
+
+Deno.test("a peer that is given another key has both until it is used, and tells the client the new one's secret alone", async () => {
+  const site = stage();
+  await site.add("laptop", ANN, { Quota: "1G/month" });
+  const request = { name: "laptop", publicKey: BOB, hasPresharedKey: true, keyExpires: "2d" };
+  const { peer, client } = await site.application.rotate(request, BY);
+  assertEquals([peer.publicKey, peer.nextPublicKey, peer.quota], [ANN, BOB, "1G/month"]);
+  assertEquals(peer.keyExpires, "2027-01-03T00:00:00Z");
+  assertEquals([client.presharedKey, client.addresses], [PSK, ["10.66.77.2/32", "fd77::2/128"]]);
+  assert(!JSON.stringify([peer, await site.application.list()]).includes(PSK));
+  assertEquals(site.running.get(ANN)?.nextKey?.publicKey.toBase64(), BOB);
+  // Another one takes the place of the first, which counts no more.
+  await site.application.rotate({ ...request, publicKey: CARL, keyExpires: undefined }, BY);
+  const [after] = (await site.application.list()).peers;
+  assertEquals([after?.nextPublicKey, after?.keyExpires], [CARL, null]);
+  await site.application.change(["laptop"], { NextPublicKey: null }, BY);
+  assertEquals(site.running.get(ANN)?.nextKey, null);
+  assertEquals(Object.keys((await site.application.list()).peers[0]!.settings), [
+    "Name",
+    "AllowedIPs",
+    "Quota",
+  ]);
+});
+
+Deno.test("a key is one peer's, whether it has it or is to have it", async () => {
+  const site = stage();
+  await site.add("laptop", ANN);
+  await site.add("phone", BOB);
+  const rotate = (name: string, publicKey: string) =>
+    site.application.rotate({ name, publicKey, hasPresharedKey: false }, BY);
+  await refused(rotate("laptop", BOB), "conflict", "belongs to phone");
+  await refused(rotate("laptop", ANN), "conflict", "belongs to laptop");
+  await refused(rotate("laptop", sampleKeys(1).publicKey), "conflict", "this gateway");
+  await rotate("laptop", CARL);
+  await refused(rotate("phone", CARL), "conflict", "belongs to laptop");
+  await refused(site.add("tablet", CARL), "conflict");
+  await refused(
+    site.application.change(["phone"], { NextPublicKey: CARL }, BY),
+    "invalid",
+    "new pair of keys",
+  );
+  await refused(site.application.change(["phone"], { KeyExpires: "1d" }, BY), "invalid");
+});
+
+Deno.test("a next key that has taken over is the peer's, once, and all else of it stays", async () => {
+  const site = stage();
+  await site.add("laptop", ANN, { Groups: "", Allow: "icmp" });
+  await site.add("phone", CARL);
+  await site.application.rotate({ name: "laptop", publicKey: BOB, hasPresharedKey: true }, BY);
+  site.told.length = 0;
+  await site.application.succeed((_, next) => next === BOB, "its next key");
+  assertEquals(site.told.map(({ changes }) => changes.map(({ kind }) => kind)), [["put"]]);
+  assertEquals([...site.running.keys()], [CARL, BOB]);
+  const peers = new Map((await site.application.list()).peers.map((each) => [each.name, each]));
+  const laptop = peers.get("laptop")!;
+  assertEquals([laptop.publicKey, laptop.nextPublicKey, laptop.hasPresharedKey], [BOB, null, true]);
+  assertEquals([laptop.settings.Allow, laptop.allowedIps[0]], ["icmp", "10.66.77.2/32"]);
+  await site.application.succeed((_, next) => next === BOB, "its next key");
+  assertEquals(site.told.length, 1);
 });

@@ -23,6 +23,7 @@ const key = (number: number) => new Uint8Array(32).fill(number);
 const hex = (number: number) => key(number).toHex();
 const FIXED = { privateKey: key(9), port: 51820, mark: 77 };
 const LAPTOP: LivePeer = {
+  nextKey: null,
   allow: [{ target: { kind: "internet" }, services: [] }],
   deny: [{ target: { kind: "peer", name: "printer" }, services: [] }],
   publicKey: key(1),

@@ -7,6 +7,7 @@ import { MAX_PEERS } from "../../../../lib/core/limits/max_peers.ts";
 import { type Ipv4Prefix, parseIpv4 } from "../../../../lib/core/wire/ipv4_text.ts";
 import { assertEquals, assertThrows } from "../../../support/assert.ts";
 import { ConfigError } from "../../../../lib/core/config/config_error.ts";
+import { NEXT_KEY_CASES } from "../../../support/config/next_key_cases.ts";
 import { plainForward } from "../../../support/config/plain_forward.ts";
 import { sampleKeys } from "../../../support/config/sample_keys.ts";
 import { PLAIN_LINES } from "../../../support/config/plain_lines.ts";
@@ -113,6 +114,7 @@ Deno.test("parseConfig() fills in the defaults when a file says the least it can
     rateLimit: null,
     quota: null,
     quotaRate: null,
+    nextKey: null,
     ...{ groups: [], allow: [], deny: [] },
     isEnabled: true,
     expires: null,
@@ -237,6 +239,7 @@ Deno.test("parseConfig() reads every key of [Peer]", () => {
   });
   const cases: [line: string, expected: Partial<Config["peers"][number]>][] = [
     [`PresharedKey = ${OTHER.privateKey}`, { presharedKey: decodeKey(OTHER.privateKey)! }],
+    ...NEXT_KEY_CASES,
     ["AllowedIPs = 0.0.0.0/0", { allowedIps: [{ address: 0, prefixLength: 0 }] }],
     // Host bits are cleared.
     ["AllowedIPs = 10.66.77.9/24", { allowedIps: [prefix(ipv4("10.66.77.0"), 24)] }],

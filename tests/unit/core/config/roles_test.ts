@@ -81,7 +81,7 @@ Deno.test("validateClient() warns when a peer's access is to end, and takes it a
   const text = `${HEAD}${ADDRESS}${PEER}${ENDPOINT}Enabled = no\n`;
   const { warnings, server } = validateClient(parseConfig(text, "c.conf"));
   assertEquals(warnings, [
-    "c.conf:4: [Peer]: Enabled, Expires, Groups, Allow, Deny, Quota and QuotaRate have no effect on a client",
+    "c.conf:4: [Peer]: Enabled, Expires, Groups, Allow, Deny, Quota, QuotaRate and NextPublicKey have no effect on a client",
   ]);
   assertEquals(server.isEnabled, false);
 });

@@ -15,11 +15,12 @@ const PUT: PeerChange = {
     endpoint: { address: 0xc0000201, port: 51820 },
     persistentKeepalive: 25,
     name: "größer",
+    nextKey: { publicKey: new Uint8Array(32).fill(4), presharedKey: new Uint8Array(32).fill(5) },
   },
 };
 const WITHOUT_SECRET: PeerChange = {
   kind: "put",
-  peer: { ...PUT.peer, presharedKey: null, endpoint: null, name: null },
+  peer: { ...PUT.peer, presharedKey: null, endpoint: null, name: null, nextKey: null },
 };
 const REMOVE: PeerChange = { kind: "remove", publicKey: new Uint8Array(32).fill(3) };
 

@@ -232,3 +232,29 @@ hostTest(
     assertEquals(site.text.match(/^\[Peer\]$/gm)?.length, 2_999);
   },
 );
+
+hostTest(
+  "a key that takes the place of a peer's changes its section, and leaves the client's file",
+  async () => {
+    using site = new Site(FILE);
+    Deno.mkdirSync(`${site.folder}/server.peers`, { mode: 0o700 });
+    Deno.writeTextFileSync(`${site.folder}/server.peers/laptop.conf`, "new", { mode: 0o600 });
+    const next = { NextPublicKey: OTHER, NextPresharedKey: PHONE };
+    const before = (await site.store.snapshot()).peers.get(LAPTOP)!;
+    await site.store.change(() => [
+      { kind: "put-peer", publicKey: LAPTOP, settings: { ...before, ...next } },
+    ]);
+    const networks = "allowedips = 10.66.77.2/32\n";
+    const lines = `NextPublicKey = ${OTHER}\nNextPresharedKey = ${PHONE}\n`;
+    assertEquals(site.text, FILE.replace(networks, networks + lines));
+    await site.store.change(() => [
+      { kind: "delete-peer", publicKey: LAPTOP },
+      { kind: "put-peer", publicKey: OTHER, settings: { ...before, PresharedKey: PHONE } },
+    ]);
+    assertEquals(
+      site.text,
+      FILE.replace(LAPTOP, OTHER).replace(networks, `${networks}PresharedKey = ${PHONE}\n`),
+    );
+    assertEquals([site.others, site.problems], [["server.peers"], []]);
+  },
+);
