@@ -160,6 +160,19 @@ export function lowPort(protocol: "TCP" | "UDP", port: number): AppError {
   );
 }
 
+/** What a user does about what `vpn doctor` may not look at, as only root may. */
+export const AS_ROOT = "run `vpn doctor` as root";
+
+/**
+ * Root lacks a capability where it was started with less than all, as in a container: there is no point in telling to
+ * be root.
+ */
+export function privilegeRemedy(uid = Deno.uid()): string {
+  return uid === 0
+    ? "this container's root lacks the capability: start the container with `--cap-add NET_ADMIN` (compose: `cap_add:`)"
+    : AS_ROOT;
+}
+
 /** What the data plane's thread may need while it runs: its sockets, their marks, and the TUN. */
 const DATA_PLANE_CAPABILITIES = [
   Capability.netAdmin,

@@ -1,5 +1,6 @@
 /** Check of `vpn doctor`: examines one thing, and says the outcome. */
 import { ExitCode, exitCodeOf } from "../../process/errors.ts";
+import { AS_ROOT, privilegeRemedy } from "../../process/privileges.ts";
 import type { Subject } from "./subject.ts";
 
 /** `ok`: nothing to do. `warn`: works, but not as one would wish, or could not be found out. `fail`: does not work. */
@@ -50,19 +51,6 @@ export async function carryOut(check: Check, subject: Subject): Promise<Finding[
     verdicts = [notFoundOut(error)];
   }
   return verdicts.map((verdict) => ({ name: check.name, ...verdict }));
-}
-
-/** What a user does about what only root may see. */
-const AS_ROOT = "run `vpn doctor` as root";
-
-/**
- * Root lacks a capability where it was started with less than all, as in a container: there is no point in telling to
- * be root.
- */
-export function privilegeRemedy(uid = Deno.uid()): string {
-  return uid === 0
-    ? "this container's root lacks the capability: start the container with `--cap-add NET_ADMIN` (compose: `cap_add:`)"
-    : AS_ROOT;
 }
 
 /** What only root sees: whether it is ours, or in the way, is not known. */

@@ -3,11 +3,12 @@
  * system calls that may take long, and what goes wrong in them is not to end the gateway.
  */
 import type { CheckFinding } from "../../control/application/methods.ts";
+import { privilegeRemedy } from "../../process/privileges.ts";
 import { guarded } from "../../process/guard.ts";
 import { type OwnCommand, ownCommand } from "../../process/own_command.ts";
 import { leaveToRuntime } from "../../process/orphans.ts";
 
-/** They are about who starts a gateway: this one has been started, and has given up what that takes. */
+/** They are about who starts a gateway: this one runs, and has given up what the start takes. */
 const OF_THE_START: ReadonlySet<string> = new Set(["capabilities", "tun-device", "journal"]);
 
 /** @throws {Error} where nothing comes of it */
@@ -43,7 +44,10 @@ export async function examineByProcess(
 function findingsIn(report: string): readonly CheckFinding[] {
   try {
     const { checks } = JSON.parse(report) as { readonly checks: readonly CheckFinding[] };
-    return checks.filter(({ name }) => !OF_THE_START.has(name));
+    // Nor is it anything to fix that it may not look at something any more.
+    return checks.filter(({ name, remedy }) =>
+      !OF_THE_START.has(name) && remedy !== privilegeRemedy()
+    );
   } catch {
     throw new Error("`vpn doctor` ended without a report: run it as root on the gateway");
   }
