@@ -1,4 +1,13 @@
 /** Shapes: what the API answers, by name, as schemas. Times are RFC 3339 in UTC, keys base64, amounts bytes. */
+import type {
+  ApplicationMethods,
+  EventEntry,
+  GroupEntry,
+  PeerEntry,
+  UsageEntry,
+} from "../../control/application/methods.ts";
+import type { PeerStatus, Status } from "../../control/status.ts";
+import type { StatusDifference } from "../gateway/status_difference.ts";
 import { ACCOUNT_ROLES, SCOPES } from "../accounts/roles.ts";
 import {
   arrayOf,
@@ -97,13 +106,52 @@ const peerStatus = record({
   nat: orNull(record({ ports: count, sessions: count, refused: count })),
   quota: orNull(record({
     bytes: count,
-    period: text(),
+    period: choiceOf(["day", "month", "total"]),
     used: count,
     resetsAt: orNull(time),
     rate: orNull(number()),
   })),
   received: count,
   sent: count,
+});
+
+const store = record({
+  servers: texts,
+  connected: flag(),
+  server: orNull(text()),
+  replicas: orNull(count),
+  lastContact: orNull(time),
+  problem: orNull(text()),
+  revision: orNull(text()),
+  leftOut: count,
+  admitsNew: flag(),
+  virtualAddress: orNull(record({
+    address: text(),
+    holder: orNull(count),
+    isHere: flag(),
+    isDraining: flag(),
+    gateways: arrayOf(record({
+      number: count,
+      name: text(),
+      endpoint: text(),
+      isSelf: flag(),
+      isUp: flag(),
+    })),
+  })),
+});
+
+const service = record({
+  name: text(),
+  method: choiceOf(["hash", "least"]),
+  backEnds: arrayOf(record({
+    name: text(),
+    address: orNull(text()),
+    isOutside: flag(),
+    state: choiceOf(["up", "down", "drained", "absent", "unchecked"]),
+    reason: orNull(text()),
+    connections: count,
+    totalConnections: count,
+  })),
 });
 
 const statusMembers = {
@@ -126,6 +174,8 @@ const statusMembers = {
     sentBytes: count,
   })),
   nat: record({ mappings: count, sessions: count, sendErrors: mapOf(count) }),
+  store: orNull(store),
+  services: arrayOf(service),
   drops: mapOf(count),
 };
 
@@ -190,7 +240,7 @@ const group = record({
   allow: text(),
   deny: text(),
   members: texts,
-  revision: orNull(text()),
+  revision: text(),
 });
 
 const createdPeer = record({
@@ -212,6 +262,25 @@ const createdPeer = record({
 const problem = record({ type: text(), title: text(), status: whole(), detail: text() }, {
   pointer: text(),
 });
+
+/** Of what the gateway answers, all is in the document, and nothing else. */
+interface GatewayShapes {
+  readonly Status: Schema<Status>;
+  readonly PeerStatus: Schema<PeerStatus>;
+  readonly StatusDifference: Schema<StatusDifference>;
+  readonly Event: Schema<EventEntry>;
+  readonly Usage: Schema<UsageEntry>;
+  readonly Peer: Schema<Omit<PeerEntry, "settings">>;
+  readonly Group: Schema<GroupEntry>;
+  readonly TrialResult: Schema<Answer<"test-access">>;
+  readonly Settings: Schema<Answer<"settings">>;
+  readonly SettingsResult: Schema<Answer<"change-settings">>;
+  readonly Health: Schema<Answer<"health">>;
+  readonly Examination: Schema<Answer<"doctor">>;
+  readonly DnsFigures: Schema<Answer<"dns">>;
+}
+
+type Answer<Name extends keyof ApplicationMethods> = ApplicationMethods[Name]["result"];
 
 /** By the names that the OpenAPI document has them under. */
 export const SHAPES = {
@@ -267,4 +336,4 @@ export const SHAPES = {
   }),
   DnsFigures: orNull(mapOf(number())),
   Problem: problem,
-} as const satisfies Readonly<Record<string, Schema>>;
+} as const satisfies Readonly<Record<string, Schema>> & GatewayShapes;

@@ -11,6 +11,7 @@ import { TokensScreen } from "./screens/accounts/tokens.tsx";
 import { AddPeer } from "./screens/add_peer/add_peer.tsx";
 import { DnsScreen } from "./screens/dns.tsx";
 import { EventsScreen } from "./screens/events/events.tsx";
+import { GatewaysScreen } from "./screens/gateways.tsx";
 import { LoginScreen } from "./screens/login/login.tsx";
 import { RedeemScreen } from "./screens/login/redeem.tsx";
 import { NotSetUpScreen, SetUpScreen } from "./screens/login/setup.tsx";
@@ -81,6 +82,8 @@ function Chosen({ first, second }: { first: string; second: string | undefined }
       return <AccessScreen />;
     case "dns":
       return <DnsScreen />;
+    case "gateways":
+      return <GatewaysScreen />;
     case "events":
       return <EventsScreen />;
     case "accounts":

@@ -1,4 +1,5 @@
 /** The frame around every screen: where one can go, how the gateway is, and who is logged in. */
+import { computed } from "@preact/signals";
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { Button } from "./parts/controls.tsx";
@@ -15,18 +16,26 @@ interface Place {
   readonly title: string;
   readonly icon: IconName;
   readonly isForAdmins?: boolean;
+  /** Whether it is about several gateways, and nothing where there is one. */
+  readonly isForFleets?: boolean;
 }
 
 const PLACES: readonly Place[] = [
   { path: "", title: "Overview", icon: "overview" },
   { path: "peers", title: "Peers", icon: "peers" },
   { path: "access", title: "Access rules", icon: "access" },
+  { path: "gateways", title: "Gateways", icon: "gateways", isForFleets: true },
   { path: "dns", title: "DNS", icon: "dns" },
   { path: "events", title: "Events", icon: "events" },
   { path: "accounts", title: "Accounts", icon: "accounts", isForAdmins: true },
   { path: "tokens", title: "API tokens", icon: "key" },
   { path: "settings", title: "Settings", icon: "settings", isForAdmins: true },
 ];
+
+const isFleet = computed(() => {
+  void liveTick.value;
+  return (model.status?.store ?? null) !== null;
+});
 
 export function Frame({ children }: { children: ComponentChildren }): JSX.Element {
   const [isOpen, setOpen] = useState(false);
@@ -40,7 +49,9 @@ export function Frame({ children }: { children: ComponentChildren }): JSX.Elemen
     addEventListener("keydown", close);
     return () => removeEventListener("keydown", close);
   }, [isOpen]);
-  const places = PLACES.filter(({ isForAdmins }) => !isForAdmins || mayAdminister.value);
+  const places = PLACES.filter(({ isForAdmins, isForFleets }) =>
+    (!isForAdmins || mayAdminister.value) && (!isForFleets || isFleet.value)
+  );
   return (
     <div class="frame">
       <a class="skip" href="#screen" onClick={skip}>Skip to the content</a>

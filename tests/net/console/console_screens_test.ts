@@ -145,7 +145,7 @@ netTest(
     const read = async (name: string) => {
       if ((await page.locator("#page").innerText()).includes(HOSTILE)) seen.push(name);
     };
-    for (const name of ["overview", "peers", "access", "events"]) {
+    for (const name of ["overview", "peers", "access", "gateways", "events"]) {
       await show(page, SCREENS[name]!);
       await read(name);
     }
@@ -157,7 +157,7 @@ netTest(
     await read("peer");
     await page.getByRole("button", { name: "Remove" }).click();
     await page.getByRole("heading", { name: `Remove ${HOSTILE}?` }).waitFor();
-    assertEquals(seen, ["overview", "peers", "access", "events", "peer"]);
+    assertEquals(seen, ["overview", "peers", "access", "gateways", "events", "peer"]);
     assertEquals(await page.locator("img, script:not([src])").count(), 0);
     assertEquals(await page.evaluate("typeof owned"), "undefined");
     assertEquals(site.chromium.complaints, []);

@@ -1,4 +1,5 @@
 /** Gateway made up for tests of the console's page: many peers that send and receive, with much to say of them. */
+import { fleetOf } from "./fleet_status.ts";
 import { createHash } from "node:crypto";
 import type { EventEntry, PeerEntry, PeerList } from "../../../lib/control/application/methods.ts";
 import type {
@@ -217,7 +218,7 @@ export class BusyGateway implements ConsoleGateway {
       addresses: ["10.66.77.1/16", "fd66:77::1/64"],
       aead: "libcrypto 3.0.17",
       segmentation: true,
-      store: null,
+      store: fleetOf(this.#options.text),
       peers: this.#peers.map(({ status }) => status),
       workers: [],
       nat: { mappings: 212, sessions: 1_384, sendErrors: {} },

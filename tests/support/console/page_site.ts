@@ -58,6 +58,7 @@ export const SCREENS: Readonly<Record<string, string>> = {
   overview: "#/",
   peers: "#/peers",
   access: "#/access",
+  gateways: "#/gateways",
   dns: "#/dns",
   events: "#/events",
   accounts: "#/accounts",

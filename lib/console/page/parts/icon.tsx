@@ -5,6 +5,7 @@ const PATHS = {
   overview: "M4 13h6V4H4zM14 20h6v-9h-6zM4 20h6v-3H4zM14 7h6V4h-6z",
   peers: "M4 5h11v9H4zM2 18h13M18 9h4v10h-4z",
   access: "M12 3l7 3v5c0 5-3 8-7 10-4-2-7-5-7-10V6zM9 12l2 2 4-4",
+  gateways: "M3 4h18v6H3zM3 14h18v6H3zM7 7h.01M7 17h.01",
   dns: "M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18zM3 12h18M12 3c3 3 3 15 0 18M12 3c-3 3-3 15 0 18",
   events: "M8 6h12M8 12h12M8 18h12M4 6h.01M4 12h.01M4 18h.01",
   accounts:

@@ -23,6 +23,7 @@ function whole(ms: number, peers: readonly LivePeerState[], since = at(-1_000)):
     aead: "",
     nat: { mappings: 0, sessions: 0 },
     drops: {},
+    store: null,
     peers,
   };
 }

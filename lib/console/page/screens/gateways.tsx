@@ -1,0 +1,115 @@
+/** Screen "gateways": those that have the same peers as this one, who has their address, and the store of the peers. */
+import type { JSX } from "preact";
+import { Badge, Card, Empty, Fact, Notice, TitledScreen, Wait } from "../parts/parts.tsx";
+import { liveTick, model } from "../state/live_feed.ts";
+import type { FleetAddress, FleetStore } from "../state/shapes.ts";
+import { agoText } from "../text/format.ts";
+
+export function GatewaysScreen(): JSX.Element {
+  void liveTick.value;
+  const { status } = model;
+  return (
+    <TitledScreen title="Gateways">
+      {status === null ? <Wait /> : status.store === null
+        ? (
+          <Card>
+            <Empty icon="gateways" title="This gateway is by itself">
+              <p>
+                Its peers are in its configuration. With Store, several gateways have the same ones.
+              </p>
+            </Empty>
+          </Card>
+        )
+        : (
+          <div class="stack">
+            {status.store.virtualAddress === null
+              ? null
+              : <FleetCard of={status.store.virtualAddress} />}
+            <StoreCard store={status.store} now={Date.parse(status.time)} />
+          </div>
+        )}
+    </TitledScreen>
+  );
+}
+
+function FleetCard(
+  { of: { address, holder, isDraining, gateways } }: { of: FleetAddress },
+): JSX.Element {
+  return (
+    <Card
+      title="Fleet"
+      isFull
+      beside={<span class="muted small">one of them has {address}</span>}
+    >
+      <div class="table-box" tabIndex={0} role="group" aria-label="Gateways of the fleet">
+        <table class="table">
+          <thead>
+            <tr>
+              <th>Gateway</th>
+              <th>State</th>
+              <th>Address of the fleet</th>
+              <th>Listens at</th>
+            </tr>
+          </thead>
+          <tbody>
+            {gateways.map(({ number, name, endpoint, isSelf, isUp }) => (
+              <tr key={number}>
+                <td>
+                  <strong>{name}</strong> {isSelf ? <span class="muted">this one</span> : null}
+                </td>
+                <td data-label="State">
+                  <Badge tone={isUp ? "good" : "bad"}>{isUp ? "up" : "silent"}</Badge>
+                  {isSelf && isDraining ? <Badge tone="warn">drains</Badge> : null}
+                </td>
+                <td data-label="Address of the fleet">
+                  {holder === number ? <Badge tone="accent">has it</Badge> : "–"}
+                </td>
+                <td data-label="Listens at">
+                  <code>{endpoint}</code>
+                </td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+      {holder !== null ? null : (
+        <div class="card-body">
+          <Notice tone="bad">No gateway that this one knows of has {address}.</Notice>
+        </div>
+      )}
+    </Card>
+  );
+}
+
+function StoreCard({ store, now }: { store: FleetStore; now: number }): JSX.Element {
+  const { connected, server, servers, replicas, lastContact, problem, leftOut, admitsNew } = store;
+  return (
+    <Card
+      title="Store of the peers"
+      beside={<Badge tone={connected ? "good" : "bad"}>{connected ? "connected" : "lost"}</Badge>}
+    >
+      <div class="stack">
+        {problem === null ? null : (
+          <Notice tone={admitsNew ? "warn" : "bad"}>
+            {problem}: {admitsNew
+              ? "peers cannot be changed meanwhile"
+              : "peers cannot be changed, and none without a session gets one"}
+          </Notice>
+        )}
+        {leftOut === 0 ? null : (
+          <Notice tone="warn">
+            {leftOut} of its entries cannot be used: the gateway's log says which, and why.
+          </Notice>
+        )}
+        <dl class="facts">
+          <Fact name="Servers">{servers.join(", ")}</Fact>
+          <Fact name="Answers">{server ?? "none"}</Fact>
+          <Fact name="Last answer">{agoText(lastContact, now)}</Fact>
+          <Fact name="Each peer is on">
+            {replicas === null ? "–" : replicas === 1 ? "1 server" : `${replicas} servers`}
+          </Fact>
+        </dl>
+      </div>
+    </Card>
+  );
+}
