@@ -70,11 +70,12 @@ export class Listener implements AsyncDisposable {
       "console",
       "answering a request",
       async (message: IncomingMessage, response: ServerResponse) => {
-        shares.begin(message.socket);
+        const { socket } = message;
+        if (!shares.begin(socket, response)) return;
         try {
           await serve(message, response, { answer, isSecure: tls !== null });
         } finally {
-          shares.end(message.socket);
+          shares.end(socket);
         }
       },
     );

@@ -6,7 +6,20 @@ import type { Socket } from "node:net";
 import { FairShares, type Place } from "../../core/limits/fair_shares.ts";
 import { guarded } from "../../process/guard.ts";
 
+/**
+ * Requests of a connection that are not answered whole. No browser, proxy or Prometheus sends the next one before the
+ * answer; who does, and reads no answer, would have thousands in a packet worked on at once, and their answers kept.
+ * One more, as the end of an answer may be seen late here.
+ */
+const UNANSWERED = 2;
+
+/** An answer, which says when all of it is sent, or nobody wants it any more. */
+interface Answer {
+  once(event: "close", handler: () => void): unknown;
+}
+
 export class ConnectionShares {
+  readonly #unanswered = new WeakMap<Socket, number>();
   /** By address and port of the other end: TLS has another object for the same connection. */
   readonly #places = new Map<string, Place<string, Socket>>();
   readonly #shares: FairShares<string, Socket>;
@@ -30,10 +43,27 @@ export class ConnectionShares {
     this.#place(key, socket);
   }
 
-  /** A request has come whole and is being answered. */
-  begin(socket: Socket): void {
+  /**
+   * A request has come whole, to be answered by this.
+   *
+   * @returns false where the connection asks without waiting for answers, and is closed
+   */
+  begin(socket: Socket, response: Answer): boolean {
+    const count = (this.#unanswered.get(socket) ?? 0) + 1;
+    if (count > UNANSWERED) {
+      socket.destroy();
+      return false;
+    }
+    this.#unanswered.set(socket, count);
+    response.once(
+      "close",
+      guarded("control", "ending an answer", () => {
+        this.#unanswered.set(socket, this.#unanswered.get(socket)! - 1);
+      }),
+    );
     const place = this.#places.get(keyOf(socket));
     if (place !== undefined) this.#shares.prove(place);
+    return true;
   }
 
   /** It is answered: the connection is like a new one again. */

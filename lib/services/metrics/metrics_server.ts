@@ -56,7 +56,7 @@ export class MetricsServer implements Disposable {
         "control",
         "answering a metrics request",
         async (request: IncomingMessage, response: ServerResponse) => {
-          shares.begin(request.socket);
+          if (!shares.begin(request.socket, response)) return;
           try {
             await answer(request, response, read);
           } finally {

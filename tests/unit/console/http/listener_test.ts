@@ -111,6 +111,43 @@ hostTest("who does not read the answer is closed, and the answer's source is tol
   await cancelled;
 });
 
+hostTest(
+  "who sends requests without waiting for answers has two of them worked on at most",
+  async () => {
+    let begun = 0;
+    const { promise: held, resolve } = Promise.withResolvers<void>();
+    await using listener = await open(async () => {
+      begun++;
+      await held;
+      return new Response("answered");
+    });
+    const answer = await exchange(
+      listener,
+      get("/", "X: 1\r\n").replace("close", "keep-alive").repeat(500),
+    );
+    assertEquals([answer, begun], ["", 2]);
+    resolve();
+  },
+);
+
+hostTest(
+  "a connection is used again for as many requests as come one after the other",
+  async () => {
+    await using listener = await open();
+    using connection = await Deno.connect({ hostname: ADDRESS, port: listener.port });
+    const request = new TextEncoder().encode(`GET /again HTTP/1.1\r\nHost: ${ADDRESS}\r\n\r\n`);
+    const buffer = new Uint8Array(4_096);
+    for (let i = 0; i < 300; i++) {
+      await connection.write(request);
+      for (let text = ""; !text.includes("0\r\n\r\n");) {
+        const length = await connection.read(buffer);
+        assert(length !== null, `closed after ${i}`);
+        text += new TextDecoder().decode(buffer.subarray(0, length));
+      }
+    }
+  },
+);
+
 hostTest("who leaves before there is an answer is not waited for", async () => {
   const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
   const { promise: cancelled, resolve } = Promise.withResolvers<void>();

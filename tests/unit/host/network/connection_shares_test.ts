@@ -52,13 +52,30 @@ Deno.test("a client with all connections loses its oldest to another, and to its
 Deno.test("a connection that is answered stays while there is one that asks nothing", () => {
   const shares = new ConnectionShares(16);
   const [asking] = connect(shares, "10.66.77.2", 1);
-  shares.begin(asking as unknown as Socket);
+  shares.begin(asking as unknown as Socket, { once: () => {} });
   connect(shares, "10.66.77.2", 40);
   connect(shares, "10.66.77.3", 40);
   assertEquals(asking!.isClosed, false);
   shares.end(asking as unknown as Socket);
   for (let i = 4; i < 40; i++) connect(shares, `10.66.77.${i}`, 1);
   assertEquals(asking!.isClosed, true);
+});
+
+Deno.test("a connection that asks without waiting for answers is closed at the third question", () => {
+  const shares = new ConnectionShares(16);
+  const [hasty, patient] = connect(shares, "10.66.77.2", 2) as [FakeSocket, FakeSocket];
+  const ends: (() => void)[] = [];
+  const begin = (socket: FakeSocket) =>
+    shares.begin(socket as unknown as Socket, {
+      once: (_event, end) => void ends.push(end),
+    });
+  assertEquals([begin(hasty), begin(hasty), hasty.isClosed], [true, true, false]);
+  assertEquals([begin(hasty), hasty.isClosed], [false, true]);
+  for (let i = 0; i < 50; i++) {
+    assertEquals(begin(patient), true);
+    ends.at(-1)!();
+  }
+  assertEquals(patient.isClosed, false);
 });
 
 Deno.test("a connection that closes leaves its place", () => {

@@ -84,6 +84,24 @@ hostTest("MetricsServer survives what is not HTTP, and who leaves before the ans
 });
 
 hostTest(
+  "MetricsServer makes metrics twice at most for who asks without waiting for answers",
+  async () => {
+    const { promise, resolve } = Promise.withResolvers<string>();
+    let reads = 0;
+    using _server = await open(() => {
+      reads++;
+      return promise;
+    });
+    using hasty = await Deno.connect({ hostname: HOST, port: PORT });
+    await hasty.write(new TextEncoder().encode(REQUEST.repeat(500)));
+    assertEquals(await new Response(hasty.readable).text().catch(() => ""), "");
+    assertEquals(reads, 2);
+    resolve("vpn_up 1\n");
+    assertEquals((await get("/metrics")).status, 200);
+  },
+);
+
+hostTest(
   "MetricsServer goes on whatever a request says, and shows metrics to GET only",
   async () => {
     using _server = await open();
