@@ -8,7 +8,7 @@ import { guarded } from "../process/guard.ts";
 import { getLogger } from "../process/logging.ts";
 
 /** ms from when a program is up until what it does now and then has been done once. */
-const PAUSE = 5_000;
+const PAUSE = 3_000;
 
 /** Gives them back, once, a little later; where the host does not let it, they stay. */
 export function releaseStartPages(category: LogCategory): Disposable {

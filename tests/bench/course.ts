@@ -11,7 +11,7 @@ import { measureGateway } from "./measures/gateway.ts";
 import { layInternet, measureNat } from "./measures/nat.ts";
 import { measureWithPeers } from "./measures/peers.ts";
 import { measurePing } from "./measures/ping.ts";
-import { processorTime, residentMemory } from "./measures/process_stats.ts";
+import { memoryAtRest, processorTime, residentMemory } from "./measures/process_stats.ts";
 import { searchRate } from "./measures/rate_search.ts";
 import { measureStorm } from "./measures/storm.ts";
 import { measureStart } from "./measures/start.ts";
@@ -248,7 +248,7 @@ class Run implements Disposable {
     const { name } = contender;
     const add = (figure: string, value: number) => this.samples.add(figure, name, value);
     await measurePing(wire.client, 10);
-    if (this.#wants("memory")) add("memory-1", residentMemory(tunnel.server.pid) / MB);
+    if (this.#wants("memory")) add("memory-1", await memoryAtRest(tunnel.server.pid) / MB);
     await measureTcp(wire.client, { seconds: 1 });
 
     if (this.#wants("tcp")) {

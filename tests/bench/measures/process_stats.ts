@@ -1,7 +1,17 @@
 /** Process statistics: what /proc tells of a running program: its memory and its processor time. */
+import { delay } from "../../net/support/wire.ts";
 
 /** Kernel's unit of processor time in /proc (USER_HZ, which is 100 on every Linux that Deno runs on). */
 const TICKS_PER_SECOND = 100;
+
+/** ms after which a program that has started, and has nothing to do, is at rest. */
+const UNTIL_REST = 5_000;
+
+/** Resident memory in bytes of a process that has been left alone for a moment. */
+export async function memoryAtRest(pid: number): Promise<number> {
+  await delay(UNTIL_REST);
+  return residentMemory(pid);
+}
 
 /** Resident memory of a process in bytes. */
 export function residentMemory(pid: number): number {

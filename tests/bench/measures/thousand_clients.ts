@@ -8,7 +8,7 @@ import { ContenderName } from "../figures.ts";
 import { HandshakeLoad } from "../load/handshake_load.ts";
 import { OUTSIDE_NETWORK, peerAddress } from "../load/peer_address.ts";
 import type { Samples } from "../samples.ts";
-import { residentMemory } from "./process_stats.ts";
+import { memoryAtRest, residentMemory } from "./process_stats.ts";
 
 const CLIENTS = 1000;
 const MB = 1e6;
@@ -42,7 +42,7 @@ export async function measureThousandClients(
   for (let round = 0; round < rounds; round++) {
     for (const { name, startServer } of contenders) {
       await using server = await startServer!(wire, peers);
-      samples.add("memory-1000", name, residentMemory(server.pid) / MB);
+      samples.add("memory-1000", name, await memoryAtRest(server.pid) / MB);
       const result = await load.run({ seconds, oneAddress: false });
       samples.add("handshakes", name, result.responses / result.seconds);
       samples.add("memory-1000-loaded", name, residentMemory(server.pid) / MB);
