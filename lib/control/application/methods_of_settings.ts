@@ -22,7 +22,7 @@ import { textParam } from "./params.ts";
 /**
  * Keys that a person has to edit in the file itself: commands that run as root, the identity of the gateway, who may
  * come in here, and with which key it goes to which store: another server would be shown what the key signs, and could
- * be the gateway at the real one.
+ * be the gateway at the real one. The fleet's address is all gateways', and could be another host's.
  */
 const FIXED: readonly string[] = [
   "PrivateKey",
@@ -34,6 +34,7 @@ const FIXED: readonly string[] = [
   "Store",
   "StoreCredentials",
   "StoreCA",
+  "VirtualAddress",
 ];
 
 /** Files that root reads: who comes in here names those beside the configuration alone. */

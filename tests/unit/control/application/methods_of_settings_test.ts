@@ -75,6 +75,7 @@ hostTest(
         ["nats.example.org", "evil.example"],
         ["StoreCredentials = store.nk", "StoreCredentials = /etc/ssl/private/host.key"],
         ["StoreCA = ca.pem", ""],
+        ["StoreCA = ca.pem", "StoreCA = ca.pem\nVirtualAddress = 192.0.2.1/24"],
       ] as const
     ) {
       for (const method of ["preview-settings", "change-settings"] as const) {
