@@ -7,8 +7,12 @@
 export function nearestName(text: string, names: readonly string[]): string | undefined {
   let nearest: string | undefined;
   let least = Math.max(1, Math.floor(text.length / 3)) + 1;
+  const wanted = text.toLowerCase();
   for (const name of names) {
-    const distance = editDistance(text.toLowerCase(), name.toLowerCase());
+    const known = name.toLowerCase();
+    // The distance is no less than that, and what is looked for may be as long as a whole request.
+    if (Math.abs(wanted.length - known.length) >= least) continue;
+    const distance = editDistance(wanted, known);
     if (distance < least) {
       least = distance;
       nearest = name;

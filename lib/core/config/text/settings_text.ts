@@ -20,6 +20,12 @@ interface Place {
   readonly end: number;
 }
 
+/** A line of the section, and what is shown of it, without what is behind it. */
+interface OwnLine {
+  readonly line: string;
+  readonly shown: string;
+}
+
 /** The section's text, with its secrets. @throws {ConfigError | RefusalError} for a file with none, or several */
 export function* settingsIn(text: string): Generator<void, string> {
   const lines = linesOf(text);
@@ -48,8 +54,10 @@ export function* withSettings(text: string, settings: string): Generator<void, s
   const newline = text.includes("\r\n") ? "\r\n" : "\n";
   const given = settings.replace(/\r?\n/g, newline).trimEnd() + newline;
   // Of lines that look the same, the first that comes back is the first, and so on.
-  const left = [...own];
-  const restored = linesOf(given).map((line, index) => revealed(line, { own, left }, index + 1));
+  const shown = own.map((line): OwnLine => ({ line, shown: hidden(line).trimEnd() }));
+  const left = [...shown];
+  const restored = linesOf(given)
+    .map((line, index) => revealed(line, { own: shown, left }, index + 1));
   const isLast = end === lines.length && !text.endsWith("\n");
   const section = isLast ? restored.join("").trimEnd() : restored.join("");
   return [...lines.slice(0, first), section, ...lines.slice(end)].join("");
@@ -103,12 +111,16 @@ function placeIn(sections: readonly Section[], lines: readonly string[]): Place 
 
 /** A line as it may be shown. */
 function hidden(line: string): string {
-  const [, before = "", value = ""] = /^(\s*[^#=]*=\s*)([^#]*?)\s*(?:#.*)?$/s.exec(line) ?? [];
-  const key = before.replace(/[\s=]/g, "").toLowerCase();
+  // In one pass, whatever is in it: a line is as long as a request.
+  const said = line.replace(/#.*$/s, "");
+  const equals = said.indexOf("=") + 1;
+  const key = said.slice(0, Math.max(0, equals - 1)).replace(/\s/g, "").toLowerCase();
   if (HOOK_KEYS.includes(key)) return withoutKeys(line);
-  const shown = SECRET_KEYS.includes(key) && value !== ""
-    ? before + SECRET + line.slice(before.length + value.length)
-    : line;
+  const value = said.slice(equals);
+  const isSecret = SECRET_KEYS.includes(key) && value.trim() !== "";
+  const first = equals + value.length - value.trimStart().length;
+  const end = said.trimEnd().length;
+  const shown = isSecret ? line.slice(0, first) + SECRET + line.slice(end) : line;
   const hash = shown.indexOf("#");
   return hash < 0 ? shown : shown.slice(0, hash) + withoutKeys(shown.slice(hash));
 }
@@ -124,19 +136,20 @@ function withoutKeys(text: string): string {
  */
 function revealed(
   line: string,
-  { own, left }: { readonly own: readonly string[]; readonly left: string[] },
+  { own, left }: { readonly own: readonly OwnLine[]; readonly left: OwnLine[] },
   number: number,
 ): string {
   if (!line.includes(SECRET)) return line;
-  const isSame = (each: string) => hidden(each).trimEnd() === line.trimEnd();
+  const text = line.trimEnd();
+  const isSame = ({ shown }: OwnLine) => shown === text;
   const at = left.findIndex(isSame);
   const same = at < 0 ? own.find(isSame) : left.splice(at, 1)[0];
-  if (same !== undefined) return same.trimEnd() + line.slice(line.trimEnd().length);
+  if (same !== undefined) return same.line.trimEnd() + line.slice(text.length);
   const [, before = "", rest = ""] = /^([^#=]*)=\s*\(secret\)(.*)$/s.exec(line) ?? [];
   const nameOf = (text: string) => text.replace(/[#=].*$/s, "").replace(/\s/g, "").toLowerCase();
   const name = nameOf(before);
   const kept = SECRET_KEYS.includes(name)
-    ? own.findLast((each) => nameOf(each) === name)
+    ? own.findLast((each) => nameOf(each.line) === name)
     : undefined;
   if (kept === undefined || rest.includes(SECRET)) {
     throw new RefusalError(
@@ -144,6 +157,6 @@ function revealed(
       `Line ${number}: ${SECRET} stands for the value that is set already: give the value, or leave the line as it was`,
     );
   }
-  const value = kept.replace(/#.*$/s, "").replace(/^[^=]*=/, "").trim();
+  const value = kept.line.replace(/#.*$/s, "").replace(/^[^=]*=/, "").trim();
   return line.replace(SECRET, () => value);
 }

@@ -29,3 +29,8 @@ Deno.test("nearestName() prefers the nearest when several are near", () => {
   assertEquals(nearestName("aab", ["aaa", "aab"]), "aab");
   assertEquals(nearestName("PostU", ["PostDown", "PostUp"]), "PostUp");
 });
+
+Deno.test("nearestName() compares nothing with a text that is much longer, which would take hours", () => {
+  const many = Array.from({ length: 5_000 }, (_, i) => `somebody's device of number ${i}`);
+  assertEquals(nearestName("x".repeat(2_000_000), many), undefined);
+});
