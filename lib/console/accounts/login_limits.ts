@@ -71,16 +71,15 @@ export class LoginLimits {
   }
 
   /** The same of a code, by somebody who has the password of an account. @returns ms to wait */
-  beginCode({ account, device }: LoginAttempt): number {
-    if (account === null || device !== null) return 0;
-    const key = account.toLowerCase();
+  beginCode(attempt: LoginAttempt): number {
+    const key = codeKey(attempt);
     const wait = this.#codes.wait(key);
     if (wait === 0) this.#codes.add(key);
     return wait;
   }
 
-  takeBackCode({ account, device }: LoginAttempt): void {
-    if (account !== null && device === null) this.#codes.forgive(account.toLowerCase());
+  takeBackCode(attempt: LoginAttempt): void {
+    this.#codes.forgive(codeKey(attempt));
   }
 
   /**
@@ -103,6 +102,11 @@ export class LoginLimits {
     }
     return [[this.#sources, source], [this.#accounts, account.toLowerCase()]];
   }
+}
+
+/** By what codes are counted: a browser that is known is kept out by its own wrong ones alone. */
+function codeKey({ account, device }: LoginAttempt): string {
+  return device ?? `account ${account?.toLowerCase()}`;
 }
 
 function known(source: string, account: string): string {
