@@ -238,6 +238,7 @@ export async function serveTunnel<Kind extends Config>(
   services.use(
     await openControl({
       ...tunnel,
+      dnsProxy,
       role,
       interfaceName,
       netns,

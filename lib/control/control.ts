@@ -17,7 +17,7 @@ import { type Caller, type Handler, JsonChunks } from "./protocol.ts";
 import { openConsoleSocket } from "./console_socket.ts";
 import { ControlServer } from "./server.ts";
 import { drainService, type PublishedControl } from "./services.ts";
-import { statusOf, statusTexts } from "./status.ts";
+import { type StatusFrame, statusOf, statusTexts } from "./status.ts";
 import { openUapi } from "./uapi/uapi_server.ts";
 
 /** What the system says of a folder that may not be written to. */
@@ -49,6 +49,8 @@ export interface RunningTunnel {
   readonly peers: LivePeers;
   /** Null at a client. */
   readonly accounts: Accounts | null;
+  /** Null where there is no DNS proxy. */
+  readonly dnsProxy: StatusFrame["dnsProxy"];
   /** Null at a client. */
   readonly published: PublishedControl | null;
   /** Reads the configuration again; `by` says who asks. */

@@ -15,6 +15,7 @@ import type { DataPlaneHandle } from "../dataplane/data_plane_handle.ts";
 import type { PeerStatistics } from "../dataplane/data_plane_protocol.ts";
 import type { Accounts, QuotaState } from "./accounts.ts";
 import type { StoreStatus } from "./fleet/store_status.ts";
+import type { ClientQueries } from "../core/dns/client_tally.ts";
 import type { LivePeer, LivePeers } from "./live_peers.ts";
 import type { PublishedControl } from "./services.ts";
 import { paced } from "../process/pace.ts";
@@ -144,6 +145,8 @@ export interface PeerStatus {
     /** Bits a second each way when it is used up; null where nothing passes then. */
     readonly rate: number | null;
   } | null;
+  /** Its queries to a gateway's DNS proxy; null for none. No name is kept. */
+  readonly dns: Readonly<ClientQueries> | null;
   /** Bytes of tunnel messages from and to it. */
   readonly received: number;
   readonly sent: number;
@@ -160,6 +163,8 @@ export interface StatusFrame {
   readonly peers: Pick<LivePeers, "peers" | "admissionOf" | "ruleText">;
   /** Null where nothing is kept: at a client. */
   readonly accounts: Pick<Accounts, "quotaOf"> | null;
+  /** Null where there is no DNS proxy. */
+  readonly dnsProxy: { countsOf(key: string): PeerStatus["dns"] } | null;
   /** Null at a client. */
   readonly published: Pick<PublishedControl, "status"> | null;
   readonly degraded: () => readonly string[];
@@ -264,7 +269,7 @@ function helloStatus(hello: Hello, clockOffset: number): PeerStatus["hello"] {
  */
 function* peerStatuses(
   statistics: readonly PeerStatistics[],
-  { peers: live, accounts }: Pick<StatusFrame, "peers" | "accounts">,
+  { peers: live, accounts, dnsProxy }: Pick<StatusFrame, "peers" | "accounts" | "dnsProxy">,
 ): Generator<void, PeerStatus[]> {
   const told = new Set<string>();
   const statuses: PeerStatus[] = [];
@@ -275,7 +280,8 @@ function* peerStatuses(
     if (known !== null && live.admissionOf(key, known) !== "admitted") continue;
     told.add(key);
     const state = accounts?.quotaOf(key, peer.receivedBytes + peer.sentBytes) ?? null;
-    statuses.push(peerStatus(peer, known, state, (rule) => live.ruleText(rule)));
+    const dns = dnsProxy?.countsOf(key) ?? null;
+    statuses.push({ ...peerStatus(peer, known, state, (rule) => live.ruleText(rule)), dns });
   }
   for (const [key, peer] of live.peers) {
     yield;
@@ -321,6 +327,7 @@ export function peerStatus(
     denied: peer.denials.map(({ rule, packets }) => ({ rule: ruleText(rule), packets })),
     nat: peer.nat,
     quota: live === null ? null : quotaStatus(live, state),
+    dns: null,
     received: peer.receivedBytes,
     sent: peer.sentBytes,
   };
@@ -366,6 +373,7 @@ function absentStatus(peer: LivePeer, admission: AdmissionState): PeerStatus {
     denied: [],
     nat: null,
     quota: quotaStatus(peer, null),
+    dns: null,
     received: 0,
     sent: 0,
   };

@@ -111,6 +111,13 @@ const peerStatus = record({
     resetsAt: orNull(time),
     rate: orNull(number()),
   })),
+  dns: orNull(record({
+    queries: count,
+    cached: count,
+    blocked: count,
+    nameErrors: count,
+    refused: count,
+  })),
   received: count,
   sent: count,
 });

@@ -44,7 +44,14 @@ export interface DnsForwarderOptions
   /** Who is asked instead, for names in some domains. */
   readonly routes?: readonly DomainUpstreams[];
   /** Has an answer of its own, within so many bytes, or null for what others are to be asked. */
-  readonly local?: (query: Uint8Array, parsed: Parsed, limit: number) => Uint8Array | null;
+  readonly local?: (
+    query: Uint8Array,
+    parsed: Parsed,
+    limit: number,
+    client: DnsClient,
+  ) => Uint8Array | null;
+  /** Is told whose query was answered from the cache. */
+  readonly onHit?: (client: DnsClient) => void;
   /** Monotonic ms. */
   readonly now: () => number;
   /** Is told when an upstream answers no more, and when it answers again. */
@@ -209,12 +216,13 @@ export class DnsForwarder {
     { transport, client }: { transport: DnsTransport; client: DnsClient },
   ): Promise<Uint8Array> {
     const limit = transport === "udp" ? parsed.udpSize : Infinity;
-    const own = this.#options.local?.(query, parsed, limit) ?? null;
+    const own = this.#options.local?.(query, parsed, limit, client) ?? null;
     if (own !== null) return own;
     const key = cacheKey(parsed);
     const kept = this.#cache.find(key, this.#options.now());
     if (kept !== null) {
       this.counts.hits++;
+      this.#options.onHit?.(client);
       return answerFor(query, kept.answer, { ...kept, limit });
     }
     const found = await this.#join(key, query, { parsed, client });

@@ -121,6 +121,11 @@ export function addressesIn(message: Uint8Array, { questionEnd }: Parsed): HostA
     });
 }
 
+/** Whether a whole message says that there is no such name. */
+export function isNameError(message: Uint8Array): boolean {
+  return message.length >= HEADER_SIZE && (message[3]! & RCODE_MASK) === RCODE_NAME_ERROR;
+}
+
 /** The response code of a message's flags. */
 export function responseCode(flags: number): number {
   return flags & RCODE_MASK;

@@ -7,6 +7,7 @@
 import { encodeKey } from "../config/values/key_text.ts";
 import { Transport } from "../transport/transport.ts";
 import { type LastSeen, presenceOf } from "../wireguard/liveness/presence.ts";
+import type { ClientQueries } from "../dns/client_tally.ts";
 import { DROP_REASON_NAMES } from "../wire/drop_reason.ts";
 import { gauge, type MetricFamily, type Sample } from "./exposition.ts";
 import { storeMetrics, type StoreSnapshot } from "./store_metrics.ts";
@@ -30,6 +31,8 @@ export interface PeerSnapshot extends LastSeen {
     readonly sessions: number;
     readonly refused: number;
   } | null;
+  /** What it has asked the DNS proxy; null for nothing. */
+  readonly dns: Readonly<ClientQueries> | null;
 }
 
 /** A configured peer, which need not be one of the data plane's. */
@@ -134,6 +137,7 @@ export function vpnMetrics(snapshot: Snapshot): MetricFamily[] {
     ...snapshot.services.length === 0 ? [] : serviceMetrics(snapshot.services),
     ...snapshot.store === null ? [] : storeMetrics(snapshot.store),
     ...snapshot.dns === null ? [] : dnsMetrics(snapshot.dns),
+    ...snapshot.dns === null ? [] : peerDnsMetrics(snapshot.peers),
     counter(
       "vpn_internal_errors_total",
       "Internal errors that the program survived, by operation.",
@@ -307,6 +311,31 @@ function serviceMetrics(services: Snapshot["services"]): MetricFamily[] {
       "vpn_service_back_end_connections_total",
       "Connections that the back end was given; 0 where the service has no other.",
       all.map(({ labels, totalConnections }) => ({ labels, value: totalConnections })),
+    ),
+  ];
+}
+
+function peerDnsMetrics(peers: readonly PeerSnapshot[]): MetricFamily[] {
+  const ofEach = (samplesOf: (dns: Readonly<ClientQueries>) => Sample[]) =>
+    peers.flatMap((peer) =>
+      peer.dns === null ? [] : samplesOf(peer.dns)
+        .map(({ labels, value }) => ({ labels: { ...peerLabels(peer), ...labels }, value }))
+    );
+  return [
+    counter(
+      "vpn_peer_dns_queries_total",
+      "Queries of the peer to the DNS proxy.",
+      ofEach(({ queries }) => [{ value: queries }]),
+    ),
+    counter(
+      "vpn_peer_dns_results_total",
+      "Queries of the peer that the DNS proxy answered from its cache, blocked, answered with NXDOMAIN, or refused.",
+      ofEach(({ cached, blocked, nameErrors, refused }) => [
+        { labels: { result: "cached" }, value: cached },
+        { labels: { result: "blocked" }, value: blocked },
+        { labels: { result: "nxdomain" }, value: nameErrors },
+        { labels: { result: "refused" }, value: refused },
+      ]),
     ),
   ];
 }

@@ -4,13 +4,14 @@ import { openLibc } from "../../../ffi/libc.ts";
 import { ReadinessWatcher } from "../../../ffi/sockets/readiness.ts";
 import type { BlockList } from "../../core/dns/block_list.ts";
 import type { DnsClient } from "../../core/dns/cache.ts";
+import { type ClientQueries, ClientTally } from "../../core/dns/client_tally.ts";
 import {
   DnsForwarder,
   type DnsTransport,
   type DomainUpstreams,
   type ForwarderCounts,
 } from "../../core/dns/forwarder.ts";
-import type { Parsed } from "../../core/dns/message.ts";
+import { isNameError, type Parsed } from "../../core/dns/message.ts";
 import type { Resolver } from "../../core/dns/upstream.ts";
 import { blockedAnswer, questionOf } from "../../core/dns/own_answer.ts";
 import { QueryBudget } from "../../core/dns/query_budget.ts";
@@ -72,6 +73,7 @@ export class DnsProxy implements AsyncDisposable {
   readonly #forwarder: DnsForwarder;
   readonly #logger: Logger;
   readonly #budget = new QueryBudget();
+  readonly #tally = new ClientTally();
   readonly #loopProbe = new LoopProbe();
   readonly #names: PeerNames;
   readonly #hosts: NamedHosts;
@@ -113,8 +115,9 @@ export class DnsProxy implements AsyncDisposable {
     this.#forwarder = new DnsForwarder({
       upstreams,
       routes,
-      local: (query, parsed, limit) =>
-        this.#names.answer(query, parsed, limit) ?? this.#blocked(query, parsed, limit),
+      local: (query, parsed, limit, client) =>
+        this.#names.answer(query, parsed, limit) ?? this.#blocked(query, parsed, limit, client),
+      onHit: (client) => this.#tally.add(client, "cached"),
       exchange: (upstream, message, transport, verdict) =>
         transport === "tls"
           ? secure.exchange(upstream, { message, verdict })
@@ -145,7 +148,11 @@ export class DnsProxy implements AsyncDisposable {
     );
     const clients = new ClientDirectory(options.peers);
     const clientOf = (at: HostAddress) => clients.at(at);
-    const admit = (client: DnsClient) => this.#budget.take(client, performance.now());
+    const admit = (client: DnsClient) => {
+      const isAdmitted = this.#budget.take(client, performance.now());
+      if (!isAdmitted) this.#tally.add(client, "refused");
+      return isAdmitted;
+    };
     const answer = (query: Uint8Array, transport: DnsTransport, client: DnsClient) =>
       this.#answer(query, { transport, client });
     for (const address of ownAddresses(options)) {
@@ -212,6 +219,11 @@ export class DnsProxy implements AsyncDisposable {
     };
   }
 
+  /** The same of a peer, by its key; null for one that has asked nothing. */
+  countsOf(key: string): Readonly<ClientQueries> | null {
+    return this.#tally.find(key);
+  }
+
   /**
    * Asks these resolvers from now on.
    *
@@ -244,10 +256,16 @@ export class DnsProxy implements AsyncDisposable {
     this.#blockList = blockList;
   }
 
-  #blocked(query: Uint8Array, parsed: Parsed, limit: number): Uint8Array | null {
+  #blocked(
+    query: Uint8Array,
+    parsed: Parsed,
+    limit: number,
+    client: DnsClient,
+  ): Uint8Array | null {
     const blocked = this.#blockList?.find(questionOf(parsed).name) ?? null;
     if (blocked === null) return null;
     this.#blockedQueries++;
+    this.#tally.add(client, "blocked");
     return blockedAnswer(query, parsed, blocked.kind === "domain" ? blocked.domain : null, limit);
   }
 
@@ -260,9 +278,11 @@ export class DnsProxy implements AsyncDisposable {
     from: { transport: DnsTransport; client: DnsClient },
   ): Promise<Uint8Array | null> {
     this.#loopProbe.see(query);
+    this.#tally.add(from.client, "queries");
     const answer = await this.#forwarder.answer(query, from);
     this.#tellOfWrongAnswers();
     if (answer === null) return null;
+    if (isNameError(answer)) this.#tally.add(from.client, "nameErrors");
     this.#budget.charge(from.client, answer.length, performance.now());
     await this.#hosts.learn(answer);
     return answer;

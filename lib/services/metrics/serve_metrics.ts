@@ -2,7 +2,13 @@
 import process from "node:process";
 import type { Config } from "../../core/config/config.ts";
 import { expositionLines } from "../../core/metrics/exposition.ts";
-import { type PeerAccess, type Snapshot, vpnMetrics } from "../../core/metrics/vpn_metrics.ts";
+import {
+  type PeerAccess,
+  type PeerSnapshot,
+  type Snapshot,
+  vpnMetrics,
+} from "../../core/metrics/vpn_metrics.ts";
+import { encodeKey } from "../../core/config/values/key_text.ts";
 import { VERSION } from "../../process/version.ts";
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import type { Statistics } from "../../dataplane/data_plane_protocol.ts";
@@ -28,7 +34,10 @@ export interface MetricsOptions extends Pick<Snapshot, "role" | "interfaceName" 
   readonly hasNat: boolean;
   /** What is published, given what the data plane says. */
   readonly services: (statistics: Pick<Statistics, "services">) => Snapshot["services"];
-  readonly dnsProxy: { readonly counts: NonNullable<Snapshot["dns"]> } | null;
+  readonly dnsProxy: {
+    readonly counts: NonNullable<Snapshot["dns"]>;
+    countsOf(key: string): PeerSnapshot["dns"];
+  } | null;
   /** The store of the peers; null where there is none. */
   readonly store: () => {
     readonly connected: boolean;
@@ -80,6 +89,7 @@ function snapshot(
     peers: peers.map((peer) => ({
       ...peer,
       denied: peer.denials.map(({ rule, packets }) => ({ rule: ruleText(rule), packets })),
+      dns: dnsProxy?.countsOf(encodeKey(peer.publicKey)) ?? null,
     })),
     access: access(),
     drops,

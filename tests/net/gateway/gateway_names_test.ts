@@ -11,7 +11,7 @@ import {
   INTERNET,
   OTHER_INTERNET,
 } from "../support/gateway.ts";
-import { ask } from "../support/programs/instance.ts";
+import { ask, statusOf } from "../support/programs/instance.ts";
 import { vpnCommand } from "../support/programs/vpn.ts";
 
 const PROGRAMS = [...GATEWAY_PROGRAMS, "dig"];
@@ -85,6 +85,10 @@ netTest(
       assertEquals(upstream.questions, []);
       assertEquals(await dig("+short", "www.ok.bad.example"), `${ADDRESS}\n`);
       assertEquals(await dig("+short", "www.ads.example"), `${ADDRESS}\n`);
+      assertEquals(await dig("+short", "www.ads.example"), `${ADDRESS}\n`);
+      assertEquals((await statusOf(server)).peers.map(({ dns }) => dns), [
+        { queries: 6, cached: 1, blocked: 3, nameErrors: 1, refused: 0 },
+      ]);
 
       Deno.writeTextFileSync(list, "0.0.0.0 www.ads.example\n");
       await ask(server, "reload");

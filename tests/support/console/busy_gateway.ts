@@ -173,6 +173,9 @@ export class BusyGateway implements ConsoleGateway {
         persistentKeepalive: 25,
         rateLimit: isLimited ? 50_000_000 : null,
         rateLimited: 0,
+        dns: index % 3 === 0
+          ? { queries: 90 + index, cached: 40, blocked: 5, nameErrors: 3, refused: 0 }
+          : null,
         denied: index % 5 === 1 ? [{ rule: text ?? "deny 169.254.169.254", packets: 31 }] : [],
         nat: { ports: 12, sessions: 12 + index % 40, refused: 0 },
         quota: isLimited

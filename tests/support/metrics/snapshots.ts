@@ -14,6 +14,7 @@ export const LAPTOP: PeerSnapshot = {
   rateLimited: 7,
   denied: [{ rule: "[Peer] laptop: Deny = lan", packets: 8 }],
   nat: { ports: 12, sessions: 34, refused: 56 },
+  dns: { queries: 90, cached: 40, blocked: 5, nameErrors: 3, refused: 1 },
 };
 
 /** A gateway with one client, where something of everything has happened. */

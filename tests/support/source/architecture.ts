@@ -30,7 +30,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "core/wireguard",
   ],
   "core/peers": ["core/access", "core/config", "core/wire", "core/wireguard"],
-  "core/metrics": ["core/config", "core/transport", "core/wire", "core/wireguard"],
+  "core/metrics": ["core/config", "core/dns", "core/transport", "core/wire", "core/wireguard"],
   "core/access": ["core/limits", "core/nat", "core/wire", "core/wireguard"],
   "core/routing": ["core/access", "core/nat", "core/wire", "core/wireguard"],
   "core/engine": [
@@ -86,6 +86,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "cli",
     "core/access",
     "core/config",
+    "core/dns",
     "core/limits",
     "core/peers",
     "core/transport",

@@ -53,6 +53,7 @@ export function peerOf(given: Partial<PeerStatus> = {}): PeerStatus {
     denied: [],
     nat: null,
     quota: null,
+    dns: null,
     received: 0,
     sent: 0,
     ...given,

@@ -47,6 +47,7 @@ async function told(
       }),
   } as unknown as DataPlaneHandle;
   const frame: StatusFrame = {
+    dnsProxy: null,
     interfaceName: "vpn0",
     netns: null,
     role: "server",

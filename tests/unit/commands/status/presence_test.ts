@@ -24,7 +24,7 @@ for (const [title, given, presence, text] of CASES) {
     const options = { colour: false, rates: new Map(), sparklines: false };
     assertStringIncludes(statusLines(statusOf({ peers: [status] }), options).at(-1)!, text);
 
-    const families = vpnMetrics({ ...GATEWAY, peers: [{ ...peer, denied: [] }] });
+    const families = vpnMetrics({ ...GATEWAY, peers: [{ ...peer, denied: [], dns: null }] });
     const samples = families.find(({ name }) => name === "vpn_peer_up")!.samples;
     assertEquals([...samples].map(({ value }) => value), [Number(isUp)]);
   });

@@ -93,6 +93,13 @@ Deno.test("vpnMetrics() tells all that is known, in base units", () => {
     ],
     vpn_dns_evicted_connections_total: [[{}, 2]],
     vpn_dns_wrong_answers_total: [[{}, 9]],
+    vpn_peer_dns_queries_total: [[LAPTOP_LABELS, 90]],
+    vpn_peer_dns_results_total: [
+      [{ ...LAPTOP_LABELS, result: "cached" }, 40],
+      [{ ...LAPTOP_LABELS, result: "blocked" }, 5],
+      [{ ...LAPTOP_LABELS, result: "nxdomain" }, 3],
+      [{ ...LAPTOP_LABELS, result: "refused" }, 1],
+    ],
     vpn_internal_errors_total: [[{ entry: "answering a DNS query" }, 3]],
     process_start_time_seconds: [[{}, 1_790_000_000]],
     process_cpu_seconds_total: [[{}, 1.5]],
