@@ -183,10 +183,7 @@ netTest(
     assert(last !== drained);
     await site.hub.output(["ip", "link", "set", `to-${cutOff}`, "up"]);
     assertMatch(await site.fleet(elsewhere, "rebalance", number!), /may have the virtual address/);
-    await eventually(async () => {
-      const { gateways } = (await statusOf(running.get(last!)!)).store!.virtualAddress!;
-      return gateways.every(({ isUp }) => isUp) || null;
-    });
+    await hearsAll(running.get(last!)!);
     assertEquals(site.holders(), [last]);
     assertEquals(begun(), 1);
 
@@ -202,6 +199,7 @@ netTest(
       assertEquals(others, []);
       assert(heir !== undefined && heir !== owner);
       running.set(owner, await site.start(owner));
+      await hearsAll(running.get(heir)!);
     }
     if (KILLS > 1) {
       const text = gaps.map((gap) => Math.round(1000 * gap)).join(" ");
@@ -217,6 +215,14 @@ netTest(
   },
   { programs: ["nats-server", "ip", "ping", "stdbuf", ...WIREGUARD_GO_PROGRAMS] },
 );
+
+/** Waits until a gateway hears all others. */
+async function hearsAll(gateway: BackgroundProcess): Promise<void> {
+  await eventually(async () => {
+    const { gateways } = (await statusOf(gateway)).store!.virtualAddress!;
+    return gateways.every(({ isUp }) => isUp) || null;
+  });
+}
 
 /** Seconds between the last answer before what happened at `at`, Unix s, and the first behind it; null for none yet. */
 function gapAfter(output: string, at: number): number | null {
