@@ -57,7 +57,8 @@ export class VirtualAddress implements AsyncDisposable {
   #isDraining = false;
   #isEntered = false;
   #isEntering = false;
-  readonly #handedOver = Promise.withResolvers<void>();
+  /** Is told when the address is given up. */
+  #onGivenUp: () => void = () => {};
 
   /** @throws {AppError} where no interface of this host is in the network of the address */
   constructor(options: VirtualAddressOptions) {
@@ -121,7 +122,6 @@ export class VirtualAddress implements AsyncDisposable {
     switch (report.kind) {
       case "fleet-view":
         this.#view = report.view;
-        if (report.view.holder !== report.view.self) this.#handedOver.resolve();
         break;
       case "fleet-write-term":
         background("control", "taking the virtual address", this.#writeTerm(report));
@@ -216,6 +216,7 @@ export class VirtualAddress implements AsyncDisposable {
     if (!holds) {
       logger.info("the virtual address {address} is given up: {reason}", { address, reason });
       this.#record(`the virtual address is given up: ${reason}`);
+      this.#onGivenUp();
       return;
     }
     const place = network.placeIn(config.interface.virtualAddress!);
@@ -243,10 +244,11 @@ export class VirtualAddress implements AsyncDisposable {
   /** Gives the address to another gateway, where there is one, before the sessions end. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#holds && (this.#view?.up.length ?? 0) > 0) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#onGivenUp = resolve;
       this.#dataPlane?.tellFleet({ kind: "fleet-drain", isDraining: true });
-      const { promise: late, resolve } = Promise.withResolvers<void>();
       const timer = setTimeout(resolve, HAND_OVER_TIMEOUT);
-      await Promise.race([this.#handedOver.promise, late]);
+      await promise;
       clearTimeout(timer);
     }
     this.#resources[Symbol.dispose]();
