@@ -176,7 +176,9 @@ export async function startDataPlane(
     if (!(error instanceof DataPlaneError)) throw error;
     if (error.errno === EADDRINUSE) {
       throw new AppError(
-        `Cannot listen on UDP port ${config.listenPort}: it is in use: ` +
+        `Cannot listen on UDP port ${config.listenPort}${
+          config.fleet === null ? "" : ` or ${config.fleet.port}`
+        }: it is in use: ` +
           "stop the program that uses it, or choose another ListenPort",
         { exitCode: ExitCode.usage, cause: error },
       );

@@ -12,6 +12,7 @@ const RESTART = "restart it";
 export const RUNNING_CHECKS: readonly Check[] = [
   { name: "running", look: checkRunning },
   { name: "running-store", look: checkStore },
+  { name: "running-virtual-address", look: checkVirtualAddress },
   { name: "running-file", look: checkFile },
   { name: "running-peers", look: checkPeers },
 ];
@@ -65,6 +66,30 @@ async function checkStore(subject: Subject): Promise<Verdict[]> {
         `${leftOut} entries of the store cannot be used`,
         "the log of the gateway says which, and why: change or remove those peers",
       ),
+  ];
+}
+
+/** Whether a gateway of the fleet has the address, and those that could take it are there. */
+async function checkVirtualAddress(subject: Subject): Promise<Verdict[]> {
+  const running = await subject.running();
+  const virtualAddress = running.kind === "known" && running.status.store?.virtualAddress;
+  if (!virtualAddress) return [];
+  const { address, holder, gateways } = virtualAddress;
+  const down = gateways.filter(({ isUp }) => !isUp)
+    .map(({ name, endpoint }) => `${name} (${endpoint})`).join(", ");
+  const remedy =
+    "let the gateways reach each other by UDP on these ports, start those that do not run, and take out " +
+    "those that are gone with `vpn fleet remove`";
+  if (holder === null) {
+    const why = down === "" ? "this one has not heard which" : `no answer comes from ${down}`;
+    return [fail(`no gateway has the virtual address ${address}: ${why}`, remedy)];
+  }
+  return [
+    down === ""
+      ? ok(
+        `gateway ${holder} has the virtual address ${address}, and all ${gateways.length} are there`,
+      )
+      : warn(`no answer comes from ${down}: fewer gateways can take the virtual address`, remedy),
   ];
 }
 

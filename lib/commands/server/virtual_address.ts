@@ -34,7 +34,7 @@ const HAND_OVER_TIMEOUT = 1_500;
 export interface VirtualAddressOptions {
   readonly config: ServerConfig;
   readonly store: SharedPeerStore;
-  readonly network: Pick<HostNetwork, "placeIn" | "setVirtual">;
+  readonly network: Pick<HostNetwork, "deviceWith" | "placeIn" | "setVirtual">;
   readonly interfaceName: string;
   readonly netns?: string | undefined;
   readonly logger: Logger;
@@ -68,7 +68,11 @@ export class VirtualAddress implements AsyncDisposable {
     const key = nodeKey(paths.key, newPrivateKey);
     const place = network.placeIn(virtualAddress!);
     this.#address = virtualAddress!.address;
-    if (place === null) throw this.#hasNoPlace();
+    const device = network.deviceWith(this.#address);
+    if (device !== null) throw this.#refused(`${device} of this host has the address: take it off`);
+    if (place === null) {
+      throw this.#refused("no interface of this host has an address in that network: give it one");
+    }
     // The one behind the tunnel's own.
     const port = config.listenPort + 1;
     this.#list = new GatewayList(paths.gateways, {
@@ -254,13 +258,12 @@ export class VirtualAddress implements AsyncDisposable {
     this.#resources[Symbol.dispose]();
   }
 
-  #hasNoPlace(): AppError {
+  #refused(reason: string): AppError {
     const { fileName, interface: { lines } } = this.#options.config;
     return new AppError(
-      `${fileName}:${
-        lines.get("VirtualAddress")
-      }: VirtualAddress: no interface of this host has an address in the ` +
-        `network of ${formatIpv4(this.#address)}: give it one`,
+      `${fileName}:${lines.get("VirtualAddress")}: VirtualAddress: ${
+        formatIpv4(this.#address)
+      }: ${reason}`,
       { exitCode: ExitCode.usage },
     );
   }

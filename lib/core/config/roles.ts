@@ -76,6 +76,7 @@ export function validateServer(config: Config): ServerConfig {
     refuseInNat(config, { key: "ListenPort", protocol, port: listenPort, value: `${listenPort}` });
     refuseInForwards6(config, protocol, listenPort);
   }
+  requireMeshPort(config, listenPort);
   return {
     ...config,
     listenPort,
@@ -301,6 +302,21 @@ function refuseInNat(
     ? [`${fileName}:${lines.get(key)}: ${key}`, quoted(value)]
     : [`${fileName}: ${key}`, `the default ${quoted(value)}`];
   throw new BadValueError(where, `cannot use ${what}: ${owner} uses that port: give another`);
+}
+
+/** The gateways of a fleet hear each other on the port behind. */
+function requireMeshPort(config: Config, listenPort: number): void {
+  const { fileName, interface: { virtualAddress, lines } } = config;
+  if (virtualAddress === null) return;
+  const port = listenPort + 1;
+  refuseInNat(config, { key: "ListenPort", protocol: "udp", port, value: `${port}` });
+  if (listenPort !== 0 && port <= 65_535) return;
+  throw new BadValueError(
+    `${fileName}:${lines.get("ListenPort")}: ListenPort`,
+    `cannot use ${
+      quoted(`${listenPort}`)
+    }: with VirtualAddress, it and the port behind it are the same at all gateways: give another`,
+  );
 }
 
 /** Nobody would reach the gateway by IPv6. */

@@ -32,7 +32,7 @@ import { addLinkRoute, linkFixtures, type LinkRoute, type LinkState } from "./li
 import { getLogger } from "../../process/logging.ts";
 import { disableIpv6, enableIpv6 } from "./link_ipv6.ts";
 import { conflictsOf, type TunnelNumbers } from "./network_conflict.ts";
-import { covers, networkOf, type OwnPlace, ownPlace, setOwn } from "./own_place.ts";
+import { covers, deviceWith, networkOf, type OwnPlace, ownPlace, setOwn } from "./own_place.ts";
 import { DEFAULT_MARK, type RoutePlan, type WayOutside } from "./route_plan.ts";
 
 /** Packets that wait on the TUN for us, while the socket is full; 500 is the kernel's default. */
@@ -174,6 +174,11 @@ export class HostNetwork implements Disposable {
     const link = this.#netlink.links.find(name);
     if (link !== null) this.#netlink.links.configure(link.index, { mtu });
     if (this.#link !== null) this.#link = { ...this.#link, mtu };
+  }
+
+  /** The interface of this host that has an address; null for none. */
+  deviceWith(address: number): string | null {
+    return deviceWith(this.#netlink, address);
   }
 
   /** Where this host is in a network, besides the TUN; null where it is not. */

@@ -31,6 +31,13 @@ export function ownPlace(netlink: Rtnetlink, network: Ipv4Prefix, except: number
   return null;
 }
 
+/** The interface of this host that has an address; null for none. */
+export function deviceWith(netlink: Rtnetlink, address: number): string | null {
+  const found = netlink.addresses.list({ family: AF_INET })
+    .find((each) => ipv4ToNumber(each.address) === address);
+  return found === undefined ? null : netlink.links.get(found.link).name;
+}
+
 /** Gives an interface (an index) an address of a host alone, or takes it away: what is so already is no error. */
 export function setOwn(
   netlink: Rtnetlink,

@@ -135,10 +135,23 @@ Deno.test("validateServer() throws when it is to listen on a port that its NAT h
       's.conf: ListenPort: cannot use the default "51820": a Forward uses that port: give another',
     ],
   ];
+  const virtual = ["Store = tls://a:4222", "VirtualAddress = 203.0.113.5/24"];
+  for (const port of [0, 65_535]) {
+    cases.push([
+      [`ListenPort = ${port}`, ...virtual],
+      `s.conf:4: ListenPort: cannot use "${port}": with VirtualAddress, it and the port behind it are the same at all ` +
+      "gateways: give another",
+    ]);
+  }
+  cases.push([
+    ["ListenPort = 19999", ...virtual],
+    's.conf:4: ListenPort: cannot use "20000": NatPorts, 20000-29999, uses that port: give another',
+  ]);
   for (const [lines, message] of cases) {
     assertEquals(assertThrows(() => validate(...lines), ConfigError).message, message);
   }
   validate(forward);
+  validate(...virtual);
   validate("ListenPort = 20005", "Egress = off");
 });
 
