@@ -81,7 +81,7 @@ async function checkVirtualAddress(subject: Subject): Promise<Verdict[]> {
     "let the gateways reach each other by UDP on these ports, start those that do not run, and take out " +
     "those that are gone with `vpn fleet remove`";
   if (holder === null) {
-    const why = down === "" ? "this one has not heard which" : `no answer comes from ${down}`;
+    const why = down === "" ? "they have not agreed on one yet" : `no answer comes from ${down}`;
     return [fail(`no gateway has the virtual address ${address}: ${why}`, remedy)];
   }
   return [
