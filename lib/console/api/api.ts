@@ -15,6 +15,7 @@ import { gatewayRoutes } from "./routes/gateway_routes.ts";
 import { loginRoutes } from "./routes/login_routes.ts";
 import { ownAccountRoutes } from "./routes/own_account_routes.ts";
 import { peerRoutes } from "./routes/peer_routes.ts";
+import { rotationRoutes } from "./routes/rotation_routes.ts";
 import { closed, mapOf, mistakeIn, type Schema } from "./schema.ts";
 
 /** What is known of a request before it is read. */
@@ -37,6 +38,7 @@ export class Api {
       ...ownAccountRoutes(services),
       ...accountRoutes(services),
       ...peerRoutes(services),
+      ...rotationRoutes(services),
       ...gatewayRoutes(services),
     ];
     this.routes = [...routes, documentRoute(routes)];

@@ -17,6 +17,7 @@ import { RedeemScreen } from "./screens/login/redeem.tsx";
 import { NotSetUpScreen, SetUpScreen } from "./screens/login/setup.tsx";
 import { OverviewScreen } from "./screens/overview/overview.tsx";
 import { PeerScreen } from "./screens/peer/peer.tsx";
+import { RotatePeer } from "./screens/peer/rotate_peer.tsx";
 import { PeersScreen } from "./screens/peers/peers.tsx";
 import { SettingsScreen } from "./screens/settings/settings.tsx";
 import { followGateway } from "./state/live_feed.ts";
@@ -68,6 +69,7 @@ function Inside(): JSX.Element {
         <Chosen key={route.value.join("/")} first={first} second={second} />
       </Frame>
       <AddPeer />
+      <RotatePeer />
     </>
   );
 }

@@ -125,7 +125,7 @@ netTest(
       assert(chromium.sent.some((body) => body.includes(PHONE)), "nothing was seen to be sent");
       assert(!chromium.sent.some((body) => body.includes(privateKey!)), "the page sent the key");
 
-      await connect(namespace, text);
+      const phone = await connect(namespace, text);
       await untilReached(namespace, INSIDE, true);
       await page.getByText("It is connected.").waitFor();
       await page.getByRole("button", { name: "Done" }).click();
@@ -158,6 +158,18 @@ netTest(
       await edit(page, "Limits", { Quota: "" });
       await untilReached(namespace, INSIDE, true);
 
+      await page.getByRole("button", { name: "New key", exact: true }).click();
+      await page.getByRole("button", { name: "Show QR code" }).click();
+      const renewed = await scanned(page, /QR code of the configuration/, folder);
+      const [, renewedKey] = /^PrivateKey = (.*)$/m.exec(renewed)!;
+      assert(!chromium.sent.some((body) => body.includes(renewedKey!)), "the page sent the key");
+      await untilReached(namespace, INSIDE, true);
+      await phone.process.stop();
+      await connect(namespace, renewed);
+      await untilReached(namespace, INSIDE, true);
+      await page.getByText("It is connected.").waitFor();
+      await page.getByRole("button", { name: "Done" }).click();
+
       await page.getByRole("button", { name: "Expire…" }).click();
       await page.getByLabel("Expires").selectOption("at");
       await page.getByLabel("Time").fill(new Date(Date.now() + 2_000).toISOString());
@@ -184,6 +196,7 @@ netTest(
           "enabled",
           "configuration changed",
           "quota reached",
+          "key replaced",
           "expired",
         ]
       ) await page.locator(".badge", { hasText: new RegExp(`^${event}$`) }).first().waitFor();

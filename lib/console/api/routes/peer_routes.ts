@@ -85,7 +85,7 @@ export function peerRoutes(services: ConsoleServices): readonly ApiRoute[] {
       hasRevision: true,
       problems: ["not-found"],
       handle: async ({ params }) => {
-        const key = keyOf(params["id"]!);
+        const key = publicKeyIn(params["id"]!);
         const { peers } = await askGateway(gateway, "peers", {});
         const peer = peers.find((each) => each.publicKey === key);
         if (peer === undefined) throw new Problem("not-found", "There is no such peer.");
@@ -107,7 +107,7 @@ export function peerRoutes(services: ConsoleServices): readonly ApiRoute[] {
       handle: async (call) => {
         const { set } = call.body;
         requireAdminKeys(call, set);
-        const key = keyOf(call.params["id"]!);
+        const key = publicKeyIn(call.params["id"]!);
         const { peers } = await askGateway(gateway, "change-peers", {
           peers: [key],
           set,
@@ -129,7 +129,7 @@ export function peerRoutes(services: ConsoleServices): readonly ApiRoute[] {
       status: 204,
       problems: ["not-found"],
       handle: async (call) => {
-        const key = keyOf(call.params["id"]!);
+        const key = publicKeyIn(call.params["id"]!);
         const { peers } = await askGateway(gateway, "delete-peers", {
           peers: [key],
           ...changeParams(call),
@@ -353,7 +353,7 @@ function requireAdminKeys(
 }
 
 /** The public key that stands in a path. @throws {Problem} */
-function keyOf(id: string): string {
+export function publicKeyIn(id: string): string {
   if (!/^[\w-]{43}$/.test(id)) throw new Problem("not-found", "There is no such peer.");
   return `${id.replaceAll("-", "+").replaceAll("_", "/")}=`;
 }

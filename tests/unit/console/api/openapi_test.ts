@@ -111,6 +111,8 @@ function requests(): [method: string, path: string, ask?: Ask][] {
     ["GET", `/peers/${idOf(9)}`],
     ["PATCH", `/peers/${idOf(9)}`, { ...any, body: { set: { Enabled: "no" } } }],
     ["POST", "/peers/bulk", { ...any, body: { peers: ["peer1"], set: { Expires: "30d" } } }],
+    ["POST", `/peers/${idOf(9)}/rotation`, { ...any, body: { publicKey: keyOf(10) } }],
+    ["DELETE", `/peers/${idOf(9)}/rotation`, any],
     ["DELETE", `/peers/${idOf(9)}`, any],
     ["PUT", "/groups/staff", { ...any, body: { allow: "10.0.0.0/8", deny: "" } }],
     ["DELETE", "/groups/staff", any],

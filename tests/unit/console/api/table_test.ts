@@ -50,6 +50,8 @@ const TABLE: Readonly<Record<string, string>> = {
   "PATCH /peers/{id}": "..xx.x.xx",
   "DELETE /peers/{id}": "..xx.x.xx",
   "POST /peers/bulk": "..xx.x.xx",
+  "POST /peers/{id}/rotation": "...x....x",
+  "DELETE /peers/{id}/rotation": "...x....x",
   "PUT /groups/{name}": "...x....x",
   "DELETE /groups/{name}": "...x....x",
   "GET /links": "..xx.x.xx",

@@ -12,7 +12,7 @@ import { PEER_HISTORY, type PeerTrack } from "../../state/live_model.ts";
 import { announce, attempt } from "../../state/messages.ts";
 import { type Resource, useResource } from "../../state/resource.ts";
 import { goTo, linkTo } from "../../state/router.ts";
-import { mayOperate } from "../../state/session.ts";
+import { mayAdminister, mayOperate } from "../../state/session.ts";
 import type { PeerEntry } from "../../../../control/application/methods.ts";
 import type { LivePeerState } from "../../state/shapes.ts";
 import { agoText, aheadText, byteRateText, bytesText, timeText } from "../../text/format.ts";
@@ -22,6 +22,7 @@ import { AccessCard } from "./peer_access.tsx";
 import { EventsCard } from "./peer_events.tsx";
 import { LimitsCard } from "./peer_limits.tsx";
 import { RenameDialog } from "./rename_dialog.tsx";
+import { openRotation, PendingRotation } from "./rotate_peer.tsx";
 import { TrafficCard } from "./traffic.tsx";
 
 export function PeerScreen({ publicKey }: { publicKey: string }): JSX.Element {
@@ -90,13 +91,23 @@ function KnownPeer(
             </Notice>
           </div>
         )}
+        {entry.value === null ? null : (
+          <PendingRotation
+            entry={entry.value}
+            mayEnd={mayAdminister.value}
+            onChange={entry.reload}
+          />
+        )}
         <div class="grid two-columns">
           <div class="stack">
             <TrafficCard publicKey={key} />
             <EventsCard publicKey={key} />
           </div>
           <div class="stack">
-            <StateCard track={track} />
+            <StateCard
+              track={track}
+              onRotate={() => openRotation({ publicKey: key, name, onDone: entry.reload })}
+            />
             <Loaded of={entry}>
               {(value) => (
                 <>
@@ -148,10 +159,17 @@ function RemoveDialog(
   );
 }
 
-function StateCard({ track }: { track: PeerTrack }): JSX.Element {
+function StateCard(
+  { track, onRotate }: { track: PeerTrack; onRotate: () => void },
+): JSX.Element {
   const { state } = track;
   return (
-    <Card title="Now">
+    <Card
+      title="Now"
+      actions={mayAdminister.value
+        ? <Button isSmall onClick={onRotate}>New key</Button>
+        : undefined}
+    >
       <div class="peer-spark">
         <Sparkline values={track.history} room={PEER_HISTORY} height={44} />
       </div>
