@@ -121,6 +121,7 @@ export class Commands {
         captures.obey(command);
         break;
       case "fleet-members":
+      case "fleet-left":
       case "fleet-store":
       case "fleet-term":
       case "fleet-term-written":

@@ -171,6 +171,13 @@ export class VirtualAddress implements AsyncDisposable {
     if (dataPlane === null) return;
     if (this.#isEntered) this.#list.follow(store);
     const { self, gateways } = this.#list;
+    if (self === null && this.#listTold !== "") {
+      this.#listTold = "";
+      this.#options.logger.error(
+        "this gateway was removed from the fleet: stop it, or restart it to enter again",
+      );
+      dataPlane.tellFleet({ kind: "fleet-left" });
+    }
     const text = JSON.stringify(gateways);
     if (self !== null && text !== this.#listTold) {
       this.#listTold = text;

@@ -92,6 +92,9 @@ export class FleetNode implements Disposable {
       case "fleet-members":
         this.#setMembers(command.self, command.gateways, now);
         break;
+      case "fleet-left":
+        this.#leave(now);
+        break;
       case "fleet-store":
         this.#tell({ kind: "store", isReached: command.isReached }, now);
         break;
@@ -138,6 +141,23 @@ export class FleetNode implements Disposable {
     this.#tell({ kind: "time" }, now);
   }
 
+  /** With the address, as the others no longer hear this one, nor it them. */
+  #leave(now: number): void {
+    if (this.#holds) this.#giveUp("this gateway was removed from the fleet", now);
+    this.#machine = null;
+    this.#keys.clear();
+    this.#numbers.clear();
+    this.#up.clear();
+    this.#link.setGateways([], now);
+  }
+
+  #giveUp(reason: string, now: number): void {
+    this.#holds = false;
+    this.#announcer.hold(null, now);
+    this.#peers.giveUp();
+    this.#options.report({ kind: "fleet-address", holds: false, reason });
+  }
+
   #receive(publicKey: Uint8Array, message: Uint8Array, now: number): void {
     const from = this.#numbers.get(publicKey.toBase64());
     if (from === undefined) return;
@@ -176,10 +196,7 @@ export class FleetNode implements Disposable {
         report({ kind: "fleet-address", holds: true, reason: "" });
         break;
       case "give-address-up":
-        this.#holds = false;
-        this.#announcer.hold(null, now);
-        this.#peers.giveUp();
-        report({ kind: "fleet-address", holds: false, reason: action.reason });
+        this.#giveUp(action.reason, now);
         break;
     }
   }

@@ -29,6 +29,8 @@ export type FleetCommand =
     readonly self: number;
     readonly gateways: readonly FleetGateway[];
   }
+  /** This gateway is none of the fleet's any more. */
+  | { readonly kind: "fleet-left" }
   /** Whether the store answers. */
   | { readonly kind: "fleet-store"; readonly isReached: boolean }
   /** What the store says of who has the address. */
