@@ -38,6 +38,7 @@ import type {
 } from "./methods.ts";
 import {
   findKey,
+  findKeys,
   groupEntry,
   groupsOf,
   keyOf,
@@ -224,7 +225,7 @@ export class PeerApplication {
   ): Promise<readonly PeerEntry[]> {
     let keys: readonly string[] = [];
     const after = await this.#write((before) => {
-      keys = [...new Set(names.map((name) => findKey(before, name)))];
+      keys = [...new Set(findKeys(before, names))];
       const [only] = keys;
       if (keys.length === 1) requireRevision(before.peerRevisions.get(only!), revision, names[0]!);
       else requireRevision(before.revision, revision, "the list of peers");
@@ -252,7 +253,7 @@ export class PeerApplication {
   ): Promise<readonly Pick<PeerEntry, "name" | "publicKey">[]> {
     const { store, live } = this.#options;
     const before = await store.snapshot();
-    const keys = new Set(names.map((name) => findKey(before, name)));
+    const keys = new Set(findKeys(before, names));
     if (keys.size === 1) {
       requireRevision(before.peerRevisions.get([...keys][0]!), revision, names[0]!);
     } else requireRevision(before.revision, revision, "the list of peers");

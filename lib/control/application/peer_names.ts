@@ -11,11 +11,18 @@ export function groupsOf({ Groups }: PeerSettings): readonly string[] {
 }
 
 /** @throws {RefusalError} where there is none of this name or public key, with the name that may have been meant */
-export function findKey({ peers }: StoreTable, name: string): string {
-  if (peers.has(name)) return name;
-  const found = Array.from(peers).find(([, peer]) => peer.Name === name);
-  if (found !== undefined) return found[0];
-  throw unknown("peer", name, Array.from(peers.values()).flatMap(({ Name }) => Name ?? []));
+export function findKey(table: StoreTable, name: string): string {
+  return findKeys(table, [name])[0]!;
+}
+
+/** The same of several, in one pass over the peers: there may be thousands of each. @throws {RefusalError} */
+export function findKeys({ peers }: StoreTable, names: readonly string[]): string[] {
+  const byName = new Map(Array.from(peers, ([key, { Name }]) => [Name, key]));
+  return names.map((name) => {
+    const key = peers.has(name) ? name : byName.get(name);
+    if (key !== undefined) return key;
+    throw unknown("peer", name, Array.from(peers.values()).flatMap(({ Name }) => Name ?? []));
+  });
 }
 
 export function unknown(what: string, name: string, known: readonly string[]): RefusalError {
