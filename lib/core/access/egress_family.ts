@@ -28,6 +28,8 @@ export interface EgressFamily<Address extends HostAddress> {
   readonly cloudServices: readonly PrefixOf<Address>[];
   /** Whether no entry opens the gateway's own addresses. */
   readonly isOwnClosed: boolean;
+  /** Whether that holds for the one that the egress sends from, too. */
+  readonly isExternalClosed: boolean;
   /** What no entry opens besides. */
   readonly closed: readonly PrefixOf<Address>[];
   table<T extends NonNullable<unknown>>(): PrefixTable<Address, T>;
@@ -44,6 +46,7 @@ export const IPV4_EGRESS: EgressFamily<number> = {
   cloudServices: ["100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32"]
     .map((text) => parseCidr(text)!),
   isOwnClosed: false,
+  isExternalClosed: false,
   closed: [],
   table: ipv4Table,
   keyOf: (prefix) => {
@@ -65,6 +68,7 @@ export const IPV6_EGRESS: EgressFamily<Ipv6Text> = {
   all: { address: "::", prefixLength: 0 },
   cloudServices: CLOUD_SERVICES6,
   isOwnClosed: true,
+  isExternalClosed: true,
   closed: [
     ...CLOUD_SERVICES6,
     ...[...MARTIANS, ...IPV4_EGRESS.cloudServices].map(translated),

@@ -87,13 +87,21 @@ export function egressRules(
   return isForwarded ? compile(policy, host, IPV4_EGRESS, compiled.exits) : compiled;
 }
 
-/** Compiles the rules of IPv6. One holds all addresses: without rules, as where IPv6 is off, none passes. */
+/**
+ * Compiles the rules of IPv6. One holds all addresses: without rules, as where IPv6 is off, none passes.
+ *
+ * @param isTranslated whether what passes is the NAT's, and not the host's to forward; the address outside then passes
+ */
 export function egressRules6(
   policy: EgressPolicy<Ipv6Text>,
   host: HostSurroundings<Ipv6Text>,
+  { isTranslated = false }: { readonly isTranslated?: boolean } = {},
 ): Compiled<Ipv6Text> {
-  const { exits } = compile(policy, host, IPV6_EGRESS);
-  const { rules } = compile(policy, host, IPV6_EGRESS, exits);
+  const family = isTranslated ? { ...IPV6_EGRESS, isExternalClosed: false } : IPV6_EGRESS;
+  const { exits } = compile(policy, host, family);
+  const { rules } = isTranslated
+    ? compile(policy, host, family)
+    : compile(policy, host, family, exits);
   const all = { address: "::", prefixLength: 0, verdict: "pass" } as const;
   return { rules: rules[0]?.prefixLength === 0 ? rules : [all, ...rules], exits };
 }
@@ -122,10 +130,11 @@ function compile<Address extends HostAddress>(
     { prefix, explicit: named, isNobody }: Entry<Address>,
   ): EgressVerdict => {
     const { address, prefixLength } = prefix;
-    if (closed.lookup(address) !== null) return "private";
+    const isExternal = prefixLength === family.bits && external !== null && published.has(address);
+    const isClosed = closed.lookup(address) !== null;
+    if (isClosed && (!isExternal || family.isExternalClosed)) return "private";
     const entry = explicit.lookup(address);
     // Forwarded ports and hairpinning go by such an address: only an entry for it alone takes it away.
-    const isExternal = prefixLength === family.bits && external !== null && published.has(address);
     if (isExternal) return named === "deny" ? "denied" : "pass";
     if (entry === "deny") return "denied";
     if (isNobody) return "private";

@@ -13,6 +13,7 @@ import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import type { Memory } from "../wire/memory.ts";
 import type { PacketQueue } from "../wire/packet_queue.ts";
 import type { PacketDevice } from "../wireguard/packet_peer.ts";
+import type { FromOutside } from "./from_outside.ts";
 import type { HandedOverPort } from "./handed_over_port.ts";
 import type { Pipeline } from "./pipeline.ts";
 import type { CapturePort, DatagramPort, TunPort } from "./ports.ts";
@@ -51,8 +52,17 @@ export interface EngineOptions {
   readonly drops: DropCounters;
   /** The network outside; null where nothing is translated. */
   readonly outside: CapturePort | null;
+  /** The same of IPv6, beside IPv4's; left out, null. */
+  readonly outside6?: CapturePort | null;
   /** Whether packets may be merged on their way into the TUN. */
   readonly offload: boolean;
+}
+
+/** A network outside, and what its packets go through. */
+interface Outside {
+  readonly port: CapturePort;
+  readonly from: FromOutside;
+  readonly receiver: Receiver<CapturePort>;
 }
 
 export class Engine {
@@ -61,16 +71,13 @@ export class Engine {
   readonly #sendQueue: SendQueue;
   readonly #hostQueue: PacketQueue;
   readonly #drops: DropCounters;
-  readonly #outside: CapturePort | null;
+  /** Of each family whose packets are translated, IPv4 first; where nothing of that is, nothing of IPv6 is. */
+  readonly #outsides: readonly Outside[];
   readonly #tunWriter: TunWriter;
   readonly #tunBuffer: number;
   readonly #fromNetwork: Receiver<DatagramPort> = {
     take: (port, index, now) => this.#takeMessage(port, index, now),
     endBatch: () => this.#endMessages(),
-  };
-  readonly #fromOutside: Receiver<CapturePort> = {
-    take: (port, index, now) => this.#takeCaptured(port, index, now),
-    endBatch: (now) => this.#endCaptured(now),
   };
   readonly #fromWorkers: Receiver<HandedOverPort> = {
     take: (port, _index, now) => this.#takeHandedOver(port, now),
@@ -90,7 +97,11 @@ export class Engine {
     this.#sendQueue = options.sendQueue;
     this.#hostQueue = options.hostQueue;
     this.#drops = options.drops;
-    this.#outside = options.outside;
+    const { fromOutside, fromOutside6 } = options.pipeline;
+    this.#outsides = [
+      ...this.#outsideOf(options.outside, fromOutside),
+      ...this.#outsideOf(options.outside6 ?? null, fromOutside6),
+    ];
     this.#tunWriter = new TunWriter(memory, {
       scratch,
       queue: options.hostQueue,
@@ -98,6 +109,15 @@ export class Engine {
       offload: options.offload,
     });
     this.#tunBuffer = scratch + TUN_BUFFER_OFFSET + TUN_BUFFER_START;
+  }
+
+  #outsideOf(port: CapturePort | null, from: FromOutside | null): Outside[] {
+    if (port === null || from === null) return [];
+    const receiver: Receiver<CapturePort> = {
+      take: (_, index, now) => this.#takeCaptured(port, from, index, now),
+      endBatch: (now) => this.#endCaptured(now),
+    };
+    return [{ port, from, receiver }];
   }
 
   /** Begins to serve a TUN. */
@@ -147,21 +167,26 @@ export class Engine {
 
   // From outside to the network.
 
-  /** Takes what was captured outside. */
-  readCapture(now: number): void {
-    if (this.#outside === null) return;
+  /** Takes what was captured outside, of IPv4 or of IPv6. */
+  readCapture(now: number, isIpv6 = false): void {
+    const outside = this.#outsides[isIpv6 ? 1 : 0];
+    if (outside === undefined) return;
     this.#sendSplit(now);
-    if (this.#full === null) receiveRounds(this.#outside, this.#fromOutside, now);
+    if (this.#full === null) receiveRounds(outside.port, outside.receiver, now);
     this.flush(now);
   }
 
-  #takeCaptured({ offsets, lengths }: CapturePort, index: number, now: number): void {
+  #takeCaptured(
+    { offsets, lengths }: CapturePort,
+    fromOutside: FromOutside,
+    index: number,
+    now: number,
+  ): void {
     if (this.#pipeline.hasSplit) {
       // The port is full, and a super-packet waits already: the others of this batch are what a full queue drops.
       this.#drops.add(DropReason.sendQueueFull, lengths[index]);
       return;
     }
-    const fromOutside = this.#pipeline.fromOutside!;
     fromOutside.takeCaptured(offsets[index], lengths[index], now);
     this.#sendSplit(now);
     if (fromOutside.hasManyOutside) this.#flushOutside(now);
@@ -198,9 +223,12 @@ export class Engine {
 
   /** Sends what the NAT has for outside, and what that comes to for clients. */
   #flushOutside(now: number): void {
-    if (this.#outside === null) return;
-    this.#outside.flush(now);
-    this.#pipeline.fromOutside!.sendRefusals(now);
+    const outsides = this.#outsides;
+    for (let i = 0; i < outsides.length; i++) {
+      const { port, from } = outsides[i];
+      port.flush(now);
+      from.sendRefusals(now);
+    }
   }
 
   // From the TUN to the network.
@@ -316,6 +344,6 @@ export class Engine {
     full?.awaitRoom(true);
     if ((last === null) === (full === null)) return;
     this.#tun?.awaitPackets(full === null);
-    this.#outside?.awaitPackets(full === null);
+    for (const { port } of this.#outsides) port.awaitPackets(full === null);
   }
 }

@@ -189,8 +189,7 @@ export class FromNetwork {
       this.#drops.add(DropReason.noEgress, length);
       return;
     }
-    const destination = ipv4.destinationAddress(this.#view, offset);
-    if (destination === nat.externalAddress && !nat.takeExternal(offset, now)) {
+    if (nat.isForExternal(offset) && !nat.takeExternal(offset, now)) {
       this.#onward.toHost(offset);
       return;
     }

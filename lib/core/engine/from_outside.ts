@@ -1,18 +1,16 @@
 /**
- * From outside: a captured packet, perhaps one of many that were merged, is checked, translated by the NAT, and sealed
- * for its client; or handed over to the worker that has that client.
+ * From outside: a captured packet, perhaps one of many that were merged, is checked, translated by the NAT of its
+ * family, and sealed for its client; or handed over to the worker that has that client.
  */
-import type { InboundFlows } from "../access/inbound_flows.ts";
 import { MergedTo } from "../nat/inbound.ts";
 import type { Nat } from "../nat/nat.ts";
 import { Origin } from "../nat/slices/hand_over.ts";
 import { completeChecksum, Splitter } from "../offload/splitter.ts";
 import { VNET_HEADER_SIZE } from "../offload/virtio_net_header.ts";
-import type { Router } from "../routing/router.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
-import * as ipv4 from "../wire/ipv4.ts";
 import type { Memory } from "../wire/memory.ts";
 import type { Onward } from "./onward.ts";
+import type { OutsideFamily } from "./outside_family.ts";
 import type { SplitUnderWay } from "./split_under_way.ts";
 
 /** Packets for outside. */
@@ -20,8 +18,7 @@ const MANY = 256;
 
 export interface FromOutsideOptions {
   readonly memory: Memory;
-  readonly router: Router;
-  readonly inboundFlows: InboundFlows;
+  readonly family: OutsideFamily;
   readonly onward: Onward;
   readonly split: SplitUnderWay;
   readonly nat: Nat;
@@ -31,20 +28,16 @@ export interface FromOutsideOptions {
 export class FromOutside {
   /** A super-packet from outside. */
   readonly split: SplitUnderWay;
-  readonly #memory: Memory;
   readonly #view: DataView;
-  readonly #router: Router;
-  readonly #inboundFlows: InboundFlows;
+  readonly #family: OutsideFamily;
   readonly #onward: Onward;
   readonly #nat: Nat;
   readonly #drops: DropCounters;
 
   constructor(options: FromOutsideOptions) {
     this.split = options.split;
-    this.#memory = options.memory;
     this.#view = options.memory.view;
-    this.#router = options.router;
-    this.#inboundFlows = options.inboundFlows;
+    this.#family = options.family;
     this.#onward = options.onward;
     this.#nat = options.nat;
     this.#drops = options.drops;
@@ -82,29 +75,27 @@ export class FromOutside {
     if (isMerged) this.#takeMerged(offset, packet, now, origin);
     else this.#nat.inbound(packet, now, origin);
     const { inside } = this.#nat;
-    for (let i = 0; i < inside.length; i++) this.#noteForwarded(inside.offsets[i], now);
+    for (let i = 0; i < inside.length; i++) this.#family.note(inside.offsets[i], now);
     this.#onward.toClients(this.#nat, now);
   }
 
   #check(header: number, packet: number, length: number, isMerged: boolean): DropReason {
-    const reason = ipv4.checkIpv4(this.#memory, packet, length);
+    const reason = this.#family.check(packet, length);
     if (reason !== DropReason.none) return reason;
     if (!isMerged) {
       // The link pads short packets: only the packet's own bytes count.
-      const totalLength = ipv4.totalLength(this.#view, packet);
+      const totalLength = this.#family.totalLength(packet);
       const checksum = completeChecksum(this.#view, header, packet, totalLength);
       if (checksum !== DropReason.none) return checksum;
     }
-    // RFC 2827: what comes from outside could otherwise pass for another client's, or for the gateway's own answer.
-    return this.#router.isInside(ipv4.sourceAddress(this.#view, packet) | 0)
-      ? DropReason.spoofedSource
-      : DropReason.none;
+    // RFC 2827.
+    return this.#family.isFromInside(packet) ? DropReason.spoofedSource : DropReason.none;
   }
 
   #takeMerged(header: number, packet: number, now: number, origin: Origin): void {
     const { split } = this;
     if (origin === Origin.outside && this.#nat.passMerged(packet, header)) return;
-    const totalLength = ipv4.totalLength(this.#view, packet);
+    const totalLength = this.#family.totalLength(packet);
     const reason = split.begin(header, packet, totalLength);
     if (reason !== DropReason.none) {
       this.#drops.add(reason, totalLength);
@@ -120,8 +111,8 @@ export class FromOutside {
       split.sendBy(this.#nat);
       return;
     }
-    this.#noteForwarded(packet, now);
-    const peer = this.#router.fromHost(ipv4.destinationAddress(this.#view, packet) | 0);
+    this.#family.note(packet, now);
+    const peer = this.#family.peerFor(packet);
     const denied = peer === null
       ? DropReason.noRoute
       : this.#onward.judge(peer, packet, this.#nat, now);
@@ -133,16 +124,6 @@ export class FromOutside {
     // Once more: the NAT has rewritten the headers that the splitter copied.
     split.begin(header, packet, totalLength);
     split.send(peer!, now);
-  }
-
-  /**
-   * Takes note of a packet for a client, if its sender is one whom clients may only answer, and it has come by a
-   * forwarded port. By any other, the sender may claim an address that the client would like to reach, and is refused.
-   */
-  #noteForwarded(packet: number, now: number): void {
-    const source = ipv4.sourceAddress(this.#view, packet) | 0;
-    if (!this.#router.refuses(source) || !this.#nat.isForwarded(packet)) return;
-    this.#inboundFlows.note(packet, now);
   }
 
   /** Whether what the NAT has for outside is to leave before more is taken: of copies, there is room for hundreds. */

@@ -1,8 +1,10 @@
 /**
  * IPv6 inside: what from_host.ts and from_network.ts do with a packet, where it is one of IPv6 and the tunnel has an
- * IPv6 address. It has checks, a router and errors of its own; what is for outside, the host forwards.
+ * IPv6 address. It has checks, a router and errors of its own; what is for outside is translated, or the host forwards
+ * it.
  */
 import type { AccessControl } from "../access/access_control.ts";
+import type { Nat } from "../nat/nat.ts";
 import type { Icmpv6Errors } from "../routing/icmpv6_errors.ts";
 import type { Router6 } from "../routing/router6.ts";
 import { RoutingVerdict } from "../routing/routing_verdict.ts";
@@ -14,6 +16,7 @@ import type { Memory } from "../wire/memory.ts";
 import type { PacketQueue } from "../wire/packet_queue.ts";
 import type { PacketDevice, PacketPeer } from "../wireguard/packet_peer.ts";
 import { PacketDirection } from "../wireguard/packet_tap.ts";
+import type { Onward } from "./onward.ts";
 import type { Shaping } from "./shaping.ts";
 import type { SplitUnderWay } from "./split_under_way.ts";
 
@@ -24,6 +27,9 @@ export interface InnerIpv6Options {
   readonly hostQueue: PacketQueue;
   readonly errors: Icmpv6Errors;
   readonly shaping: Shaping;
+  readonly onward: Onward;
+  /** Of IPv6; null where the host forwards what is for outside. */
+  readonly nat: Nat | null;
   /** Of super-packets from the TUN. */
   readonly split: SplitUnderWay;
   /** Null where peers have no rules. */
@@ -38,6 +44,8 @@ export class InnerIpv6 {
   readonly #hostQueue: PacketQueue;
   readonly #errors: Icmpv6Errors;
   readonly #shaping: Shaping;
+  readonly #onward: Onward;
+  readonly #nat: Nat | null;
   readonly #split: SplitUnderWay;
   readonly #access: AccessControl | null;
   readonly #drops: DropCounters;
@@ -49,6 +57,8 @@ export class InnerIpv6 {
     this.#hostQueue = options.hostQueue;
     this.#errors = options.errors;
     this.#shaping = options.shaping;
+    this.#onward = options.onward;
+    this.#nat = options.nat;
     this.#split = options.split;
     this.#access = options.access;
     this.#drops = options.drops;
@@ -116,13 +126,40 @@ export class InnerIpv6 {
     const { tap } = this.#device;
     if (tap !== null) tap.take(peer, PacketDirection.inbound, offset, length);
     const verdict = this.#router.fromPeer(peer, this.#view, offset);
-    const to = verdict > RoutingVerdict.host ? this.#device.peerAt(verdict) : null;
+    const to = verdict > RoutingVerdict.host && verdict < RoutingVerdict.outside
+      ? this.#device.peerAt(verdict)
+      : null;
     const reason = verdict < 0 ? -verdict as DropReason : this.#allowed(peer, to, offset, now);
-    if (reason !== DropReason.none) {
-      this.#answer(offset, codeOf(reason), peer, now);
-      this.#drops.add(reason, length);
-    } else if (to === null) this.#toHost(offset);
-    else this.#forward(to, offset, peer, now);
+    if (reason !== DropReason.none) this.#refuseTo(peer, reason, offset, length, now);
+    else if (to !== null) this.#forward(to, offset, peer, now);
+    else if (verdict === RoutingVerdict.host) this.#toHost(offset);
+    else this.#toOutside(peer, offset, length, now);
+  }
+
+  /** Drops a packet of a peer's that goes nowhere, and tells the peer. */
+  #refuseTo(
+    peer: PacketPeer,
+    reason: DropReason,
+    packet: number,
+    length: number,
+    now: number,
+  ): void {
+    this.#answer(packet, codeOf(reason), peer, now);
+    this.#drops.add(reason, length);
+  }
+
+  /**
+   * Hands a packet to the NAT. The gateway's address outside leads to other clients by it; to services of the gateway's
+   * own, no more than any other address of its outside.
+   */
+  #toOutside(peer: PacketPeer, offset: number, length: number, now: number): void {
+    const nat = this.#nat!;
+    if (nat.isForExternal(offset) && !nat.takeExternal(offset, now)) {
+      this.#refuseTo(peer, DropReason.privateDestination, offset, length, now);
+      return;
+    }
+    nat.outbound(offset, now);
+    this.#onward.toClients(nat, now);
   }
 
   #allowed(peer: PacketPeer, to: PacketPeer | null, packet: number, now: number): DropReason {

@@ -4,6 +4,7 @@ import type { Nat } from "../nat/nat.ts";
 import type { PathAdvice } from "../routing/path_advice.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import * as ipv4 from "../wire/ipv4.ts";
+import * as ipv6 from "../wire/ipv6.ts";
 import type { PacketQueue } from "../wire/packet_queue.ts";
 import type { PacketDevice } from "../wireguard/packet_peer.ts";
 import type { PacketPeer } from "../wireguard/packet_peer.ts";
@@ -72,12 +73,20 @@ export class Onward {
     const { inside } = nat;
     for (let i = 0; i < inside.length; i++) {
       const offset = inside.offsets[i];
-      const peer = this.#device.allowedIps.lookup(ipv4.destinationAddress(this.#view, offset) | 0);
+      const peer = this.#peerFor(offset);
       const reason = peer === null ? DropReason.noRoute : this.judge(peer, offset, nat, now);
       if (reason !== DropReason.none) this.#drops.add(reason, inside.lengths[i]);
       else this.#shaping.send(peer!, offset, inside.lengths[i], now);
     }
     inside.clear();
+  }
+
+  #peerFor(packet: number): PacketPeer | null {
+    const view = this.#view;
+    const { allowedIps, allowedIps6 } = this.#device;
+    return ipv6.isIpv6(view, packet)
+      ? allowedIps6.lookup(view, packet + ipv6.DESTINATION_ADDRESS_OFFSET)
+      : allowedIps.lookup(ipv4.destinationAddress(view, packet) | 0);
   }
 
   /** Judges a packet from the host, or from outside by the NAT, for a peer by the rules of that peer. */

@@ -8,7 +8,8 @@
  * 4. onward (onward.ts): into the queue for the host, or sealed by the device into the send queue;
  * 5. on the way from or to a peer with a rate limit (shaping.ts), what is over it waits.
  *
- * Of IPv6, which the tunnel may carry besides, inner_ipv6.ts does the same from the check on; it is not translated.
+ * Of IPv6, which the tunnel may carry besides, inner_ipv6.ts does the same from the check on; what is captured outside
+ * takes the same way as IPv4, by a NAT of its own.
  *
  * No I/O, no clock: bytes and the time come in, effects are left in the two queues, drops are counted by reason.
  */
@@ -32,6 +33,7 @@ import { FromNetwork } from "./from_network.ts";
 import { FromOutside } from "./from_outside.ts";
 import { InnerIpv6 } from "./inner_ipv6.ts";
 import { Onward } from "./onward.ts";
+import { type OutsideFamily, OutsideIpv4, OutsideIpv6 } from "./outside_family.ts";
 import { Shaping } from "./shaping.ts";
 import { SplitUnderWay } from "./split_under_way.ts";
 
@@ -45,6 +47,8 @@ export interface PipelineOptions {
   readonly drops: DropCounters;
   /** Translates what goes outside; null where nothing does. */
   readonly nat: Nat | null;
+  /** The same of IPv6, by the router's word; left out, nothing. */
+  readonly nat6?: Nat | null;
   /** The rules of peers; left out where there are none to be, as at a client. */
   readonly access?: AccessControl;
   /** Offset of `PIPELINE_SCRATCH_SIZE` bytes of the memory, a multiple of 64. */
@@ -60,7 +64,7 @@ export interface PipelineOptions {
 /** Where nothing waits: what is over a rate is dropped. */
 const NOWHERE: ShaperRegion = { offset: 0, slots: 0, slotSize: 0 };
 
-export const PIPELINE_SCRATCH_SIZE: number = PATH_ADVICE_SIZE + 2 * SPLITTER_SCRATCH_SIZE +
+export const PIPELINE_SCRATCH_SIZE: number = PATH_ADVICE_SIZE + 3 * SPLITTER_SCRATCH_SIZE +
   ICMPV6_ERROR_SIZE + PROHIBITION_SIZE;
 
 export class Pipeline {
@@ -70,9 +74,10 @@ export class Pipeline {
   readonly fromHost: FromHost;
   /** Null where nothing is translated. */
   readonly fromOutside: FromOutside | null;
+  readonly fromOutside6: FromOutside | null;
 
   constructor(options: PipelineOptions) {
-    const { memory, scratch, nat, router } = options;
+    const { memory, scratch, nat, nat6 = null, router } = options;
     const advice = new PathAdvice(memory, scratch);
     const access = options.access ?? null;
     const shaping = this.shaping = new Shaping({
@@ -87,10 +92,12 @@ export class Pipeline {
     const inboundFlows = new InboundFlows(memory.view, options.seed, options.inboundFlows);
     const splitScratch = scratch + PATH_ADVICE_SIZE;
     const split = new SplitUnderWay({ ...options, shaping, scratch: splitScratch });
-    const errorsOffset = splitScratch + 2 * SPLITTER_SCRATCH_SIZE;
+    const errorsOffset = splitScratch + 3 * SPLITTER_SCRATCH_SIZE;
     const ipv6 = router.ipv6 === null ? null : new InnerIpv6({
       ...options,
       shaping,
+      onward,
+      nat: nat6,
       router: router.ipv6,
       access,
       errors: new Icmpv6Errors(memory, errorsOffset, router.ipv6.ownAddress),
@@ -100,25 +107,35 @@ export class Pipeline {
     const prohibition = new Prohibition(memory, errorsOffset + ICMPV6_ERROR_SIZE);
     this.fromNetwork = new FromNetwork({ ...shared, prohibition });
     this.fromHost = new FromHost({ ...shared, split });
-    this.fromOutside = nat === null ? null : new FromOutside({
-      ...shared,
-      nat,
-      split: new SplitUnderWay({
-        ...options,
-        shaping,
-        scratch: splitScratch + SPLITTER_SCRATCH_SIZE,
-      }),
-    });
+    const fromOutside = (of: Nat, family: OutsideFamily, number: number) =>
+      new FromOutside({
+        ...shared,
+        nat: of,
+        family,
+        split: new SplitUnderWay({
+          ...options,
+          shaping,
+          scratch: splitScratch + number * SPLITTER_SCRATCH_SIZE,
+        }),
+      });
+    this.fromOutside = nat === null
+      ? null
+      : fromOutside(nat, new OutsideIpv4({ ...shared, nat }), 1);
+    this.fromOutside6 = nat6 === null || router.ipv6 === null
+      ? null
+      : fromOutside(nat6, new OutsideIpv6({ memory, router: router.ipv6 }), 2);
   }
 
   /** Whether packets of a super-packet wait for room in the send queue: `sendSplit()` goes on with them. */
   get hasSplit(): boolean {
-    return this.fromHost.split.hasMore || (this.fromOutside?.split.hasMore ?? false);
+    return this.fromHost.split.hasMore || (this.fromOutside?.split.hasMore ?? false) ||
+      (this.fromOutside6?.split.hasMore ?? false);
   }
 
   /** Sends the packets of super-packets under way, as many as the send queue has room for. */
   sendSplit(now: number): void {
     this.fromHost.split.resume(now);
     this.fromOutside?.split.resume(now);
+    this.fromOutside6?.split.resume(now);
   }
 }

@@ -2,6 +2,7 @@
 import type { Flows } from "./flows.ts";
 import type { Forwarder } from "./forwarder.ts";
 import type { Fragments } from "./fragments/fragments.ts";
+import type { Headers } from "./headers/headers.ts";
 import type { IcmpTranslator } from "./icmp/icmp_translation.ts";
 import type { NatLink } from "./link.ts";
 import type { PathLimits } from "./path_limits.ts";
@@ -10,6 +11,7 @@ import type { Owners } from "./slices/owners.ts";
 
 export interface Direction {
   readonly view: DataView;
+  readonly headers: Headers;
   readonly outside: NatLink;
   readonly inside: NatLink;
   readonly forwarder: Forwarder;

@@ -10,7 +10,6 @@ import * as icmp from "../wire/icmp.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import * as tcp from "../wire/tcp.ts";
 import * as udp from "../wire/udp.ts";
-import { destinationAddress, sourceAddress } from "./addresses.ts";
 import { Admission, FIRST_REGISTERED_PORT } from "./admission.ts";
 import {
   ANSWERED_DNS_TIMEOUT,
@@ -20,6 +19,7 @@ import {
   WELL_KNOWN_UDP_TIMEOUT,
 } from "./constants.ts";
 import type { Forwarder } from "./forwarder.ts";
+import type { Headers } from "./headers/headers.ts";
 import { MappingTable } from "./mapping_table.ts";
 import type { NatOptions } from "./nat_options.ts";
 import { ANY_PORT, type Mapping, type NatSession } from "./records.ts";
@@ -44,21 +44,27 @@ export class Flows {
   clientToClient: boolean;
   readonly #admission: Admission;
   readonly #view: DataView;
+  readonly #headers: Headers;
   readonly #forwarder: Forwarder;
   readonly #isStrict: boolean;
   readonly #onRefusal: (identity: unknown) => void;
 
   constructor(
     options: NatOptions & Required<Pick<NatOptions, "clientOf">>,
-    forwarder: Forwarder,
+    { headers, forwarder }: { readonly headers: Headers; readonly forwarder: Forwarder },
   ) {
     this.#view = options.memory.view;
+    this.#headers = headers;
     this.#forwarder = forwarder;
     this.#isStrict = options.filtering === "address";
     this.clientToClient = options.clientToClient ?? true;
     this.#onRefusal = options.onRefusal ?? (() => {});
     const { slice, ports } = options;
-    this.mappings = new MappingTable({ ...options, ports: { ...ports, ...slice } });
+    this.mappings = new MappingTable({
+      ...options,
+      ports: { ...ports, ...slice },
+      holds: headers.holds,
+    });
     this.#admission = new Admission(
       this.mappings,
       options.clientQuota,
@@ -69,7 +75,7 @@ export class Flows {
     for (const forward of options.forwards) {
       const protocol = forward.protocol === "tcp" ? ipv4.PROTOCOL_TCP : ipv4.PROTOCOL_UDP;
       this.mappings.createStatic(protocol, {
-        innerAddress: forward.address | 0,
+        innerAddress: headers.numberOf(forward.address),
         innerPort: forward.port,
         externalPort: forward.externalPort,
       });
@@ -82,7 +88,7 @@ export class Flows {
       choiceSeed: options.serviceSeed ?? draw(),
       seed: draw(),
     });
-    this.external = new ExternalEndpoints(this.#view, { ...this, forwarder });
+    this.external = new ExternalEndpoints(this.#view, { ...this, headers, forwarder });
   }
 
   // From a client. Null: the packet was dropped, and the client told where that is due.
@@ -91,9 +97,9 @@ export class Flows {
   outboundTcp(packet: number, transport: number, now: number): Mapping | null {
     const view = this.#view;
     const flags = tcp.flags(view, transport);
-    const address = sourceAddress(view, packet);
+    const address = this.#headers.source(packet);
     const port = tcp.sourcePort(view, transport);
-    const remoteAddress = destinationAddress(view, packet);
+    const remoteAddress = this.#headers.destination(packet);
     const remotePort = tcp.destinationPort(view, transport);
     // Answers to what may be a stranger's: if they made a session, so would a stranger.
     const isAnswer = (flags & tcp.FLAG_RST) !== 0 || (flags & SYN_ACK) === SYN_ACK;
@@ -164,7 +170,7 @@ export class Flows {
     const remotePort = udp.destinationPort(view, transport);
     const found = this.#find(packet, ipv4.PROTOCOL_UDP, port, remotePort);
     if (found !== null && found.backEnd !== null) {
-      const remote = destinationAddress(view, packet);
+      const remote = this.#headers.destination(packet);
       if (!this.services.noteOutbound(found.backEnd, remote, remotePort, 0, now)) {
         return this.#drop(DropReason.natNoMapping, packet);
       }
@@ -177,7 +183,7 @@ export class Flows {
     const { life } = mapping;
     if (life !== null) this.#keepUdp(life, remotePort, now);
     if (!this.#isStrict || mapping.isShared) return mapping;
-    if (this.#permit(mapping, destinationAddress(view, packet), ANY_PORT, now)) return mapping;
+    if (this.#permit(mapping, this.#headers.destination(packet), ANY_PORT, now)) return mapping;
     return this.#refuse(DropReason.natQuota, packet, now);
   }
 
@@ -223,10 +229,10 @@ export class Flows {
   }
 
   #find(packet: number, protocol: number, port: number, remotePort: number): Mapping | null {
-    const address = sourceAddress(this.#view, packet);
+    const address = this.#headers.source(packet);
     const mapping = this.mappings.findInner(protocol, address, port);
     if (!this.mappings.mayOverlap(mapping)) return mapping;
-    const remote = destinationAddress(this.#view, packet);
+    const remote = this.#headers.destination(packet);
     return this.mappings.findOutbound(protocol, address, port, remote, remotePort);
   }
 
@@ -254,8 +260,8 @@ export class Flows {
     remotePort: number,
     now: number,
   ): NatSession | null {
-    const innerAddress = sourceAddress(this.#view, packet);
-    const remoteAddress = destinationAddress(this.#view, packet);
+    const innerAddress = this.#headers.source(packet);
+    const remoteAddress = this.#headers.destination(packet);
     const ends = { protocol, innerAddress, innerPort, remoteAddress, remotePort };
     const opened = this.#admission.open(ends, now);
     if (typeof opened !== "string") return opened;
@@ -284,7 +290,7 @@ export class Flows {
     }
     if (protocol === ipv4.PROTOCOL_TCP) {
       const session = mapping.life ?? this.sessions.find(mapping, remoteAddress, remotePort);
-      const flags = tcp.flags(this.#view, packet + ipv4.headerSize(this.#view, packet));
+      const flags = tcp.flags(this.#view, this.#headers.transport(packet));
       if (session !== null && trackInbound(session, flags)) {
         this.sessions.shorten(session, TCP_TRANSITORY_TIMEOUT, listOf(session), now);
       }
@@ -374,7 +380,7 @@ export class Flows {
   }
 
   #refuse(reason: DropReason, packet: number, now: number): null {
-    this.#onRefusal(this.mappings.clients.of(sourceAddress(this.#view, packet)).identity);
+    this.#onRefusal(this.mappings.clients.of(this.#headers.source(packet)).identity);
     this.#forwarder.refuseForQuota(packet, reason, this.#forwarder.inside, now);
     return null;
   }

@@ -1,22 +1,13 @@
 /**
  * Forwarder: the last step of every packet, into the queue of the link it leaves by, whole or in fragments, or back to
- * its sender as an ICMP error. What a router does, translation or not (RFC 1812).
+ * its sender as an ICMP error. What a router does, translation or not (RFC 1812, RFC 4443 section 3).
  */
 import { finish, sum } from "../wire/checksum.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
-import * as icmp from "../wire/icmp.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import type { Memory } from "../wire/memory.ts";
-import { sourceAddress } from "./addresses.ts";
-import {
-  CODE_ADMINISTRATIVELY_PROHIBITED,
-  CODE_FRAGMENTATION_NEEDED,
-  CODE_PROTOCOL_UNREACHABLE,
-  CODE_TIME_TO_LIVE,
-  type IcmpErrorLimiter,
-  mayAnswer,
-  writeIcmpError,
-} from "./icmp/icmp_error.ts";
+import { type Headers, RefusedAs } from "./headers/headers.ts";
+import type { IcmpErrorLimiter } from "./icmp/icmp_error.ts";
 import type { NatLink } from "./link.ts";
 import { type HandOver, NO_HEADER, type Origin } from "./slices/hand_over.ts";
 import { PacketSlots } from "./fragments/packet_slots.ts";
@@ -25,6 +16,7 @@ const HEADER_SIZE = ipv4.MIN_HEADER_SIZE;
 
 export interface ForwarderOptions {
   readonly memory: Memory;
+  readonly headers: Headers;
   readonly drops: DropCounters;
   readonly outside: NatLink;
   readonly inside: NatLink;
@@ -39,6 +31,7 @@ export class Forwarder {
   readonly inside: NatLink;
   readonly #memory: Memory;
   readonly #view: DataView;
+  readonly #headers: Headers;
   readonly #drops: DropCounters;
   readonly #slots: PacketSlots;
   readonly #handOver: HandOver | null;
@@ -49,6 +42,7 @@ export class Forwarder {
     this.inside = inside;
     this.#memory = memory;
     this.#view = memory.view;
+    this.#headers = options.headers;
     this.#drops = options.drops;
     this.#slots = new PacketSlots(options.generated, Math.max(outside.mtu, inside.mtu));
     this.#handOver = options.slice?.handOver ?? null;
@@ -61,11 +55,11 @@ export class Forwarder {
 
   /** Sends a packet by `link`, in fragments where it is too long and may be (RFC 4787 REQ-13a). */
   forward(link: NatLink, packet: number): void {
-    const view = this.#view;
-    if (ipv4.totalLength(view, packet) <= link.mtu) this.#push(link, packet);
+    const headers = this.#headers;
+    if (headers.totalLength(packet) <= link.mtu) this.#push(link, packet);
+    else if (headers.mayBeDivided(packet)) this.#fragment(link, packet);
     // A first fragment has been refused by `refuseTooBig()`, and about later ones there are no errors.
-    else if (ipv4.dontFragment(view, packet)) this.drop(DropReason.fragmentationNeeded, packet);
-    else this.#fragment(link, packet);
+    else this.drop(DropReason.fragmentationNeeded, packet);
   }
 
   /**
@@ -74,7 +68,7 @@ export class Forwarder {
    * @param header offset of its virtio-net header, if it has one that says anything
    */
   handOver(worker: number, origin: Origin, packet: number, header: number = NO_HEADER): void {
-    const length = ipv4.totalLength(this.#view, packet);
+    const length = this.#headers.totalLength(packet);
     if (this.#handOver?.put(worker, origin, header, packet, length)) return;
     this.#drops.add(DropReason.sendQueueFull, length);
   }
@@ -104,7 +98,7 @@ export class Forwarder {
   }
 
   drop(reason: DropReason, packet: number): void {
-    this.#drops.add(reason, ipv4.totalLength(this.#view, packet));
+    this.#drops.add(reason, this.#headers.totalLength(packet));
   }
 
   /** Counts a packet that is no more than copies of its fragments, of so many bytes together. */
@@ -115,28 +109,29 @@ export class Forwarder {
   // Refusals: the packet is dropped, and its sender, who is on link `to`, told.
 
   /**
-   * Refuses a packet with DF that `onward` does not take (RFC 4787 REQ-13).
+   * Refuses a packet that `onward` does not take, and that may not be divided (RFC 4787 REQ-13).
    *
    * @param length bytes; of a super-packet, those of each packet that it stands for
    * @returns whether it was refused
    */
   refuseTooBig(packet: number, length: number, onward: NatLink, to: NatLink, now: number): boolean {
-    if (length <= onward.mtu || !ipv4.dontFragment(this.#view, packet)) return false;
-    this.#answer(to, packet, fragmentationNeeded(onward.mtu), to.limiter, now);
+    if (length <= onward.mtu || this.#headers.mayBeDivided(packet)) return false;
+    this.#answer(to, packet, RefusedAs.tooBig, onward.mtu, to.limiter, now);
     this.drop(DropReason.fragmentationNeeded, packet);
     return true;
   }
 
   /**
-   * Refuses a packet with DF that the path to a client does not take in one piece, if its sender may be told so now;
-   * else it goes on, in fragments outside the tunnel, so that a sender who never receives it is not cut off.
+   * Refuses a packet that the path to a client does not take in one piece and that may not be divided, if its sender
+   * may be told so now; else it goes on, in fragments outside the tunnel, so that a sender who never receives it is not
+   * cut off.
    *
    * @param mtu bytes of that path
    * @returns whether it was refused
    */
   refuseForPath(packet: number, mtu: number, to: NatLink, now: number): boolean {
-    if (!ipv4.dontFragment(this.#view, packet)) return false;
-    if (!this.#answer(to, packet, fragmentationNeeded(mtu), to.pathLimiter, now)) return false;
+    if (this.#headers.mayBeDivided(packet)) return false;
+    if (!this.#answer(to, packet, RefusedAs.tooBig, mtu, to.pathLimiter, now)) return false;
     this.drop(DropReason.fragmentationNeeded, packet);
     return true;
   }
@@ -148,43 +143,25 @@ export class Forwarder {
    * @returns its offset; -1 where none may be sent
    */
   tooBigError(packet: number, from: NatLink, now: number): number {
-    const view = this.#view;
-    if (!ipv4.dontFragment(view, packet) || !mayAnswer(view, packet)) return -1;
-    if (!from.limiter.allow(sourceAddress(view, packet), now)) return -1;
-    const slot = this.#slots.take();
-    if (slot < 0) return -1;
-    const { type, code, mtu } = fragmentationNeeded(from.mtu);
-    writeIcmpError(this.#memory, slot, packet, {
-      type,
-      code,
-      nextHopMtu: mtu,
-      source: from.address,
-    });
-    return slot;
+    if (this.#headers.mayBeDivided(packet)) return -1;
+    return this.#errorAbout(packet, RefusedAs.tooBig, from.mtu, from, from.limiter, now);
   }
 
   /** Refuses a packet whose time to live ends here. */
   refuseExpired(packet: number, to: NatLink, now: number): void {
-    const type = icmp.TYPE_TIME_EXCEEDED;
-    this.#answer(to, packet, { type, code: CODE_TIME_TO_LIVE, mtu: 0 }, to.limiter, now);
+    this.#answer(to, packet, RefusedAs.expired, 0, to.limiter, now);
     this.drop(DropReason.ttlExceeded, packet);
   }
 
-  /**
-   * Refuses a packet of a protocol that is not carried: its sender would otherwise wait for answers (RFC 1812 section
-   * 5.2.7.1).
-   */
+  /** Refuses a packet of a protocol that is not carried. */
   refuseProtocol(packet: number, to: NatLink, now: number): void {
-    const type = icmp.TYPE_DESTINATION_UNREACHABLE;
-    this.#answer(to, packet, { type, code: CODE_PROTOCOL_UNREACHABLE, mtu: 0 }, to.limiter, now);
+    this.#answer(to, packet, RefusedAs.protocol, 0, to.limiter, now);
     this.drop(DropReason.natUnsupportedProtocol, packet);
   }
 
   /** Refuses a packet for which there are no means left (RFC 5508 REQ-8). */
   refuseForQuota(packet: number, reason: DropReason, to: NatLink, now: number): void {
-    const type = icmp.TYPE_DESTINATION_UNREACHABLE;
-    const code = CODE_ADMINISTRATIVELY_PROHIBITED;
-    this.#answer(to, packet, { type, code, mtu: 0 }, to.limiter, now);
+    this.#answer(to, packet, RefusedAs.prohibited, 0, to.limiter, now);
     this.drop(reason, packet);
   }
 
@@ -192,23 +169,36 @@ export class Forwarder {
   #answer(
     to: NatLink,
     packet: number,
-    { type, code, mtu }: { type: number; code: number; mtu: number },
+    refusal: RefusedAs,
+    mtu: number,
     limiter: IcmpErrorLimiter,
     now: number,
   ): boolean {
-    if (!mayAnswer(this.#view, packet)) return false;
-    if (!limiter.allow(sourceAddress(this.#view, packet), now)) return false;
-    const slot = this.#slots.take();
-    if (slot < 0) return false;
-    const error = { type, code, nextHopMtu: mtu, source: to.address };
-    writeIcmpError(this.#memory, slot, packet, error);
-    this.#push(to, slot);
+    const error = this.#errorAbout(packet, refusal, mtu, to, limiter, now);
+    if (error < 0) return false;
+    this.#push(to, error);
     return true;
   }
 
+  /** Makes the error about a packet, from our address on a link. Returns its offset; -1 where none may be sent. */
+  #errorAbout(
+    packet: number,
+    refusal: RefusedAs,
+    mtu: number,
+    { address }: NatLink,
+    limiter: IcmpErrorLimiter,
+    now: number,
+  ): number {
+    const headers = this.#headers;
+    if (!headers.mayAnswer(packet) || !limiter.allow(headers.senderKey(packet), now)) return -1;
+    const slot = this.#slots.take();
+    if (slot >= 0) headers.writeError(slot, packet, refusal, mtu, address);
+    return slot;
+  }
+
   /**
-   * Divides a packet without DF (RFC 791 section 3.2). One with options, which would have to be divided up by their
-   * kind, is dropped: nobody sends such, and many networks drop all options.
+   * Divides a packet of IPv4 without DF (RFC 791 section 3.2). One with options, which would have to be divided up by
+   * their kind, is dropped: nobody sends such, and many networks drop all options.
    */
   #fragment(link: NatLink, packet: number): void {
     const view = this.#view;
@@ -243,11 +233,7 @@ export class Forwarder {
   }
 
   #push(link: NatLink, packet: number): void {
-    const length = ipv4.totalLength(this.#view, packet);
+    const length = this.#headers.totalLength(packet);
     if (!link.queue.push(packet, length)) this.#drops.add(DropReason.sendQueueFull, length);
   }
-}
-
-function fragmentationNeeded(mtu: number): { type: number; code: number; mtu: number } {
-  return { type: icmp.TYPE_DESTINATION_UNREACHABLE, code: CODE_FRAGMENTATION_NEEDED, mtu };
 }

@@ -3,14 +3,15 @@
  * clients, which come as if from outside.
  */
 import { DropReason } from "../wire/drop_reason.ts";
-import * as icmp from "../wire/icmp.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import * as udp from "../wire/udp.ts";
-import { destinationAddress, sourceAddress } from "./addresses.ts";
 import type { Direction } from "./direction.ts";
 import type { Flows } from "./flows.ts";
 import type { Forwarder } from "./forwarder.ts";
 import type { FragmentFate, Fragments } from "./fragments/fragments.ts";
+import { AS_IT_IS } from "./headers/address_table.ts";
+import { DESTINATION, type Headers, IcmpKind } from "./headers/headers.ts";
+import * as icmp from "../wire/icmp.ts";
 import type { IcmpTranslator } from "./icmp/icmp_translation.ts";
 import { NatLink } from "./link.ts";
 import type { PathLimits } from "./path_limits.ts";
@@ -18,13 +19,7 @@ import type { Mapping } from "./records.ts";
 import { Origin } from "./slices/hand_over.ts";
 import type { Relay } from "./services/relay.ts";
 import type { Owners } from "./slices/owners.ts";
-import {
-  decrementTimeToLive,
-  DESTINATION,
-  isLaterFragment,
-  isTranslated,
-  rewriteEndpoint,
-} from "./rewrite.ts";
+import { isTranslated } from "./rewrite.ts";
 
 /** Other workers' clients all have the external address. */
 const RETURNING_RECEIVERS = 1;
@@ -35,6 +30,7 @@ export type MergedTo = typeof MergedTo[keyof typeof MergedTo];
 
 export class Inbound {
   readonly #view: DataView;
+  readonly #headers: Headers;
   readonly #outside: NatLink;
   readonly #inside: NatLink;
   readonly #forwarder: Forwarder;
@@ -49,32 +45,30 @@ export class Inbound {
   /** Towards other workers' clients. */
   #returning: NatLink | null = null;
 
-  constructor(
-    { view, outside, inside, forwarder, flows, icmp, limits, fragments, owners, relay }: Direction,
-  ) {
-    this.#view = view;
-    this.#outside = outside;
-    this.#inside = inside;
-    this.#forwarder = forwarder;
-    this.#flows = flows;
-    this.#icmp = icmp;
-    this.#limits = limits;
-    this.#fragments = fragments;
-    this.#owners = owners;
-    this.#relay = relay;
+  constructor(direction: Direction) {
+    this.#view = direction.view;
+    this.#headers = direction.headers;
+    this.#outside = direction.outside;
+    this.#inside = direction.inside;
+    this.#forwarder = direction.forwarder;
+    this.#flows = direction.flows;
+    this.#icmp = direction.icmp;
+    this.#limits = direction.limits;
+    this.#fragments = direction.fragments;
+    this.#owners = direction.owners;
+    this.#relay = direction.relay;
   }
 
-  /** Takes a packet captured outside that has passed `checkIpv4`. */
+  /** Takes a packet captured outside that has passed the checks of its family. */
   translate(packet: number, origin: Origin, now: number): void {
-    const view = this.#view;
     this.#forwarder.begin();
-    const length = ipv4.totalLength(view, packet);
+    const length = this.#headers.totalLength(packet);
     const mapping = this.#receiver(packet, length, origin, now);
     if (mapping === null) {
       if (this.#isRelayed) this.#goOutside(packet, length, now);
       return;
     }
-    const fate = ipv4.moreFragments(view, packet) ? this.#fate(packet, mapping) : null;
+    const fate = this.#headers.isFirstFragment(packet) ? this.#fate(packet, mapping) : null;
     const waiting = fate === null ? null : this.#fragments.decide(packet, fate, now);
     this.#arrive(packet, length, mapping);
     this.#forwarder.forward(this.#inside, packet);
@@ -97,13 +91,13 @@ export class Inbound {
       this.#forwarder.drop(DropReason.tooBig, packet);
       return MergedTo.nowhere;
     }
-    this.#arrive(packet, ipv4.totalLength(this.#view, packet), mapping);
+    this.#arrive(packet, this.#headers.totalLength(packet), mapping);
     return MergedTo.inside;
   }
 
   /** Takes a packet between a back end outside and whom it serves, as it is to go on. */
   #goOutside(packet: number, length: number, now: number): void {
-    if (destinationAddress(this.#view, packet) !== this.#outside.address) {
+    if (this.#headers.destination(packet) !== this.#outside.address) {
       this.#forwarder.forward(this.#outside, packet);
       return;
     }
@@ -120,32 +114,34 @@ export class Inbound {
    */
   #receiver(packet: number, length: number, origin: Origin, now: number): Mapping | null {
     const view = this.#view;
+    const headers = this.#headers;
     this.#isRelayed = false;
-    const isOwn = destinationAddress(view, packet) === this.#outside.address;
-    if (!isOwn && !this.#flows.services.isVirtual(destinationAddress(view, packet))) {
+    const destination = headers.destination(packet);
+    const isOwn = destination === this.#outside.address;
+    if (!isOwn && !this.#flows.services.isVirtual(destination)) {
       // Of a client's: the address outside has changed under way.
       if (origin === Origin.hairpin) this.#forwarder.drop(DropReason.natNoMapping, packet);
       return null;
     }
-    const protocol = ipv4.protocol(view, packet);
+    const protocol = headers.protocol(packet);
     if (!isTranslated(protocol)) {
       this.#forwarder.drop(DropReason.natUnsupportedProtocol, packet);
       return null;
     }
-    if (isLaterFragment(view, packet)) {
+    if (headers.isLaterFragment(packet)) {
       this.#fragments.later(packet, now);
       return null;
     }
-    const transport = packet + ipv4.headerSize(view, packet);
-    const remote = sourceAddress(view, packet);
+    const transport = headers.transport(packet);
+    const remote = headers.source(packet);
     let port: number;
     // Of an ICMP query there is none.
     let remotePort = 0;
     if (protocol === ipv4.PROTOCOL_ICMP) {
-      const type = icmp.type(view, transport);
-      if (icmp.isError(type)) this.#error(packet, transport, origin, now);
+      const kind = headers.icmpKind(transport);
+      if (kind === IcmpKind.error) this.#error(packet, transport, origin, now);
       // Whatever else is no answer to an echo is for the gateway itself, whose kernel sees it as well.
-      if (type !== icmp.TYPE_ECHO_REPLY || !isOwn) return null;
+      if (kind !== IcmpKind.echoReply || !isOwn) return null;
       port = icmp.identifier(view, transport);
     } else {
       // UDP's ports stand where TCP's do.
@@ -183,7 +179,7 @@ export class Inbound {
     }
     // First: whom filtering keeps out is to learn nothing from our errors, not even that there is a mapping.
     if (!this.#flows.admits(mapping, packet, remote, remotePort, now)) return null;
-    if (ipv4.timeToLive(view, packet) <= 1) {
+    if (headers.hopLimit(packet) <= 1) {
       this.#forwarder.refuseExpired(packet, this.#outside, now);
       return null;
     }
@@ -198,15 +194,14 @@ export class Inbound {
 
   /** The worker whose client a super-packet is for, which cannot be a fragment; this one's where it is nobody's. */
   ownerOfMerged(packet: number): number {
-    const view = this.#view;
-    const transport = packet + ipv4.headerSize(view, packet);
-    const port = view.getUint16(transport + udp.DESTINATION_PORT_OFFSET);
-    return this.#owners!.of(ipv4.protocol(view, packet), port);
+    const headers = this.#headers;
+    const port = this.#view.getUint16(headers.transport(packet) + udp.DESTINATION_PORT_OFFSET);
+    return this.#owners!.of(headers.protocol(packet), port);
   }
 
   /** Gives another worker what is for one of its clients, and with a first fragment those that follow. */
   #handOver(packet: number, worker: number, now: number): void {
-    const fate = ipv4.moreFragments(this.#view, packet)
+    const fate = this.#headers.isFirstFragment(packet)
       ? { ...this.#asItCame(packet), link: null, worker }
       : null;
     const waiting = fate === null ? null : this.#fragments.decide(packet, fate, now);
@@ -240,7 +235,7 @@ export class Inbound {
     const { queue } = returning;
     for (let i = 0; i < queue.length; i++) {
       const error = queue.offsets[i];
-      const message = error + ipv4.headerSize(this.#view, error);
+      const message = this.#headers.transport(error);
       const worker = this.#icmp.ownerOfQuoted(error, message, this.#owners!);
       this.#forwarder.handOver(worker, Origin.captured, error);
     }
@@ -249,12 +244,8 @@ export class Inbound {
   }
 
   #asItCame(packet: number): Omit<FragmentFate, "link"> {
-    const view = this.#view;
-    return {
-      source: sourceAddress(view, packet),
-      destination: destinationAddress(view, packet),
-      identification: ipv4.identification(view, packet),
-    };
+    const identification = this.#headers.identification(packet);
+    return { source: AS_IT_IS, destination: AS_IT_IS, identification };
   }
 
   #fate(packet: number, mapping: Mapping): FragmentFate {
@@ -267,23 +258,23 @@ export class Inbound {
 
   /** Rewrites a packet for the client. */
   #arrive(packet: number, length: number, mapping: Mapping): void {
-    const view = this.#view;
+    const headers = this.#headers;
     if (mapping.protocol === ipv4.PROTOCOL_TCP) {
-      this.#limits.clampMss(packet + ipv4.headerSize(view, packet), mapping);
+      this.#limits.clampMss(headers.transport(packet), mapping);
     }
-    rewriteEndpoint(view, packet, length, DESTINATION, mapping.innerAddress, mapping.innerPort);
-    decrementTimeToLive(view, packet);
+    const { innerAddress, innerPort } = mapping;
+    headers.rewriteEndpoint(packet, length, DESTINATION, innerAddress, innerPort);
+    headers.decrementHopLimit(packet);
   }
 
   /** Whether a packet, as a client is to get it, has come by a forwarded port. False for later fragments. */
   isForwarded(packet: number): boolean {
-    const view = this.#view;
-    const protocol = ipv4.protocol(view, packet);
+    const headers = this.#headers;
+    const protocol = headers.protocol(packet);
     const hasPorts = protocol === ipv4.PROTOCOL_TCP || protocol === ipv4.PROTOCOL_UDP;
-    if (!hasPorts || isLaterFragment(view, packet)) return false;
-    const transport = packet + ipv4.headerSize(view, packet);
-    const port = view.getUint16(transport + udp.DESTINATION_PORT_OFFSET);
+    if (!hasPorts || headers.isLaterFragment(packet)) return false;
+    const port = this.#view.getUint16(headers.transport(packet) + udp.DESTINATION_PORT_OFFSET);
     const { mappings } = this.#flows;
-    return mappings.findInner(protocol, destinationAddress(view, packet), port)?.isStatic ?? false;
+    return mappings.findInner(protocol, headers.destination(packet), port)?.isStatic ?? false;
   }
 }

@@ -7,6 +7,7 @@
  */
 import { PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from "../wire/ipv4.ts";
 import { Clients } from "./clients.ts";
+import { type AddressHolds, NO_HOLDS } from "./headers/address_table.ts";
 import { hash } from "../wire/hash.ts";
 import { OverlapTable } from "./overlap_table.ts";
 import { PortAllocator } from "./port_allocator.ts";
@@ -31,6 +32,8 @@ export interface MappingTableOptions {
   readonly clientOf: (address: number) => unknown;
   /** Draws an unsigned 32-bit number. */
   readonly random: () => number;
+  /** Of the addresses that mappings and sessions need; left out, none. */
+  readonly holds?: AddressHolds;
 }
 
 /** What there is for each protocol. */
@@ -46,6 +49,7 @@ class ProtocolTable {
 
 export class MappingTable {
   readonly clients: Clients;
+  readonly holds: AddressHolds;
   readonly #overlaps: OverlapTable;
   readonly #buckets: (Mapping | null)[] = new Array(BUCKETS).fill(null);
   readonly #udp: ProtocolTable;
@@ -58,6 +62,7 @@ export class MappingTable {
 
   constructor(options: MappingTableOptions) {
     const { random } = options;
+    this.holds = options.holds ?? NO_HOLDS;
     this.clients = new Clients(options.clientOf);
     this.#seed = random();
     this.#udp = new ProtocolTable(options);
@@ -154,6 +159,7 @@ export class MappingTable {
   /** Makes the mapping of an inner endpoint that has none, on a port from the protocol's allocator. */
   create(share: Share, endpoint: MappedEndpoint): Mapping {
     const mapping = new Mapping(share, endpoint, false);
+    this.holds.retain(mapping.innerAddress);
     this.#insert(mapping);
     share.ports++;
     this.#count++;
@@ -182,6 +188,8 @@ export class MappingTable {
     remotePort: number,
   ): Mapping {
     const mapping = new Mapping(share, endpoint, false, remoteAddress, remotePort);
+    this.holds.retain(mapping.innerAddress);
+    this.holds.retain(remoteAddress);
     this.#overlaps.insert(mapping);
     this.#overlapCount++;
     share.overlaps++;
@@ -266,7 +274,9 @@ export class MappingTable {
     if (mapping.isRemoved || mapping.isStatic) return;
     mapping.isRemoved = true;
     const { share, protocol, externalPort } = mapping;
+    this.holds.release(mapping.innerAddress);
     if (mapping.isShared) {
+      this.holds.release(mapping.remoteAddress);
       this.#overlaps.remove(mapping);
       this.#overlapCount--;
       share.overlaps--;

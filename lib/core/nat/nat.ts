@@ -7,7 +7,7 @@
  *
  * Whatever comes from outside, forged or not, makes no mapping and no session, and keeps none alive.
  */
-import * as ipv4 from "../wire/ipv4.ts";
+import type { HostAddress } from "../wire/host_address.ts";
 import type { PacketQueue } from "../wire/packet_queue.ts";
 import {
   ICMP_ERROR_RECEIVERS_INSIDE,
@@ -19,6 +19,8 @@ import { Forwarder } from "./forwarder.ts";
 import { Fragments } from "./fragments/fragments.ts";
 import { IcmpTranslator } from "./icmp/icmp_translation.ts";
 import { Identifications } from "./fragments/identifications.ts";
+import type { Headers } from "./headers/headers.ts";
+import { Ipv4Headers } from "./headers/ipv4_headers.ts";
 import { Inbound, type MergedTo } from "./inbound.ts";
 import { NatLink } from "./link.ts";
 import type { NatOptions, NatService } from "./nat_options.ts";
@@ -37,6 +39,7 @@ export class Nat {
   /** Packets for clients, by their destination address. */
   readonly inside: PacketQueue;
 
+  readonly #headers: Headers;
   readonly #outside: NatLink;
   readonly #inside: NatLink;
   readonly #forwarder: Forwarder;
@@ -52,27 +55,37 @@ export class Nat {
 
   constructor(options: NatOptions) {
     const { memory, random, clientOf = (address: number) => address } = options;
+    const headers = this.#headers = options.headers ?? new Ipv4Headers(memory);
     const slice = this.#slice = options.slice ?? null;
     this.#outside = new NatLink({
       mtu: options.externalMtu,
-      address: options.externalAddress,
+      address: headers.numberOf(options.externalAddress),
       errorReceivers: Math.ceil(ICMP_ERROR_RECEIVERS_OUTSIDE / (slice?.count ?? 1)),
     });
     this.#inside = new NatLink({
       mtu: options.innerMtu,
-      address: options.innerAddress,
+      address: headers.numberOf(options.innerAddress),
       errorReceivers: ICMP_ERROR_RECEIVERS_INSIDE,
     });
     this.outside = this.#outside.queue;
     this.inside = this.#inside.queue;
-    const forwarder = new Forwarder({ ...options, outside: this.#outside, inside: this.#inside });
+    const forwarder = new Forwarder({
+      ...options,
+      headers,
+      outside: this.#outside,
+      inside: this.#inside,
+    });
     this.#forwarder = forwarder;
-    this.#flows = new Flows({ ...options, clientOf }, forwarder);
+    this.#flows = new Flows({ ...options, clientOf }, { headers, forwarder });
     const flows = this.#flows;
     const owners = slice === null ? null : new Owners(slice, flows.mappings, options.ports);
-    const identifications = new Identifications(random(), slice ?? {});
+    const identifications = new Identifications(
+      random(),
+      slice ?? {},
+      headers.identificationMask,
+    );
     const fragments = (isOutbound: boolean) =>
-      new Fragments(memory, { forwarder, clientOf, isOutbound, seed: random() });
+      new Fragments(memory, { headers, forwarder, clientOf, isOutbound, seed: random() });
     this.#outboundFragments = fragments(true);
     this.#inboundFragments = fragments(false);
     const isRelayed = options.services?.some(({ backEnds }) =>
@@ -84,9 +97,13 @@ export class Nat {
       ports: options.ports,
       seed: random(),
     });
-    this.#icmp = new IcmpTranslator(memory.view, { forwarder, flows, clientOf, owners, relay });
+    this.#icmp = new IcmpTranslator(memory.view, {
+      ...{ headers, forwarder, flows },
+      ...{ clientOf, owners, relay },
+    });
     const direction = {
       view: memory.view,
+      headers,
       outside: this.#outside,
       inside: this.#inside,
       forwarder,
@@ -95,6 +112,7 @@ export class Nat {
       owners,
       relay,
       limits: new PathLimits(memory.view, {
+        headers,
         inside: this.#inside,
         forwarder,
         mtuOf: options.mtuOf ?? (() => options.innerMtu),
@@ -140,16 +158,18 @@ export class Nat {
     this.#flows.clientToClient = allowed;
   }
 
-  /** Host order. */
-  get externalAddress(): number {
-    return this.#outside.address >>> 0;
+  /** Whether a packet is for the gateway's address outside. */
+  isForExternal(packet: number): boolean {
+    return this.#headers.destination(packet) === this.#outside.address;
   }
 
   /**
    * Follows a change of the gateway's address outside. Mappings keep their ports, fragments on their way out are lost.
    */
-  set externalAddress(address: number) {
-    this.#outside.address = address | 0;
+  set externalAddress(address: HostAddress) {
+    const before = this.#outside.address;
+    this.#outside.address = this.#headers.numberOf(address);
+    this.#headers.holds.release(before);
     this.#outboundFragments.clear();
   }
 
@@ -164,7 +184,7 @@ export class Nat {
    */
   refuseSent(packet: number, now: number): void {
     const error = this.#forwarder.tooBigError(packet, this.#outside, now);
-    if (error >= 0) this.#icmp.inbound(error, error + ipv4.MIN_HEADER_SIZE, false, now);
+    if (error >= 0) this.#icmp.inbound(error, this.#headers.transport(error), false, now);
   }
 
   // Published services.
@@ -196,14 +216,14 @@ export class Nat {
     return this.#outbound.takeExternal(packet, now);
   }
 
-  /** Takes a packet of a client that has passed `checkIpv4`. `now` is monotonic ms. */
+  /** Takes a packet of a client that has passed the checks of its family. `now` is monotonic ms. */
   outbound(packet: number, now: number): void {
     this.#outbound.translate(packet, now);
   }
 
   // From outside.
 
-  /** Takes a packet captured outside, or handed over by another worker, that has passed `checkIpv4`. */
+  /** Takes a packet captured outside, or handed over by another worker, that has passed the checks of its family. */
   inbound(packet: number, now: number, origin: Origin = Origin.outside): void {
     this.#inbound.translate(packet, origin, now);
   }
@@ -263,5 +283,6 @@ export class Nat {
     this.#flows.sweep(now);
     this.#outboundFragments.sweep(now);
     this.#inboundFragments.sweep(now);
+    this.#headers.holds.tidy();
   }
 }

@@ -1,16 +1,18 @@
 /** What a NAT is made from. */
+import type { HostAddress } from "../wire/host_address.ts";
 import type { PortRange } from "../wire/port_range.ts";
 import type { Memory } from "../wire/memory.ts";
 import type { DropCounters } from "../wire/drop_reason.ts";
+import type { Headers } from "./headers/headers.ts";
 import type { ServiceMethod } from "./services/service.ts";
 import type { NatSlice } from "./slices/owners.ts";
 
 /** An external port that always leads to one client's service. */
-export interface NatForward {
+export interface NatForward<Address extends HostAddress = number> {
   readonly protocol: "tcp" | "udp";
   readonly externalPort: number;
-  /** The client's inner address, host order. */
-  readonly address: number;
+  /** The client's inner address. */
+  readonly address: Address;
   readonly port: number;
 }
 
@@ -38,12 +40,14 @@ export interface NatBackEnd {
 
 export interface NatOptions {
   readonly memory: Memory;
+  /** Of the family that is translated; left out, IPv4's. */
+  readonly headers?: Headers;
   readonly drops: DropCounters;
   /** Offset of `Nat.generatedSize()` bytes of the memory for packets that the NAT itself makes. */
   readonly generated: number;
-  /** The gateway's address outside and inside, host order. */
-  readonly externalAddress: number;
-  readonly innerAddress: number;
+  /** The gateway's address outside, null while there is none, and inside. */
+  readonly externalAddress: HostAddress | null;
+  readonly innerAddress: HostAddress;
   /** Bytes. */
   readonly externalMtu: number;
   readonly innerMtu: number;
@@ -51,8 +55,8 @@ export interface NatOptions {
   readonly ports: PortRange;
   /** `endpoint`: anybody may answer to a mapping (RFC 4787 section 5); `address`: only who was written to. */
   readonly filtering: "endpoint" | "address";
-  readonly forwards: readonly NatForward[];
-  /** Left out, there are none; nor may there be any where this is one of several workers'. */
+  readonly forwards: readonly NatForward<HostAddress>[];
+  /** Of IPv4 alone. Left out, there are none; nor may there be any where this is one of several workers'. */
   readonly services?: readonly NatService[];
   /** Secret, and the same after a restart: by this flows find their back ends again. Left out, a random one. */
   readonly serviceSeed?: number;
@@ -65,14 +69,17 @@ export interface NatOptions {
   /** Is told whose packet was refused because it had no room left: what `clientOf` names it. */
   readonly onRefusal?: (identity: unknown) => void;
   /**
-   * Whose an inner address (signed) is: a peer with a network behind it is one client. Left out, each address is a
-   * client of its own.
+   * Whose an inner address (as `headers` numbers it) is: a peer with a network behind it is one client. Left out, each
+   * address is a client of its own; not with IPv6, where a number may be another address's by and by.
    */
   readonly clientOf?: (address: number) => unknown;
-  /** Bytes that the path to an inner address (signed) takes; left out, the inner MTU. */
+  /** Bytes that the path to an inner address takes; left out, the inner MTU. */
   readonly mtuOf?: (address: number) => number;
   /** Draws an unsigned 32-bit number. */
   readonly random: () => number;
-  /** Where this is one of several workers' that have the external address together; left out, it has all by itself. */
+  /**
+   * Of IPv4 alone: where this is one of several workers' that have the external address together; left out, it has all
+   * by itself.
+   */
   readonly slice?: NatSlice | null;
 }

@@ -1,16 +1,16 @@
 /** Outbound NAT: packets of clients, sent on outside or, by an external endpoint, back to a client (hairpin). */
 import type { PortRange } from "../wire/port_range.ts";
 import { DropReason } from "../wire/drop_reason.ts";
-import * as icmp from "../wire/icmp.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import * as tcp from "../wire/tcp.ts";
 import * as udp from "../wire/udp.ts";
-import { destinationAddress, sourceAddress } from "./addresses.ts";
 import type { Direction } from "./direction.ts";
 import type { Flows } from "./flows.ts";
 import type { Forwarder } from "./forwarder.ts";
 import type { Fragments } from "./fragments/fragments.ts";
 import type { Identifications } from "./fragments/identifications.ts";
+import { AS_IT_IS } from "./headers/address_table.ts";
+import { DESTINATION, type Headers, IcmpKind, SOURCE } from "./headers/headers.ts";
 import type { IcmpTranslator } from "./icmp/icmp_translation.ts";
 import type { NatLink } from "./link.ts";
 import type { PathLimits } from "./path_limits.ts";
@@ -18,19 +18,11 @@ import type { Mapping } from "./records.ts";
 import { Origin } from "./slices/hand_over.ts";
 import type { Relay } from "./services/relay.ts";
 import type { Owners } from "./slices/owners.ts";
-import {
-  decrementTimeToLive,
-  DESTINATION,
-  isAtomic,
-  isLaterFragment,
-  isTranslated,
-  rewriteEndpoint,
-  rewriteIdentification,
-  SOURCE,
-} from "./rewrite.ts";
+import { isTranslated } from "./rewrite.ts";
 
 export class Outbound {
   readonly #view: DataView;
+  readonly #headers: Headers;
   readonly #ports: PortRange;
   readonly #outside: NatLink;
   readonly #inside: NatLink;
@@ -44,22 +36,23 @@ export class Outbound {
   readonly #relay: Relay | null;
 
   constructor(
-    { view, outside, inside, forwarder, flows, icmp, limits, fragments, owners, relay }: Direction,
+    direction: Direction,
     ports: PortRange,
     identifications: Identifications,
   ) {
-    this.#view = view;
+    this.#view = direction.view;
+    this.#headers = direction.headers;
     this.#ports = ports;
-    this.#outside = outside;
-    this.#inside = inside;
-    this.#forwarder = forwarder;
-    this.#flows = flows;
-    this.#icmp = icmp;
-    this.#limits = limits;
-    this.#fragments = fragments;
+    this.#outside = direction.outside;
+    this.#inside = direction.inside;
+    this.#forwarder = direction.forwarder;
+    this.#flows = direction.flows;
+    this.#icmp = direction.icmp;
+    this.#limits = direction.limits;
+    this.#fragments = direction.fragments;
     this.#identifications = identifications;
-    this.#owners = owners;
-    this.#relay = relay;
+    this.#owners = direction.owners;
+    this.#relay = direction.relay;
   }
 
   /**
@@ -69,32 +62,28 @@ export class Outbound {
    * @returns whether it is the NAT's concern
    */
   takeExternal(packet: number, now: number): boolean {
-    const view = this.#view;
-    if (isLaterFragment(view, packet)) return !this.#fragments.isForeign(packet, now);
+    const headers = this.#headers;
+    headers.enter(packet);
+    if (headers.isLaterFragment(packet)) return !this.#fragments.isForeign(packet, now);
     const isOurs = this.#ownsPort(packet, now);
-    if (!isOurs && ipv4.moreFragments(view, packet)) {
-      const source = sourceAddress(view, packet);
-      const destination = destinationAddress(view, packet);
-      const identification = ipv4.identification(view, packet);
-      this.#fragments.decide(
-        packet,
-        { link: null, source, destination, identification },
-        now,
-      );
+    if (!isOurs && headers.isFirstFragment(packet)) {
+      const identification = headers.identification(packet);
+      const fate = { link: null, source: AS_IT_IS, destination: AS_IT_IS, identification };
+      this.#fragments.decide(packet, fate, now);
     }
     return isOurs;
   }
 
   #ownsPort(packet: number, now: number): boolean {
-    const view = this.#view;
-    const transport = packet + ipv4.headerSize(view, packet);
-    const protocol = ipv4.protocol(view, packet);
+    const headers = this.#headers;
+    const transport = headers.transport(packet);
+    const protocol = headers.protocol(packet);
     if (protocol === ipv4.PROTOCOL_ICMP) {
-      return icmp.isError(icmp.type(view, transport)) &&
+      return headers.icmpKind(transport) === IcmpKind.error &&
         this.#icmp.isHairpin(packet, transport, now);
     }
     if (protocol !== ipv4.PROTOCOL_TCP && protocol !== ipv4.PROTOCOL_UDP) return false;
-    const port = view.getUint16(transport + udp.DESTINATION_PORT_OFFSET);
+    const port = this.#view.getUint16(transport + udp.DESTINATION_PORT_OFFSET);
     return (port >= this.#ports.first && port <= this.#ports.last) ||
       this.#flows.mappings.findExternal(protocol, port) !== null;
   }
@@ -102,34 +91,37 @@ export class Outbound {
   /** Whether a client's packet is a back end's, of a flow that it was given from outside. Not for later fragments. */
   answers(packet: number, now: number): boolean {
     const view = this.#view;
-    const protocol = ipv4.protocol(view, packet);
+    const headers = this.#headers;
+    const protocol = headers.protocol(packet);
     const hasPorts = protocol === ipv4.PROTOCOL_TCP || protocol === ipv4.PROTOCOL_UDP;
-    if (!hasPorts || isLaterFragment(view, packet)) return false;
-    const transport = packet + ipv4.headerSize(view, packet);
+    if (!hasPorts || headers.isLaterFragment(packet)) return false;
+    const transport = headers.transport(packet);
     const { mappings, services } = this.#flows;
     const port = view.getUint16(transport + udp.SOURCE_PORT_OFFSET);
-    const mapping = mappings.findInner(protocol, sourceAddress(view, packet), port);
+    const mapping = mappings.findInner(protocol, headers.source(packet), port);
     if (mapping === null || mapping.backEnd === null) return false;
     const remotePort = view.getUint16(transport + udp.DESTINATION_PORT_OFFSET);
-    const remote = destinationAddress(view, packet);
+    const remote = headers.destination(packet);
     return services.hasFlow(mapping.backEnd, remote, remotePort, now);
   }
 
-  /** Takes a packet of a client that has passed `checkIpv4`. `now` is monotonic ms. */
+  /** Takes a packet of a client that has passed the checks of its family. `now` is monotonic ms. */
   translate(packet: number, now: number): void {
     const view = this.#view;
+    const headers = this.#headers;
+    headers.enter(packet);
     this.#forwarder.begin();
-    if (ipv4.timeToLive(view, packet) <= 1) {
+    if (headers.hopLimit(packet) <= 1) {
       this.#forwarder.refuseExpired(packet, this.#inside, now);
       return;
     }
-    if (isLaterFragment(view, packet)) {
-      if (isTranslated(ipv4.protocol(view, packet))) this.#fragments.later(packet, now);
+    if (headers.isLaterFragment(packet)) {
+      if (isTranslated(headers.protocol(packet))) this.#fragments.later(packet, now);
       else this.#forwarder.drop(DropReason.natUnsupportedProtocol, packet);
       return;
     }
-    const transport = packet + ipv4.headerSize(view, packet);
-    switch (ipv4.protocol(view, packet)) {
+    const transport = headers.transport(packet);
+    switch (headers.protocol(packet)) {
       case ipv4.PROTOCOL_TCP: {
         const mapping = this.#flows.outboundTcp(packet, transport, now);
         if (mapping === null) return;
@@ -152,15 +144,14 @@ export class Outbound {
   }
 
   #outboundIcmp(packet: number, message: number, now: number): void {
-    const view = this.#view;
-    const type = icmp.type(view, message);
-    if (icmp.isError(type)) {
+    const kind = this.#headers.icmpKind(message);
+    if (kind === IcmpKind.error) {
       this.#icmp.outbound(packet, message, now);
       return;
     }
     // Of queries, echo alone; and one to the external address is the host's to answer.
-    const isHairpin = this.#flows.external.isExternal(destinationAddress(view, packet));
-    if (type !== icmp.TYPE_ECHO || isHairpin) {
+    const isHairpin = this.#flows.external.isExternal(this.#headers.destination(packet));
+    if (kind !== IcmpKind.echo || isHairpin) {
       this.#forwarder.drop(DropReason.natUnsupportedProtocol, packet);
       return;
     }
@@ -170,10 +161,11 @@ export class Outbound {
 
   /** Sends a client's packet on: outside, or back to another client (or itself) by that one's external endpoint. */
   #depart(packet: number, mapping: Mapping, remotePort: number, now: number): void {
-    const view = this.#view;
-    const isHairpin = this.#flows.external.isExternal(destinationAddress(view, packet));
+    const headers = this.#headers;
+    let destination = headers.destination(packet);
+    const isHairpin = this.#flows.external.isExternal(destination);
     const onward = isHairpin ? this.#inside : this.#outside;
-    const length = ipv4.totalLength(view, packet);
+    const length = headers.totalLength(packet);
     if (this.#forwarder.refuseTooBig(packet, length, onward, this.#inside, now)) return;
     if (isHairpin && this.#owners !== null) {
       const owner = this.#owners.of(mapping.protocol, remotePort);
@@ -182,7 +174,6 @@ export class Outbound {
         return;
       }
     }
-    let destination = destinationAddress(view, packet);
     let target: Mapping | null = null;
     if (isHairpin) {
       target = this.#hairpinTarget(packet, mapping, remotePort, now);
@@ -195,19 +186,21 @@ export class Outbound {
       destination = target.innerAddress;
     }
     const address = this.#flows.external.addressOf(mapping);
-    const isAlone = isAtomic(view, packet);
-    const identification = isAlone ? 0 : this.#identifications.next(destination, mapping.protocol);
-    const fate = ipv4.moreFragments(view, packet)
+    const isIdentified = headers.isIdentified(packet);
+    const identification = isIdentified
+      ? this.#identifications.next(destination, mapping.protocol)
+      : 0;
+    const fate = headers.isFirstFragment(packet)
       ? { link: onward, source: address, destination, identification }
       : null;
     const waiting = fate === null ? null : this.#fragments.decide(packet, fate, now);
 
-    rewriteEndpoint(view, packet, length, SOURCE, address, mapping.externalPort);
+    headers.rewriteEndpoint(packet, length, SOURCE, address, mapping.externalPort);
     if (target !== null) {
-      rewriteEndpoint(view, packet, length, DESTINATION, target.innerAddress, target.innerPort);
+      headers.rewriteEndpoint(packet, length, DESTINATION, target.innerAddress, target.innerPort);
     }
-    if (!isAlone) rewriteIdentification(view, packet, identification);
-    decrementTimeToLive(view, packet);
+    if (isIdentified) headers.rewriteIdentification(packet, identification);
+    headers.decrementHopLimit(packet);
     this.#forwarder.forward(onward, packet);
     if (waiting !== null && fate !== null) this.#fragments.follow(waiting, fate);
   }
@@ -221,7 +214,7 @@ export class Outbound {
     now: number,
   ): void {
     const address = this.#flows.external.addressOf(mapping);
-    rewriteEndpoint(this.#view, packet, length, SOURCE, address, mapping.externalPort);
+    this.#headers.rewriteEndpoint(packet, length, SOURCE, address, mapping.externalPort);
     const { externalPort } = mapping;
     if (this.#relay === null || !this.#relay.forward(packet, length, target, externalPort, now)) {
       return;
@@ -234,21 +227,21 @@ export class Outbound {
    * the path to that client are that worker's concern.
    */
   #cross(packet: number, mapping: Mapping, remotePort: number, worker: number, now: number): void {
-    const view = this.#view;
+    const headers = this.#headers;
     const { address } = this.#outside;
     if (!this.#flows.mayCross(mapping, remotePort, address, now)) {
       this.#forwarder.drop(DropReason.clientToClientOff, packet);
       return;
     }
-    const isAlone = isAtomic(view, packet);
-    const identification = isAlone ? 0 : this.#identifications.next(address, mapping.protocol);
-    const fate = ipv4.moreFragments(view, packet)
+    const isIdentified = headers.isIdentified(packet);
+    const identification = isIdentified ? this.#identifications.next(address, mapping.protocol) : 0;
+    const fate = headers.isFirstFragment(packet)
       ? { link: null, source: address, destination: address, identification, worker }
       : null;
     const waiting = fate === null ? null : this.#fragments.decide(packet, fate, now);
-    const length = ipv4.totalLength(view, packet);
-    rewriteEndpoint(view, packet, length, SOURCE, address, mapping.externalPort);
-    if (!isAlone) rewriteIdentification(view, packet, identification);
+    const length = headers.totalLength(packet);
+    headers.rewriteEndpoint(packet, length, SOURCE, address, mapping.externalPort);
+    if (isIdentified) headers.rewriteIdentification(packet, identification);
     this.#forwarder.handOver(worker, Origin.hairpin, packet);
     if (waiting !== null && fate !== null) this.#fragments.follow(waiting, fate);
   }

@@ -1,18 +1,14 @@
 /** Path limits: packets too long for the path to a client are refused, and TCP's ends are told to send none. */
-import * as ipv4 from "../wire/ipv4.ts";
 import * as tcp from "../wire/tcp.ts";
 import type { Forwarder } from "./forwarder.ts";
+import type { Headers } from "./headers/headers.ts";
 import type { NatLink } from "./link.ts";
 import type { Mapping } from "./records.ts";
 import { clampMss } from "./rewrite.ts";
 
-/** IPv4 and TCP headers without options: what the MSS leaves out of the MTU. */
-const MSS_OVERHEAD = ipv4.MIN_HEADER_SIZE + tcp.MIN_HEADER_SIZE;
-/** What every path takes (RFC 791 section 3.1): packets up to this need not be asked about. */
-const MIN_PATH_MTU = 576;
-
 export class PathLimits {
   readonly #view: DataView;
+  readonly #headers: Headers;
   readonly #inside: NatLink;
   readonly #forwarder: Forwarder;
   readonly #mtuOf: (address: number) => number;
@@ -21,12 +17,14 @@ export class PathLimits {
   constructor(
     view: DataView,
     options: {
+      readonly headers: Headers;
       readonly inside: NatLink;
       readonly forwarder: Forwarder;
       readonly mtuOf: (address: number) => number;
     },
   ) {
     this.#view = view;
+    this.#headers = options.headers;
     this.#inside = options.inside;
     this.#forwarder = options.forwarder;
     this.#mtuOf = options.mtuOf;
@@ -40,7 +38,7 @@ export class PathLimits {
     from: NatLink,
     now: number,
   ): boolean {
-    if (length <= MIN_PATH_MTU) return false;
+    if (length <= this.#headers.minPathMtu) return false;
     const mtu = this.#mtuOf(innerAddress);
     return length > mtu && this.#forwarder.refuseForPath(packet, mtu, from, now);
   }
@@ -49,6 +47,6 @@ export class PathLimits {
   clampMss(segment: number, { innerAddress }: Mapping): void {
     if ((tcp.flags(this.#view, segment) & tcp.FLAG_SYN) === 0) return;
     const mtu = Math.min(this.#inside.mtu, this.#mtuOf(innerAddress));
-    clampMss(this.#view, segment, mtu - MSS_OVERHEAD);
+    clampMss(this.#view, segment, mtu - this.#headers.mssOverhead);
   }
 }

@@ -1,14 +1,10 @@
-/** Rewrite: changes headers in place, and keeps their checksums right incrementally (RFC 1624). */
+/** Rewrite: changes headers of IPv4 in place, and keeps their checksums right incrementally (RFC 1624). */
 import { udpChecksum, update16, update32 } from "../wire/checksum.ts";
 import * as icmp from "../wire/icmp.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import * as tcp from "../wire/tcp.ts";
 import * as udp from "../wire/udp.ts";
-
-/** Which end of a packet is rewritten. */
-export const SOURCE = 0;
-export const DESTINATION = 1;
-export type End = typeof SOURCE | typeof DESTINATION;
+import { type End, SOURCE } from "./headers/headers.ts";
 
 /** Of the uint16 at `ipv4.FLAGS_OFFSET`. */
 const RESERVED_FLAG = 0x8000;

@@ -105,6 +105,7 @@ export class NatSessionTable {
   #create(mapping: Mapping, remoteAddress: number, remotePort: number): NatSession {
     this.#size++;
     mapping.share.sessions++;
+    this.#mappings.holds.retain(remoteAddress);
     return new NatSession(mapping, remoteAddress, remotePort);
   }
 
@@ -192,6 +193,7 @@ export class NatSessionTable {
     if (session.list !== null) session.list.unlink(session);
     this.#size--;
     mapping.share.sessions--;
+    this.#mappings.holds.release(session.remoteAddress);
     if (permission !== null) {
       session.permission = null;
       if (--permission.references === 0) this.remove(permission, now);

@@ -28,6 +28,8 @@ export interface RouterOptions {
   readonly allowedIps6?: AllowedIps6<PacketPeer>;
   /** Whether one client may reach another. */
   readonly clientToClient: boolean;
+  /** Whether IPv6 for the outside is the NAT's; left out, the host's kernel's. */
+  readonly isTranslated6?: boolean;
   /** What happens to a gateway's packets for the outside: the NAT's, the host's kernel's, or nobody's concern. */
   readonly egress: "nat" | "kernel" | "off";
   /** Which addresses outside peers reach, and how. */

@@ -1,6 +1,6 @@
 /**
- * Router of IPv6: where an inner packet goes: to a peer, to this host, which forwards what is for outside, or nowhere.
- * In the order of `Router`.
+ * Router of IPv6: where an inner packet goes: to a peer, to this host, outside by the NAT, or nowhere. In the order of
+ * `Router`.
  */
 import type { EgressRule } from "../access/egress_rules.ts";
 import { DropReason } from "../wire/drop_reason.ts";
@@ -18,6 +18,8 @@ export interface Router6Options {
   /** This end's inner addresses with their networks; one at least. */
   readonly addresses6: readonly Ipv6PrefixText[];
   readonly clientToClient: boolean;
+  /** Whether what is for outside is the NAT's; left out, the host's to forward. */
+  readonly isTranslated6?: boolean;
 }
 
 /** What is to be known of an address is whether it is there. */
@@ -28,6 +30,7 @@ export class Router6 {
   readonly ownAddress: Ipv6Text;
   readonly #allowedIps: AllowedIps6<PacketPeer>;
   readonly #isGateway: boolean;
+  readonly #isTranslated: boolean;
   #clientToClient: boolean;
   readonly #hostAddresses = new AllowedIps6<typeof THERE>();
   readonly #inside = new AllowedIps6<typeof THERE>();
@@ -38,6 +41,7 @@ export class Router6 {
     this.ownAddress = addressOf6(options.addresses6[0]!);
     this.#allowedIps = options.allowedIps6;
     this.#isGateway = options.isGateway;
+    this.#isTranslated = options.isTranslated6 ?? false;
     this.#clientToClient = options.clientToClient;
     for (const prefix of options.addresses6) {
       this.#hostAddresses.insert(`${addressOf6(prefix)}/128`, THERE);
@@ -52,7 +56,7 @@ export class Router6 {
 
   /** Judges by those of these rules that are of IPv6 from now on. */
   setEgressRules(rules: readonly EgressRule[]): void {
-    const exits = exitsOf(RoutingVerdict.host);
+    const exits = exitsOf(this.#isTranslated ? RoutingVerdict.outside : RoutingVerdict.host);
     const table = new AllowedIps6<Exit>();
     for (const { address, prefixLength, verdict } of rules) {
       if (isIpv6(address)) table.insert(formatCidr6({ address, prefixLength }), exits[verdict]);
@@ -60,7 +64,7 @@ export class Router6 {
     this.#exits = table;
   }
 
-  /** The peer that a packet from this host is for; null for none. */
+  /** The peer that a packet from this host, or from outside, is for; null for none. */
   fromHost(view: DataView, packet: number): PacketPeer | null {
     return this.#allowedIps.lookup(view, packet + ipv6.DESTINATION_ADDRESS_OFFSET);
   }
@@ -68,7 +72,8 @@ export class Router6 {
   /**
    * Judges a packet that came from a peer, whose source address is already known to be that peer's.
    *
-   * @returns the index of the peer that it is for, `RoutingVerdict.host`, or minus the reason for which it is dropped
+   * @returns the index of the peer that it is for, `RoutingVerdict.host`, `RoutingVerdict.outside`, or minus the reason
+   * for which it is dropped
    */
   fromPeer(source: PacketPeer, view: DataView, packet: number): number {
     const destination = packet + ipv6.DESTINATION_ADDRESS_OFFSET;
@@ -83,5 +88,10 @@ export class Router6 {
     }
     if (this.#inside.lookup(view, destination) !== null) return -DropReason.noRoute;
     return this.#exits.lookup(view, destination)?.verdict ?? -DropReason.noEgress;
+  }
+
+  /** Whether the address at `at` is inside: nothing from outside may claim to come from there. */
+  isInside(view: DataView, at: number): boolean {
+    return this.#inside.lookup(view, at) !== null || this.#allowedIps.lookup(view, at) !== null;
   }
 }

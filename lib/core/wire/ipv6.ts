@@ -32,15 +32,15 @@ export const MIN_LINK_MTU = 1280;
 
 export const PROTOCOL_ICMPV6 = 58;
 const HOP_BY_HOP = 0;
-const ROUTING = 43;
-const FRAGMENT = 44;
-const AUTHENTICATION = 51;
-const DESTINATION_OPTIONS = 60;
+export const ROUTING = 43;
+export const FRAGMENT = 44;
+export const AUTHENTICATION = 51;
+export const DESTINATION_OPTIONS = 60;
 
 /** More than any sender needs, and few enough that a long chain costs nothing (RFC 8504 section 5.3). */
 const MAX_EXTENSION_HEADERS = 8;
 /** Bytes of the fragment header, and what its uint16 at 2 says. */
-const FRAGMENT_HEADER_SIZE = 8;
+export const FRAGMENT_HEADER_SIZE = 8;
 const FRAGMENT_OFFSET_MASK = 0xfff8;
 const MORE_FRAGMENTS = 1;
 /** Of a routing header that lists the way itself (RFC 5095). */
@@ -62,7 +62,7 @@ export function totalLength(view: DataView, offset: number): number {
   return HEADER_SIZE + view.getUint16(offset + PAYLOAD_LENGTH_OFFSET);
 }
 
-function nextHeader(view: DataView, offset: number): number {
+export function nextHeader(view: DataView, offset: number): number {
   return view.getUint8(offset + NEXT_HEADER_OFFSET);
 }
 
@@ -191,6 +191,11 @@ export function isLaterFragment(upper: number): boolean {
 
 /** Of a fragment: what the fragments of its packet have in common, signed. */
 export function identification(view: DataView, offset: number): number {
+  return view.getInt32(identificationAt(view, offset));
+}
+
+/** Of a fragment: the offset of that. */
+export function identificationAt(view: DataView, offset: number): number {
   let protocol = nextHeader(view, offset);
   let header = offset + HEADER_SIZE;
   while (protocol !== FRAGMENT) {
@@ -199,7 +204,7 @@ export function identification(view: DataView, offset: number): number {
     header += protocol === AUTHENTICATION ? (size + 2) << 2 : (size + 1) << 3;
     protocol = next;
   }
-  return view.getInt32(header + 4);
+  return header + 4;
 }
 
 function isExtension(protocol: number): boolean {

@@ -4,7 +4,17 @@ import { MergedTo } from "../../../lib/core/nat/inbound.ts";
 import { VNET_HEADER_SIZE } from "../../../lib/core/offload/virtio_net_header.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 import { buildIcmp, buildTcp, buildUdp, type Bytes } from "../../support/packets/packet_builder.ts";
+import { buildTcp6, buildUdp6 } from "../../support/packets/packet_builder6.ts";
 import { heapGrowth } from "../../support/heap_growth.ts";
+import {
+  CLIENT6,
+  CLIENT6_2,
+  createWorld6,
+  EXTERNAL6,
+  read6,
+  REMOTE6,
+  REMOTE6_2,
+} from "../../support/nat/world6.ts";
 import { backEnd, service, toService, VIRTUAL } from "../../support/nat/services.ts";
 import {
   ACK,
@@ -176,6 +186,33 @@ Deno.test("datagrams for another worker's client are handed over, and translated
   assertEquals(lost, 0);
   assert(grown < CALLS, `${grown} bytes in ${CALLS} calls`);
 });
+
+for (const filtering of ["endpoint", "address"] as const) {
+  Deno.test(`IPv6 is translated without allocation, filtering by ${filtering}`, () => {
+    const client = {};
+    const world = createWorld6({ filtering, clientOf: () => client });
+    const out = { source: CLIENT6, destination: REMOTE6, sourcePort: 40_000, destinationPort: 80 };
+    const back = { source: REMOTE6, destination: EXTERNAL6, sourcePort: 80 };
+    const payload = new Uint8Array(500);
+    const syn = world.outbound(buildTcp6({ ...out, flags: SYN }));
+    const tcp = { ...back, destinationPort: read6(only(syn, "outside")).sourcePort };
+    world.inbound(buildTcp6({ ...tcp, flags: SYN | ACK }));
+    assertFlat(world, buildTcp6({ ...out, payload }), "outbound");
+    assertFlat(world, buildTcp6({ ...tcp, payload }), "inbound");
+    assertFlat(world, buildTcp6({ ...tcp, payload: new Uint8Array(5000) }), "merged");
+    const sent = read6(only(world.outbound(buildUdp6(out)), "outside"));
+    assertFlat(world, buildUdp6(out), "outbound");
+    const udp = { ...back, destinationPort: sent.sourcePort, payload };
+    assertFlat(world, buildUdp6(udp), "inbound");
+    const other = { source: CLIENT6_2, destination: EXTERNAL6, destinationPort: sent.sourcePort };
+    if (filtering === "endpoint") assertFlat(world, buildUdp6(other), "hairpin");
+    // What is dropped costs as little.
+    const stray = buildUdp6({ ...udp, source: REMOTE6_2, destinationPort: 50_000 });
+    world.memory.bytes.set(stray, PACKET_AT);
+    const grown = heapGrowth(CALLS, () => world.nat.all[0]!.inbound(PACKET_AT, world.clock.now));
+    assert(grown < CALLS, `${grown} bytes in ${CALLS} calls`);
+  });
+}
 
 Deno.test("what is dropped from outside is dropped without allocation", () => {
   const world = new World();

@@ -5,7 +5,7 @@
 import { assert, assertEquals } from "../../support/assert.ts";
 import { buildUdp, type Bytes, fragment } from "../../support/packets/packet_builder.ts";
 import { read } from "../../support/nat/world.ts";
-import { ipv4, type SimulatedDevice } from "../../support/packets/simulated_device.ts";
+import type { SimulatedDevice } from "../../support/packets/simulated_device.ts";
 import { Simulation } from "../../support/packets/simulation.ts";
 import { Random } from "../../support/random.ts";
 
@@ -123,7 +123,6 @@ for (const workers of [2, 3]) {
       gateway.poll();
       const left = all.map(({ outside }) => outside!.nat.mappingCount);
       assertEquals(left.reduce((sum, count) => sum + count), CLIENTS - 1);
-      assertEquals(ipv4(EXTERNAL), all[0]!.outside!.nat.externalAddress);
     });
   }
 }

@@ -130,10 +130,6 @@ export class NatGroup {
     for (const nat of this.all) nat.clientToClient = allowed;
   }
 
-  get externalAddress(): number {
-    return this.all[0].externalAddress;
-  }
-
   set externalAddress(address: number) {
     for (const nat of this.all) nat.externalAddress = address;
   }

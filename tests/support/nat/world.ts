@@ -2,12 +2,14 @@
  * Stage for tests of the NAT: a NAT with its memory, time and chance, packets as bytes in and out, read the slow way.
  */
 import { MergedTo } from "../../../lib/core/nat/inbound.ts";
+import type { Headers } from "../../../lib/core/nat/headers/headers.ts";
 import { Nat } from "../../../lib/core/nat/nat.ts";
 import { Origin } from "../../../lib/core/nat/slices/hand_over.ts";
 import { NatGroup } from "./nat_group.ts";
 import type { NatOptions } from "../../../lib/core/nat/nat_options.ts";
 import { DropCounters, type DropReason } from "../../../lib/core/wire/drop_reason.ts";
 import { checkIpv4 } from "../../../lib/core/wire/ipv4.ts";
+import { checkIpv6, isIpv6 } from "../../../lib/core/wire/ipv6.ts";
 import { createMemory, type Memory } from "../../../lib/core/wire/memory.ts";
 import type { PacketQueue } from "../../../lib/core/wire/packet_queue.ts";
 import { assertEquals } from "../assert.ts";
@@ -54,6 +56,12 @@ const PACKET_ROOM = 66 * 1024;
 const GUARD = 0xa5;
 const GUARD_SIZE = 64;
 
+export type WorldOptions = Omit<Partial<NatOptions>, "slice" | "headers"> & {
+  readonly seed?: number;
+  readonly workers?: number;
+  readonly headersIn?: (memory: Memory) => Headers;
+};
+
 export class World {
   readonly memory: Memory;
   readonly nat: NatGroup;
@@ -61,12 +69,11 @@ export class World {
   readonly clock = new FakeClock();
   readonly random: Random;
 
-  /** @param options `workers` have the external address together; one, if left out */
-  constructor(
-    { workers = 1, ...options }:
-      & Omit<Partial<NatOptions>, "slice">
-      & { readonly seed?: number; readonly workers?: number } = {},
-  ) {
+  /**
+   * @param options `workers` have the external address together; one, if left out. With `headersIn`, packets are of
+   * another family
+   */
+  constructor({ workers = 1, headersIn, ...options }: WorldOptions = {}) {
     const generatedSize = Nat.generatedSize(
       Math.max(options.externalMtu ?? 1500, options.innerMtu ?? 1420),
     );
@@ -88,6 +95,7 @@ export class World {
       clientQuota: 4096,
       random: () => this.random.uint32(),
       ...options,
+      ...headersIn && { headers: headersIn(this.memory) },
     });
   }
 
@@ -188,11 +196,16 @@ export class World {
   }
 
   /**
-   * Puts a packet into the memory. The NAT takes only what has passed `checkIpv4`, so a test that offers else is wrong.
+   * Puts a packet into the memory. The NAT takes only what has passed the checks of its family, so a test that offers
+   * else is wrong.
    */
   #load(packet: Bytes): void {
     this.#put(packet);
-    assertEquals(checkIpv4(this.memory, PACKET_AT, packet.length), 0, "not for the NAT");
+    const { memory } = this;
+    const reason = isIpv6(memory.view, PACKET_AT)
+      ? checkIpv6(memory.view, PACKET_AT, packet.length)
+      : checkIpv4(memory, PACKET_AT, packet.length);
+    assertEquals(reason, 0, "not for the NAT");
   }
 
   #put(packet: Bytes): void {

@@ -11,7 +11,7 @@ import type { AccessItem } from "../../../lib/core/access/access_items.ts";
 import { FLOW_CAPACITY, flowTableSize } from "../../../lib/core/access/flow_table.ts";
 import { Engine, ENGINE_SCRATCH_SIZE, MAX_MERGED } from "../../../lib/core/engine/engine.ts";
 import { shapingRegion } from "../../../lib/core/engine/shaping.ts";
-import { Nat } from "../../../lib/core/nat/nat.ts";
+import type { Nat } from "../../../lib/core/nat/nat.ts";
 import { Pipeline, PIPELINE_SCRATCH_SIZE } from "../../../lib/core/engine/pipeline.ts";
 import { Router, type RouterOptions } from "../../../lib/core/routing/router.ts";
 import { Device } from "../../../lib/core/wireguard/device.ts";
@@ -31,9 +31,10 @@ import { createMemory, type Memory } from "../../../lib/core/wire/memory.ts";
 import { TRANSPORT_OVERHEAD } from "../../../lib/core/wire/messages.ts";
 import { PacketQueue } from "../../../lib/core/wire/packet_queue.ts";
 import type { FakeClock } from "../time/fake_clock.ts";
-import { type Arrival, FakeCapture, FakeDatagramPort, FakeTun } from "./fake_ports.ts";
+import { type Arrival, type FakeCapture, FakeDatagramPort, FakeTun } from "./fake_ports.ts";
 import type { Datagram } from "./memory_link.ts";
 import { Random } from "../random.ts";
+import * as outsides from "./simulated_outside.ts";
 import { SHAPING_SPACE, SimulatedWorkers } from "./simulated_workers.ts";
 
 /** Unix ms when a fake clock shows 0. */
@@ -42,8 +43,6 @@ const WALL_CLOCK_START = 1_700_000_000_000;
 const SEND_SLOTS = 4 * MAX_MERGED;
 /** Where a datagram lies that `receive()` is given. */
 export const RECEIVE_OFFSET = 1024;
-/** Packets outside; more than inside, as usual. */
-const EXTERNAL_MTU = 1500;
 
 export interface SimulatedDeviceOptions {
   readonly name: string;
@@ -62,6 +61,8 @@ export interface SimulatedDeviceOptions {
   readonly mtu?: number;
   /** Its address outside, dotted decimal, where it translates; `egress` is "nat" then. */
   readonly external?: string;
+  /** The same of IPv6, besides. */
+  readonly external6?: string;
   /** Messages that one receive brings. */
   readonly batch?: number;
   /** Whether nothing is open for fake TCP. */
@@ -105,11 +106,12 @@ export class SimulatedDevice {
   /** The network outside of a gateway that translates. */
   readonly capture: FakeCapture | null;
   readonly nat: Nat | null;
+  readonly outside6: outsides.Outside | null;
   readonly workers: SimulatedWorkers | null;
   readonly #access: AccessControl;
 
   constructor(options: SimulatedDeviceOptions) {
-    const { clock, random, mtu = 1420, batch = 1, external } = options;
+    const { clock, random, mtu = 1420, batch = 1, external, external6 } = options;
     this.name = options.name;
     this.#clock = clock;
     this.address = ipv4(options.address);
@@ -127,10 +129,10 @@ export class SimulatedDevice {
     const scratch = allocate(PIPELINE_SCRATCH_SIZE);
     const engineScratch = allocate(ENGINE_SCRATCH_SIZE);
     const queueOffset = allocate(SEND_SLOTS * slotSize);
-    const captureOffset = allocate(FakeDatagramPort.arenaSize(external === undefined ? 0 : batch));
+    const outsideAt = allocate(external === undefined ? 0 : outsides.outsideSize(batch));
+    const outsideAt6 = allocate(external6 === undefined ? 0 : outsides.outsideSize(batch));
     const forwarded = allocate(slotSize);
     const shaping = allocate(SHAPING_SPACE);
-    const generated = allocate(external === undefined ? 0 : Nat.generatedSize(EXTERNAL_MTU));
     this.memory = createMemory(end);
     this.sendQueue = new SendQueue({ offset: queueOffset, slots: SEND_SLOTS, slotSize });
     const router = {
@@ -139,7 +141,8 @@ export class SimulatedDevice {
       ...(options.tunnelAddress6 && { addresses6: [options.tunnelAddress6] }),
       clientToClient: options.clientToClient ?? true,
       egress: options.egress ?? (external === undefined ? "off" : "nat"),
-      egressRules: [],
+      isTranslated6: external6 !== undefined,
+      egressRules: external6 === undefined ? [] : [outsides.ALL_PASS6],
     };
     const items = options.access ?? [];
     const flows = Array.from(
@@ -185,23 +188,17 @@ export class SimulatedDevice {
         },
       }),
     });
-    this.capture = external === undefined
-      ? null
-      : new FakeCapture(this.memory, { offset: captureOffset, batch });
-    this.nat = external === undefined ? null : new Nat({
+    const ofBoth = {
       memory: this.memory,
       drops: this.drops,
-      generated,
-      externalAddress: ipv4(external),
-      innerAddress: parseCidr(options.tunnelAddress)!.address,
-      externalMtu: EXTERNAL_MTU,
-      innerMtu: mtu,
-      ports: { first: 512, last: 65_535 },
-      filtering: "endpoint",
-      forwards: [],
-      clientQuota: 4096,
+      mtu,
+      batch,
       random: () => random.uint32(),
-    });
+    };
+    const outside = outsides.openOutside4(ofBoth, outsideAt, options);
+    this.outside6 = outsides.openOutside6(this.device, ofBoth, outsideAt6, options);
+    this.capture = outside?.capture ?? null;
+    this.nat = outside?.nat ?? null;
     this.#access = new AccessControl({
       view: this.memory.view,
       allowedIps: this.device.allowedIps,
@@ -220,6 +217,7 @@ export class SimulatedDevice {
         allowedIps6: this.device.allowedIps6,
       }),
       nat: this.nat,
+      nat6: this.outside6?.nat ?? null,
       access: this.#access,
       sendQueue: this.sendQueue,
       hostQueue,
@@ -237,6 +235,7 @@ export class SimulatedDevice {
       hostQueue,
       drops: this.drops,
       outside: this.capture,
+      outside6: this.outside6?.capture ?? null,
       offload: false,
     });
     this.tun = new FakeTun(this.memory);

@@ -9,24 +9,16 @@
  */
 import { FairShares, type Place } from "../../limits/fair_shares.ts";
 import { DropReason } from "../../wire/drop_reason.ts";
-import * as ipv4 from "../../wire/ipv4.ts";
 import type { Memory } from "../../wire/memory.ts";
-import { destinationAddress, sourceAddress } from "../addresses.ts";
 import { FRAGMENT_TIMEOUT, MAX_DECIDED_TRAINS } from "../constants.ts";
 import type { Forwarder } from "../forwarder.ts";
+import { DESTINATION, type Headers, SOURCE } from "../headers/headers.ts";
 import { hash } from "../../wire/hash.ts";
 import type { NatLink } from "../link.ts";
 import { Origin } from "../slices/hand_over.ts";
-import {
-  decrementTimeToLive,
-  DESTINATION,
-  rewriteAddress,
-  rewriteIdentification,
-  SOURCE,
-} from "../rewrite.ts";
 import { type Train, WaitingFragments, type WaitingTrain } from "./waiting_fragments.ts";
 
-/** What becomes of the fragments of one packet. Addresses are signed. */
+/** What becomes of the fragments of one packet. An address may be `AS_IT_IS`. */
 export interface FragmentFate {
   /** The link to leave by; null for none: the packet is another worker's, or not the NAT's concern. */
   readonly link: NatLink | null;
@@ -47,10 +39,11 @@ interface DecidedTrain {
 }
 
 export interface FragmentsOptions {
+  readonly headers: Headers;
   readonly forwarder: Forwarder;
   /** Random and secret, or senders could make their trains take others' places. */
   readonly seed: number;
-  /** Whose an inner address (signed) is. */
+  /** Whose an inner address is. */
   readonly clientOf: (address: number) => unknown;
   /** Whether clients send them; else they are sent them. */
   readonly isOutbound: boolean;
@@ -61,9 +54,10 @@ export class Fragments {
   readonly #decided = new Map<number, DecidedTrain>();
   readonly #shares = new FairShares<unknown, DecidedTrain>({
     capacity: MAX_DECIDED_TRAINS,
-    evict: ({ key }) => this.#decided.delete(key),
+    evict: (decided) => this.#delete(decided),
   });
   readonly #waiting = new WaitingFragments((waiting) => this.#forgotten(waiting));
+  readonly #headers: Headers;
   readonly #forwarder: Forwarder;
   readonly #memory: Memory;
   readonly #view: DataView;
@@ -74,6 +68,7 @@ export class Fragments {
   constructor(memory: Memory, options: FragmentsOptions) {
     this.#memory = memory;
     this.#view = memory.view;
+    this.#headers = options.headers;
     this.#forwarder = options.forwarder;
     this.#seed = options.seed;
     this.#clientOf = options.clientOf;
@@ -99,13 +94,15 @@ export class Fragments {
     const train = this.#train(packet);
     // From outside, whom another worker's are for that one knows: here, each worker is one client.
     const client = this.#isOutbound
-      ? this.#clientOf(train.source)
+      ? this.#clientOf(this.#headers.source(packet))
       : fate.worker ?? this.#clientOf(fate.destination);
     const expiresAt = now + FRAGMENT_TIMEOUT;
     const decided: DecidedTrain = { train, key, fate, expiresAt, place: null };
     // Not before this: it may evict.
     decided.place = this.#shares.add(client, decided);
     this.#decided.set(key, decided);
+    this.#headers.holds.retain(fate.source);
+    this.#headers.holds.retain(fate.destination);
     return waiting === null ? [] : waiting.fragments;
   }
 
@@ -146,28 +143,28 @@ export class Fragments {
   }
 
   #forward(packet: number, fate: FragmentFate): void {
-    const view = this.#view;
+    const headers = this.#headers;
     const { link, source, destination, identification, worker } = fate;
     if (worker !== undefined) {
-      rewriteAddress(view, packet, SOURCE, source);
-      rewriteIdentification(view, packet, identification);
+      headers.rewriteAddress(packet, SOURCE, source);
+      headers.rewriteIdentification(packet, identification);
       const origin = this.#isOutbound ? Origin.hairpin : Origin.captured;
       this.#forwarder.handOver(worker, origin, packet);
     } else if (link === null) {
       this.#forwarder.drop(DropReason.natFragment, packet);
-    } else if (ipv4.timeToLive(view, packet) <= 1) {
+    } else if (headers.hopLimit(packet) <= 1) {
       this.#forwarder.drop(DropReason.ttlExceeded, packet);
     } else {
-      rewriteAddress(view, packet, SOURCE, source);
-      rewriteAddress(view, packet, DESTINATION, destination);
-      rewriteIdentification(view, packet, identification);
-      decrementTimeToLive(view, packet);
+      headers.rewriteAddress(packet, SOURCE, source);
+      headers.rewriteAddress(packet, DESTINATION, destination);
+      headers.rewriteIdentification(packet, identification);
+      headers.decrementHopLimit(packet);
       this.#forwarder.forward(link, packet);
     }
   }
 
   #wait(key: number, packet: number, now: number): void {
-    const length = ipv4.totalLength(this.#view, packet);
+    const length = this.#headers.totalLength(packet);
     if (length > this.#forwarder.maxCopySize) {
       this.#forwarder.drop(DropReason.natFragment, packet);
       return;
@@ -181,7 +178,9 @@ export class Fragments {
   #addWaiting(key: number, packet: number, now: number): WaitingTrain {
     const train = this.#train(packet);
     // From outside, it is not known yet whom it is for.
-    const owner = this.#isOutbound ? this.#clientOf(train.source) : train.source;
+    const owner = this.#isOutbound
+      ? this.#clientOf(this.#headers.source(packet))
+      : this.#headers.senderKey(packet);
     return this.#waiting.add(key, train, owner, now);
   }
 
@@ -189,18 +188,21 @@ export class Fragments {
    * Counts what a client began and did not complete; what comes from outside may be the host's own, and reaches it.
    * What has the external address at either end is a client's, by another worker.
    */
-  #forgotten({ bytes, train: { source, destination } }: WaitingTrain): void {
-    const isOfClient = this.#isOutbound || source === destination;
+  #forgotten({ bytes, train: { addresses } }: WaitingTrain): void {
+    const { length } = addresses;
+    const isOfClient = this.#isOutbound ||
+      addresses.every((word, i) => word === addresses[(i + length / 2) % length]);
     if (isOfClient) this.#forwarder.dropCopy(DropReason.natFragment, bytes);
   }
 
   #train(packet: number): Train {
-    const view = this.#view;
+    const headers = this.#headers;
+    const addresses = new Int32Array(headers.addressesSize >> 2);
+    for (let i = 0; i < addresses.length; i++) addresses[i] = this.#word(packet, i);
     return {
-      source: sourceAddress(view, packet),
-      destination: destinationAddress(view, packet),
-      protocol: ipv4.protocol(view, packet),
-      identification: ipv4.identification(view, packet),
+      addresses,
+      protocol: headers.protocol(packet),
+      identification: headers.identification(packet),
     };
   }
 
@@ -217,26 +219,46 @@ export class Fragments {
   }
 
   #isOf(packet: number, train: Train): boolean {
-    const view = this.#view;
-    return train.identification === ipv4.identification(view, packet) &&
-      train.source === sourceAddress(view, packet) &&
-      train.destination === destinationAddress(view, packet) &&
-      train.protocol === ipv4.protocol(view, packet);
+    const headers = this.#headers;
+    if (
+      train.identification !== headers.identification(packet) ||
+      train.protocol !== headers.protocol(packet)
+    ) return false;
+    const { addresses } = train;
+    for (let i = 0; i < addresses.length; i++) {
+      if (addresses[i] !== this.#word(packet, i)) return false;
+    }
+    return true;
+  }
+
+  /** One of the words of both addresses. */
+  #word(packet: number, index: number): number {
+    return this.#view.getInt32(packet + this.#headers.addressesOffset + 4 * index);
   }
 
   #forget(decided: DecidedTrain): void {
-    this.#decided.delete(decided.key);
+    this.#delete(decided);
     if (decided.place !== null) this.#shares.remove(decided.place);
   }
 
+  /** Not for one that is gone already, as it was evicted. */
+  #delete({ key, fate }: DecidedTrain): void {
+    this.#decided.delete(key);
+    this.#headers.holds.release(fate.source);
+    this.#headers.holds.release(fate.destination);
+  }
+
   #key(packet: number): number {
-    const view = this.#view;
-    const addresses = hash(
-      sourceAddress(view, packet),
-      destinationAddress(view, packet),
-      this.#seed,
+    const headers = this.#headers;
+    const words = headers.addressesSize >> 2;
+    let key = this.#seed;
+    for (let i = 0; i < words; i += 2) {
+      key = hash(this.#word(packet, i), this.#word(packet, i + 1), key);
+    }
+    return hash(
+      hash(key, headers.identification(packet), this.#seed),
+      headers.protocol(packet),
+      key,
     );
-    const name = ipv4.identification(view, packet) << 8 | ipv4.protocol(view, packet);
-    return hash(addresses, name, this.#seed);
   }
 }

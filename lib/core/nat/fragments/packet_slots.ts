@@ -6,8 +6,8 @@
  */
 
 const SLOTS = 512;
-/** Bytes of the longest ICMP error (RFC 1812 section 4.3.2.3). */
-const MIN_SLOT_SIZE = 576;
+/** Bytes of the longest error that says why a packet goes no further, ICMPv6's (RFC 4443 section 2.4 (c)). */
+const MIN_SLOT_SIZE = 1280;
 /** Slots begin on multiples of this; the cipher wants 4. */
 const SLOT_ALIGN = 64;
 /** Bytes behind a packet that sealing overwrites with padding. */

@@ -15,10 +15,10 @@ import {
   WAITING_PARTS,
 } from "../constants.ts";
 
-/** What names a packet whose fragments come one by one (RFC 791 section 3.2). Addresses are signed. */
+/** What names a packet whose fragments come one by one (RFC 791 section 3.2, RFC 8200 section 4.5). */
 export interface Train {
-  readonly source: number;
-  readonly destination: number;
+  /** Words of both addresses, as they stand in the packet. */
+  readonly addresses: Int32Array;
   readonly protocol: number;
   readonly identification: number;
 }

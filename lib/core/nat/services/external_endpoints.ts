@@ -2,8 +2,8 @@
 import { DropReason } from "../../wire/drop_reason.ts";
 import * as ipv4 from "../../wire/ipv4.ts";
 import * as tcp from "../../wire/tcp.ts";
-import { destinationAddress } from "../addresses.ts";
 import type { Forwarder } from "../forwarder.ts";
+import type { Headers } from "../headers/headers.ts";
 import type { NatLink } from "../link.ts";
 import type { MappingTable } from "../mapping_table.ts";
 import type { Mapping, PublishedService } from "../records.ts";
@@ -12,6 +12,7 @@ import type { NatServices } from "./services.ts";
 
 export class ExternalEndpoints {
   readonly #view: DataView;
+  readonly #headers: Headers;
   readonly #mappings: MappingTable;
   readonly #sessions: NatSessionTable;
   readonly #services: NatServices;
@@ -20,7 +21,8 @@ export class ExternalEndpoints {
 
   constructor(
     view: DataView,
-    { mappings, sessions, services, forwarder }: {
+    { headers, mappings, sessions, services, forwarder }: {
+      readonly headers: Headers;
       readonly mappings: MappingTable;
       readonly sessions: NatSessionTable;
       readonly services: NatServices;
@@ -28,6 +30,7 @@ export class ExternalEndpoints {
     },
   ) {
     this.#view = view;
+    this.#headers = headers;
     this.#mappings = mappings;
     this.#sessions = sessions;
     this.#services = services;
@@ -47,7 +50,7 @@ export class ExternalEndpoints {
     remotePort: number,
     now: number,
   ): Mapping | null {
-    const destination = destinationAddress(this.#view, packet);
+    const destination = this.#headers.destination(packet);
     let service: PublishedService | null;
     if (destination === this.#outside.address) {
       const mapping = this.#mappings.findInbound(protocol, port, remoteAddress, remotePort);
@@ -60,14 +63,15 @@ export class ExternalEndpoints {
       }
     } else service = this.#services.at(destination, protocol, port);
     if (service === null) return null;
-    const transport = packet + ipv4.headerSize(this.#view, packet);
-    const flags = protocol === ipv4.PROTOCOL_TCP ? tcp.flags(this.#view, transport) : 0;
+    const flags = protocol === ipv4.PROTOCOL_TCP
+      ? tcp.flags(this.#view, this.#headers.transport(packet))
+      : 0;
     return this.#services.mappingFor(service, remoteAddress, remotePort, flags, now);
   }
 
   /** Drops a packet that `findInbound()` has found nothing for. */
   dropUnmapped(packet: number, protocol: number, port: number): void {
-    const destination = destinationAddress(this.#view, packet);
+    const destination = this.#headers.destination(packet);
     const service = destination === this.#outside.address
       ? this.#mappings.findExternal(protocol, port)?.service ?? null
       : this.#services.at(destination, protocol, port);

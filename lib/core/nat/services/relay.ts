@@ -17,13 +17,12 @@ import type { Fragments } from "../fragments/fragments.ts";
 import type { Identifications } from "../fragments/identifications.ts";
 import type { MappingTable } from "../mapping_table.ts";
 import type { BackEnd, Mapping } from "../records.ts";
+import { DESTINATION, SOURCE } from "../headers/headers.ts";
 import {
   decrementTimeToLive,
-  DESTINATION,
   isAtomic,
   rewriteEndpoint,
   rewriteIdentification,
-  SOURCE,
 } from "../rewrite.ts";
 import { isSharedPort } from "../shared_ports.ts";
 import { secondOf } from "../timer_wheel.ts";

@@ -260,11 +260,18 @@ const HOST6: HostSurroundings<string> = {
 };
 
 /** What the rules of IPv6 say of addresses; by no rule, none passes. */
-function verdicts6(allow: string, deny: string, host: HostSurroundings<string>, all: string[]) {
+function verdicts6(
+  allow: string,
+  deny: string,
+  host: HostSurroundings<string>,
+  all: string[],
+  isTranslated = false,
+) {
   const read = (text: string) =>
     text.split(", ").filter((item) => item !== "")
       .map((item) => item === "lan" ? "lan" : parseCidr6(item)!);
-  const { rules, exits } = egressRules6({ allow: read(allow), deny: read(deny) }, host);
+  const policy = { allow: read(allow), deny: read(deny) };
+  const { rules, exits } = egressRules6(policy, host, { isTranslated });
   const table = new AllowedIps6<EgressRule>();
   for (const rule of rules) table.insert(`${rule.address}/${rule.prefixLength}`, rule);
   const verdict = (address: string) =>
@@ -336,6 +343,18 @@ Deno.test("of IPv6, no entry opens the gateway's own addresses, nor a cloud's me
   assertEquals(verdicts6("lan, ::/0, fd00::/8", "", HOST6, never).slice(0, never.length), shut);
   const named = never.map((address) => `${address}/128`).join(", ");
   assertEquals(verdicts6(named, "", HOST6, never).slice(0, never.length), shut);
+});
+
+Deno.test("of IPv6 with our NAT, of the gateway's own addresses that outside alone is open, unless it is denied", () => {
+  const own = ["2001:db8:1::1", "2001:db8:2::1", "fd00:ec2::254", INTERNET6];
+  // As it is local, the kernel has a route for it alone.
+  const host = { ...HOST6, local: [parseCidr6("2001:db8:1::1/128")!] };
+  const judge6 = (allow: string, deny = "") => verdicts6(allow, deny, host, own, true).slice(0, 4);
+  const shut: EgressVerdict[] = ["pass", "private", "private", "pass"];
+  assertEquals(judge6(""), shut);
+  assertEquals(judge6("lan, ::/0"), shut);
+  assertEquals(judge6("", "2001:db8:1::1/128"), ["denied", ...shut.slice(1)]);
+  assertEquals(judge6("", "2001:db8:1::/64"), shut);
 });
 
 Deno.test("of IPv6, networks of the gateway's are no more reached by a translator's addresses for them", () => {
