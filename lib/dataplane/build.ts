@@ -27,7 +27,8 @@ import { PacketQueue } from "../core/wire/packet_queue.ts";
 import { Device } from "../core/wireguard/device.ts";
 import { VERSION } from "../process/version.ts";
 import type { DataPlaneConfig, Reporter } from "./data_plane_protocol.ts";
-import { Egress } from "./egress/egress.ts";
+import type { EgressConfig, EgressConfig6 } from "./egress/egress.ts";
+import { Egresses } from "./egress/egresses.ts";
 import { EventLoop } from "./event_loop.ts";
 import { FleetNode } from "./fleet/fleet_node.ts";
 import { FakeTcpLink } from "./fake_tcp/fake_tcp_link.ts";
@@ -68,8 +69,8 @@ export interface DataPlaneParts {
   readonly router: Router;
   /** Null at a client. */
   readonly access: AccessControl | null;
-  /** Null where nothing is translated. */
-  readonly egress: Egress | null;
+  /** What is translated here; packet workers have an egress each, as they have the packets. */
+  readonly egresses: Egresses;
   readonly engine: Engine;
   /** Null where this thread has the packets. */
   readonly workers: DeviceSide | null;
@@ -145,12 +146,14 @@ export function buildDataPlane(
       new FleetNode(libc, arena, { config: own, loop, device, aead, x25519, mark, report }),
     );
   }
-  // Packet workers have the egress, as they have the packets.
-  const egress = workers === null ? openEgress(config, { libc, arena, drops, device }) : null;
-  if (egress !== null) opened.use(egress);
+  const egresses = opened.use(
+    new Egresses(libc, arena, { ...config, ...egressConfigs(config), drops, device }),
+  );
+  const { ipv4: egress, ipv6: egress6 } = egresses;
   const router = new Router({
     ...config,
     egress: typeof config.egress === "object" ? "nat" : config.egress,
+    isTranslated6: egress6 !== null,
     allowedIps: device.allowedIps,
     allowedIps6: device.allowedIps6,
   });
@@ -170,6 +173,7 @@ export function buildDataPlane(
     device,
     router,
     nat: egress?.nat ?? null,
+    nat6: egress6?.nat ?? null,
     ...(access && { access }),
     drops,
     scratch: arena.allocate(PIPELINE_SCRATCH_SIZE),
@@ -183,7 +187,8 @@ export function buildDataPlane(
     device,
     pipeline,
     drops,
-    outside: egress === null ? null : new EgressPort(egress, loop),
+    outside: egress && new EgressPort(egress, loop),
+    outside6: egress6 && new EgressPort(egress6, loop),
     offload: config.offload,
   });
   const portOf = (of: UdpSocket) =>
@@ -212,7 +217,7 @@ export function buildDataPlane(
     device,
     router,
     access,
-    egress,
+    egresses,
     engine,
     workers,
     fleet,
@@ -224,13 +229,20 @@ export function carriesIpv6({ addresses6 = [] }: Pick<DataPlaneConfig, "addresse
   return addresses6.length > 0;
 }
 
-function arenaSize(
-  { mtu, egress, hasFakeTcp, shared, fleet }: DataPlaneConfig,
-  slotSize: number,
-): number {
+/** Of what this thread translates. */
+function egressConfigs(
+  { egress, egress6 = null, shared }: DataPlaneConfig,
+): { readonly config: EgressConfig | null; readonly config6: EgressConfig6 | null } {
+  if (shared !== null || typeof egress !== "object") return { config: null, config6: null };
+  return { config: egress, config6: egress6 };
+}
+
+function arenaSize(config: DataPlaneConfig, slotSize: number): number {
+  const { mtu, hasFakeTcp, fleet } = config;
+  const { config: egress, config6: egress6 } = egressConfigs(config);
   return (BATCH + 1) * RECEIVE_BUFFER_SIZE + (SEND_SLOTS + 1) * slotSize + ENGINE_SCRATCH_SIZE +
     CONTROL_SPACE + SHAPING_SPACE + (fleet === null ? 0 : FleetNode.arenaSize) +
-    (typeof egress === "object" && shared === null ? Egress.arenaSize(egress) : 0) +
+    Egresses.arenaSize(egress, egress6) +
     (hasFakeTcp ? FakeTcpLink.arenaSize(mtu, SEND_SLOTS) : 0);
 }
 
@@ -252,20 +264,4 @@ function openKeyPairs({ name }: AeadProvider, arena: Arena): X25519Provider {
 /** Where packets wait for their peer's rate. */
 export function openShaping(arena: Arena, mtu: number): ShaperRegion {
   return shapingRegion(arena.allocate(SHAPING_SPACE), mtu, SHAPING_SPACE);
-}
-
-function openEgress(
-  { egress, clientToClient, offload, mtu }: DataPlaneConfig,
-  { libc, arena, drops, device }: Pick<DataPlaneParts, "libc" | "arena" | "drops" | "device">,
-): Egress | null {
-  if (typeof egress !== "object") return null;
-  return new Egress(libc, arena, {
-    config: egress,
-    clientToClient,
-    offload,
-    drops,
-    clientOf: (address) => device.allowedIps.lookup(address),
-    mtuOf: (address) => device.allowedIps.lookup(address)?.mtu ?? mtu,
-    random: () => randomBytes(4).readUInt32LE(),
-  });
 }

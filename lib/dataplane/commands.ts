@@ -65,7 +65,7 @@ export class Commands {
   }
 
   #do(command: DataPlaneCommand, now: number): void {
-    const { device, egress, report, router } = this.#parts;
+    const { device, egresses, report, router } = this.#parts;
     const { captures, reports } = this.#options;
     switch (command.kind) {
       case "open-tun":
@@ -99,7 +99,10 @@ export class Commands {
         device.renew(now);
         break;
       case "set-external":
-        egress?.setExternal(command.external);
+        egresses.ipv4?.setExternal(command.external);
+        break;
+      case "set-external6":
+        egresses.ipv6?.setExternal(command.external);
         break;
       case "set-egress-rules":
         this.#egressRules.push(...command.rules);
@@ -107,7 +110,7 @@ export class Commands {
         break;
       case "set-client-to-client":
         router.setClientToClient(command.allowed);
-        if (egress !== null) egress.nat.clientToClient = command.allowed;
+        egresses.clientToClient = command.allowed;
         break;
       case "set-admits-new":
         device.admitsNew = command.admits;
@@ -169,7 +172,7 @@ export class Commands {
           break;
         case "set-services":
           this.#services.push(...request.services);
-          if (request.isLast) this.#parts.egress?.setServices(this.#services.splice(0));
+          if (request.isLast) this.#parts.egresses.ipv4?.setServices(this.#services.splice(0));
           break;
         case "get-usage":
           report({ kind: "usages", id, peers: this.#options.reports.newUsage() });
@@ -227,13 +230,13 @@ export class Commands {
   }
 
   #changePeer(change: PeerChange, now: number): void {
-    const { device, egress } = this.#parts;
+    const { device, egresses } = this.#parts;
     if (change.kind === "remove") {
       const peer = device.peer(change.publicKey);
       if (peer === undefined) return;
       this.#options.prober.forget(peer);
       this.#options.reports.peers.forget(peer);
-      egress?.nat.releaseClient(peer, now);
+      egresses.releaseClient(peer, now);
       this.#options.reports.usage(peer, true);
       device.removePeer(peer);
       return;

@@ -61,7 +61,7 @@ export class DataPlane implements Disposable {
   }
 
   #listen(): void {
-    const { config, device, egress, engine, handshakes, loop, monitor, socket, udp, workers } =
+    const { config, device, egresses, engine, handshakes, loop, monitor, socket, udp, workers } =
       this.#parts;
     loop.add(socket.fd, (readiness, now) => {
       if ((readiness & EPOLLOUT) !== 0) engine.resume(now);
@@ -74,8 +74,9 @@ export class DataPlane implements Disposable {
     loop.add(config.commandFd, (_, now) => this.#commands.serve(now));
     loop.add(monitor.fd, (_, now) => this.#followNetwork(now));
     for (const fd of this.#prober.fds) loop.add(fd, (_, now) => this.#prober.serve(now));
-    if (egress !== null) {
-      loop.add(egress.capture.fd, (_, now) => engine.readCapture(now));
+    for (const egress of egresses.all) {
+      const isIpv6 = egress === egresses.ipv6;
+      loop.add(egress.capture.fd, (_, now) => engine.readCapture(now, isIpv6));
       loop.add(egress.sender.fd, () => egress.sender.serve());
       const { arp } = egress;
       if (arp !== null) loop.add(arp.fd, () => arp.serve());
@@ -89,13 +90,13 @@ export class DataPlane implements Disposable {
 
   /** When there is something to do though nothing is ready, monotonic ms. */
   #pollAt(): number {
-    const { device, egress, engine, fleet, loop, workers } = this.#parts;
+    const { device, egresses, engine, fleet, loop, workers } = this.#parts;
     return Math.min(
       device.pollAt(),
       engine.pollAt(),
       this.#prober.pollAt(),
       this.#reports.pollAt(),
-      egress?.pollAt() ?? Infinity,
+      egresses.pollAt(),
       this.#commands.link?.pollAt() ?? Infinity,
       this.#captures.pollAt(),
       fleet?.pollAt() ?? Infinity,
@@ -105,10 +106,10 @@ export class DataPlane implements Disposable {
 
   /** Does what is due, and sends what it led to. */
   #poll(now: number): void {
-    const { device, egress, engine, fleet, workers } = this.#parts;
+    const { device, egresses, engine, fleet, workers } = this.#parts;
     this.#commands.link?.poll(now);
     device.poll(now);
-    egress?.poll(now);
+    egresses.poll(now);
     fleet?.poll(now);
     engine.release(now);
     engine.flush(now);
@@ -139,7 +140,7 @@ export class DataPlane implements Disposable {
       return;
     }
     if (kind === "released") {
-      this.#parts.egress?.nat.releaseClient(peer, now);
+      this.#parts.egresses.releaseClient(peer, now);
       this.#parts.workers?.board.peerReleased(peer);
     }
     this.#parts.fleet?.follow({ kind, peer }, now);
@@ -148,13 +149,13 @@ export class DataPlane implements Disposable {
 
   /** What has changed on the host is looked up by the main thread, which has to see the whole anyway. */
   #followNetwork(now: number): void {
-    const { egress, monitor, report } = this.#parts;
+    const { egresses, monitor, report } = this.#parts;
     const events = monitor.read();
     if (events.length === 0) return;
     for (const event of events) {
-      if (event.kind === "link" && event.removed) egress?.linkRemoved(event.link.index);
+      if (event.kind === "link" && event.removed) egresses.linkRemoved(event.link.index);
     }
-    egress?.networkChanged();
+    egresses.networkChanged();
     this.#commands.link?.networkChanged(now);
     this.#prober.networkChanged();
     report({ kind: "network-changed" });

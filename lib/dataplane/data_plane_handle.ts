@@ -1,4 +1,5 @@
 /** Data-plane handle: the main thread's end of the data plane: starts it, sends it commands, waits for its answers. */
+import type { Ipv6Text } from "../core/wire/host_address.ts";
 import type { SocketAddress } from "../core/wire/socket_address.ts";
 import { EBADFD, ENODEV } from "../../ffi/errno.ts";
 import { encodeKey } from "../core/config/values/key_text.ts";
@@ -33,12 +34,6 @@ import { WorkerThread } from "./thread/worker_thread.ts";
 import { withWorkers } from "./workers/worker_sums.ts";
 import { packetWorkerConfig, PacketWorkers } from "./workers/packet_workers.ts";
 
-/** Somebody who waits for an answer. */
-interface Waiter {
-  readonly resolve: (answer: Answer) => void;
-  readonly reject: (error: Error) => void;
-}
-
 /** Bytes of changes in one message: each new peer costs a Diffie-Hellman, and packets wait meanwhile. */
 const CHANGES_SIZE = 4096;
 /** Quotas in one message; each is about 130 bytes of JSON. */
@@ -55,7 +50,7 @@ export class DataPlaneHandle {
   readonly #listener: DataPlaneListener;
   readonly #ready = Promise.withResolvers<ReportOf<"ready">>();
   /** By the id of the request. */
-  readonly #waiters = new Map<number, Waiter>();
+  readonly #waiters = new Map<number, PromiseWithResolvers<Answer>>();
   #lastId = 0;
   readonly #captures = new RunningCaptures((command) => this.#send(command));
   /** Other programs on the host change routes as often as they like. */
@@ -208,6 +203,11 @@ export class DataPlaneHandle {
     this.#workers?.setExternal(external);
   }
 
+  /** The same of IPv6, which no packet worker translates. */
+  setExternal6(external: ExternalLink<Ipv6Text> | null): void {
+    this.#send({ kind: "set-external6", external });
+  }
+
   /** Judges by these rules from now on which addresses outside peers reach; at most `MAX_EGRESS_RULES`. */
   setEgressRules(rules: readonly EgressRule[]): void {
     for (const { items, isLast } of egressRuleParts(rules)) {
@@ -336,10 +336,10 @@ export class DataPlaneHandle {
     if (this.#thread.failure !== null) return Promise.reject(this.#thread.failure);
     if (this.#isStopped) return Promise.reject(hasEnded());
     const id = ++this.#lastId;
-    const { promise, resolve, reject } = Promise.withResolvers<Answer>();
-    this.#waiters.set(id, { resolve, reject });
+    const waiter = Promise.withResolvers<Answer>();
+    this.#waiters.set(id, waiter);
     this.#send({ ...question, id });
-    return promise;
+    return waiter.promise;
   }
 
   #send(command: DataPlaneCommand): void {
@@ -387,7 +387,7 @@ export class DataPlaneHandle {
     }
   }
 
-  #waiterOf({ id }: Answer): Waiter | undefined {
+  #waiterOf({ id }: Answer): PromiseWithResolvers<Answer> | undefined {
     const waiter = this.#waiters.get(id);
     this.#waiters.delete(id);
     return waiter;

@@ -13,7 +13,7 @@ import type { AccessItem, Denials } from "../core/access/access_items.ts";
 import type { EgressRule } from "../core/access/egress_rules.ts";
 import type { FakeTcpEndpoints } from "../core/transport/fake_tcp/endpoints.ts";
 import type { Transport } from "../core/transport/transport.ts";
-import type { EgressConfig } from "./egress/egress.ts";
+import type { EgressConfig, EgressConfig6 } from "./egress/egress.ts";
 import type { FleetCommand, FleetConfig, FleetReport } from "./fleet/fleet_protocol.ts";
 import type { ThreadReport } from "./thread/thread_report.ts";
 import type { PeerNatUsage } from "./workers/nat_usage.ts";
@@ -23,7 +23,7 @@ import type { ExternalLink } from "../core/nat/external_link.ts";
 import type { NatService } from "../core/nat/nat_options.ts";
 import type { BackEndFigures } from "../core/nat/services/services.ts";
 import type { PeerChangeText } from "../core/peers/peer_change.ts";
-import type { HostAddress } from "../core/wire/host_address.ts";
+import type { HostAddress, Ipv6Text } from "../core/wire/host_address.ts";
 import type { Ipv4Prefix } from "../core/wire/ipv4_text.ts";
 import type { Ipv6PrefixText } from "../core/wire/ipv6_prefix.ts";
 import type { SocketAddress } from "../core/wire/socket_address.ts";
@@ -55,6 +55,8 @@ export interface DataPlaneConfig {
   readonly clientToClient: boolean;
   /** What becomes of a gateway's packets for outside: translated by us, left to the kernel, or dropped. */
   readonly egress: EgressConfig | "kernel" | "off";
+  /** Where those of IPv6 are translated by us, too; null, or left out, where the kernel has them. */
+  readonly egress6?: EgressConfig6 | null;
   /** Which addresses outside peers reach, and how. */
   readonly egressRules: readonly EgressRule[];
   /** What peers of a gateway may reach of that. */
@@ -140,6 +142,8 @@ export type DataPlaneCommand =
   | { readonly kind: "renew" }
   /** This is the interface outside now, and the gateway's address there; null for none. */
   | { readonly kind: "set-external"; readonly external: ExternalLink | null }
+  /** The same of IPv6. */
+  | { readonly kind: "set-external6"; readonly external: ExternalLink<Ipv6Text> | null }
   /** Which addresses outside peers reach, and how: all rules together, from the part on that is the last. */
   | {
     readonly kind: "set-egress-rules";

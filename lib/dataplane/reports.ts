@@ -41,9 +41,8 @@ export class Reports {
 
   /** Logs each packet that goes outside from now on, or no more. */
   setTrace(trace: boolean): void {
-    const { egress } = this.#parts;
-    if (egress === null) return;
-    egress.trace = trace ? (line) => this.#traceLines.add(line, this.#parts.loop.now()) : null;
+    const { egresses, loop } = this.#parts;
+    egresses.trace = trace ? (line) => this.#traceLines.add(line, loop.now()) : null;
   }
 
   log(level: "trace" | "info" | "warning", message: string): void {
@@ -99,7 +98,7 @@ export class Reports {
     // The causes go with the lines about drops, and are throttled with them.
     const sendError = this.#sendErrors.takeNew();
     if (sendError !== null) this.log("warning", `cannot send to a peer: ${sendError}`);
-    const refused = this.#parts.egress?.sendErrors() ?? {};
+    const refused = this.#parts.egresses.sendErrors();
     const counts = JSON.stringify(refused);
     if (counts === this.#egressErrorsTold) return;
     this.#egressErrorsTold = counts;

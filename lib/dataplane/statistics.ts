@@ -61,7 +61,7 @@ export class StatisticsPages {
   }
 
   #peerStatistics(peer: Peer, now: number): PeerStatistics {
-    const { access, config, device, egress, workers } = this.#parts;
+    const { access, config, device, egresses, workers } = this.#parts;
     const isTranslated = typeof config.egress === "object";
     return {
       publicKey: peer.publicKey,
@@ -82,7 +82,7 @@ export class StatisticsPages {
       rateLimited: peer.rateLimited,
       accessId: peer.accessId,
       denials: access?.table.denialsOf(peer.accessId) ?? [],
-      nat: egress?.usageOf(peer) ??
+      nat: egresses.usageOf(peer) ??
         (isTranslated && workers !== null ? workers.natUsageOf(peer.index) : null),
       receivedBytes: peer.receivedBytes,
       sentBytes: peer.sentBytes,
@@ -90,10 +90,10 @@ export class StatisticsPages {
   }
 
   #statistics(peers: readonly PeerStatistics[]): Statistics {
-    const { drops: { counts }, egress, handshakes, socket } = this.#parts;
+    const { drops: { counts }, egresses, handshakes, socket } = this.#parts;
     const drops: Record<string, number> = {};
     // The kernel counts these; no packet of them ever came here.
-    counts[DropReason.captureOverflow] = (egress?.capture.drops() ?? 0) +
+    counts[DropReason.captureOverflow] = egresses.captureDrops() +
       (this.#link()?.socket.capture.drops() ?? 0);
     counts[DropReason.receiveOverflow] = socket.drops() + (handshakes?.socket.drops() ?? 0);
     counts.forEach((count, reason) => {
@@ -104,11 +104,11 @@ export class StatisticsPages {
       segmentation: socket.segmentation,
       sendError: this.#sendErrors.last(),
       nat: {
-        mappings: egress?.nat.mappingCount ?? 0,
-        sendErrors: egress?.sendErrors() ?? {},
-        sessions: egress?.nat.sessionCount ?? 0,
+        mappings: egresses.mappingCount,
+        sendErrors: egresses.sendErrors(),
+        sessions: egresses.sessionCount,
       },
-      services: egress?.serviceFigures() ?? [],
+      services: egresses.ipv4?.serviceFigures() ?? [],
       peers,
       workers: [],
     };

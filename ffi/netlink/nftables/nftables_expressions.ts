@@ -56,13 +56,13 @@ const NFTA_PAYLOAD_DREG = 1;
 const NFTA_PAYLOAD_BASE = 2;
 const NFTA_PAYLOAD_OFFSET = 3;
 const NFTA_PAYLOAD_LEN = 4;
-const NFT_PAYLOAD_NETWORK_HEADER = 1;
+export const NFT_PAYLOAD_NETWORK_HEADER = 1;
 const NFT_PAYLOAD_TRANSPORT_HEADER = 2;
 
 const NFTA_CMP_SREG = 1;
 const NFTA_CMP_OP = 2;
 const NFTA_CMP_DATA = 3;
-const NFT_CMP_EQ = 0;
+export const NFT_CMP_EQ = 0;
 const NFT_CMP_NEQ = 1;
 const NFT_CMP_LTE = 3;
 const NFT_CMP_GTE = 5;
@@ -97,12 +97,8 @@ const XT_NFQ_REVISION = 3;
 const IPV4_FRAGMENT = { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 6, length: 2 };
 const IPV4_SOURCE = { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 12, length: 4 };
 const IPV4_DESTINATION = { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 16, length: 4 };
-/**
- * Behind the kinds and sizes of addresses, the operation, the sender's two addresses and the target's hardware address.
- */
-const ARP_TARGET = { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 24, length: 4 };
 const SOURCE_PORT = { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 0, length: 2 };
-const DESTINATION_PORT = { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 2, length: 2 };
+export const DESTINATION_PORT = { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 2, length: 2 };
 const IPV6_SOURCE = { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 8, length: 16 };
 const IPV6_DESTINATION = { base: NFT_PAYLOAD_NETWORK_HEADER, offset: 24, length: 16 };
 const ICMP_TYPE = { base: NFT_PAYLOAD_TRANSPORT_HEADER, offset: 0, length: 1 };
@@ -116,8 +112,12 @@ const FRAGMENT_OFFSET_MASK = Uint8Array.of(0x1f, 0xff);
 
 /** `meta protocol ip`: needed before looking at IPv4 headers where other protocols pass as well. */
 export function isIpv4(): Expression[] {
-  const value = Uint8Array.of(ETH_P_IP >> 8, ETH_P_IP & 0xff);
-  return [meta(NFT_META_PROTOCOL), compare(NFT_CMP_EQ, value)];
+  return etherTypeIs(ETH_P_IP);
+}
+
+/** `meta protocol T`. */
+export function etherTypeIs(type: number): Expression[] {
+  return [meta(NFT_META_PROTOCOL), compare(NFT_CMP_EQ, Uint8Array.of(type >> 8, type & 0xff))];
 }
 
 /** `meta nfproto ipv4` or `ipv6`: the same in tables of family inet. */
@@ -130,11 +130,6 @@ export function destinationIs(address: number | IpAddress): Expression[] {
   return typeof address === "number"
     ? [payload(IPV4_DESTINATION), compare(NFT_CMP_EQ, ipv4FromNumber(address))]
     : [payload(IPV6_DESTINATION), compare(NFT_CMP_EQ, address)];
-}
-
-/** `arp daddr ip A` (host order), of ARP for Ethernet and IPv4 (RFC 826): the address that is asked for. */
-export function arpTargetIs(address: number): Expression[] {
-  return [payload(ARP_TARGET), compare(NFT_CMP_EQ, ipv4FromNumber(address))];
 }
 
 /** `ip saddr A/N`, or `ip6 saddr A/N`. */
@@ -323,7 +318,8 @@ function portsAre({ source, destination }: TransportPorts): Expression[] {
   ];
 }
 
-function isInRange(load: Expression, { first, last }: Ports): Expression[] {
+/** Whether what is loaded is one of these ports. */
+export function isInRange(load: Expression, { first, last }: Ports): Expression[] {
   const port = (value: number) => Uint8Array.of(value >>> 8, value);
   if (first === last) return [load, compare(NFT_CMP_EQ, port(first))];
   return [load, compare(NFT_CMP_GTE, port(first)), compare(NFT_CMP_LTE, port(last))];
@@ -336,7 +332,8 @@ function meta(key: number): Expression {
   );
 }
 
-function payload(
+/** Loads bytes of a header. */
+export function payload(
   { base, offset, length }: { base: number; offset: number; length: number },
 ): Expression {
   return expression("payload", (data) =>
@@ -346,7 +343,8 @@ function payload(
       .be32(NFTA_PAYLOAD_LEN, length));
 }
 
-function compare(operation: number, value: Uint8Array): Expression {
+/** Compares what is loaded. */
+export function compare(operation: number, value: Uint8Array): Expression {
   return expression("cmp", (data) =>
     data.be32(NFTA_CMP_SREG, NFT_REG_1)
       .be32(NFTA_CMP_OP, operation)
@@ -368,7 +366,8 @@ function hostOrder(value: number): Uint8Array {
   return new Uint8Array(Uint32Array.of(value).buffer);
 }
 
-function mask(bits: Uint8Array): Expression {
+/** Keeps these bits of what is loaded. */
+export function mask(bits: Uint8Array): Expression {
   return expression("bitwise", (data) =>
     data.be32(NFTA_BITWISE_SREG, NFT_REG_1)
       .be32(NFTA_BITWISE_DREG, NFT_REG_1)

@@ -1,7 +1,11 @@
-/** Checks of a gateway's way to the internet by IPv6: a route and an address, and a kernel that may forward. */
+/**
+ * Checks of a gateway's way to the internet by IPv6: a route and an address, and a kernel that may forward, where that
+ * does.
+ */
 import { AF_INET6 } from "../../../ffi/socket_constants.ts";
 import { RouteTable, RouteType } from "../../../ffi/netlink/routes.ts";
-import { egress6Of } from "../../core/config/egress6.ts";
+import { egress6Of, isNat66 } from "../../core/config/egress6.ts";
+import { EGRESS_MARK } from "../../dataplane/egress/egress.ts";
 import { type ExternalLink6, findExternalLink6 } from "../../host/network/egress_plan6.ts";
 import { readSysctl } from "../../host/network/sysctl.ts";
 import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
@@ -22,7 +26,8 @@ function checkEgress6(subject: Subject): Verdict[] {
   if (server === null || server.interface.addresses6.length === 0) return [];
   const kind = egress6Of(server.interface);
   if (kind === "off") return [ok("IPv6 of clients does not leave for the internet, as configured")];
-  const external = findExternalLink6(server, netlink, interfaceName);
+  const traffic = { tunnel: interfaceName, mark: EGRESS_MARK };
+  const external = findExternalLink6(server, netlink, traffic);
   return [judgeEgress6({
     kind,
     external,
@@ -99,6 +104,7 @@ function settingOf(name: string): string | null {
 
 function checkForwarding6({ server, instance }: Subject): Verdict[] {
   if (server === null || egress6Of(server.interface) === "off") return [];
+  if (isNat66(server.interface)) return [];
   return [judgeForwarding6({
     isOn: readSysctl(FORWARDING) === "1",
     isRunning: instance?.isOurs === true,

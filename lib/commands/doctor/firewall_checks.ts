@@ -1,7 +1,8 @@
 /** Checks of the firewalls of others: what keeps packets from a tunnel, or from going through it. */
 import type { ServerConfig } from "../../core/config/config.ts";
-import { egress6Of } from "../../core/config/egress6.ts";
+import { egress6Of, isNat66 } from "../../core/config/egress6.ts";
 import { isIpv6 } from "../../core/wire/host_address.ts";
+import { EGRESS_MARK } from "../../dataplane/egress/egress.ts";
 import { findExternalLink6 } from "../../host/network/egress_plan6.ts";
 import { readSysctl } from "../../host/network/sysctl.ts";
 import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
@@ -162,8 +163,10 @@ async function checkForwardFirewall(subject: Subject): Promise<Verdict[]> {
     good,
     other: "or Egress = raw, which needs no forwarding",
   });
-  const external6 = egress6 === "off" ? null : findExternalLink6(server, netlink, device);
-  // Where there is no way outside, another check tells of that.
+  // By its own NAT, a gateway forwards nothing; where there is no way outside, another check tells of that.
+  const external6 = egress6 === "off" || isNat66(server.interface)
+    ? null
+    : findExternalLink6(server, netlink, { tunnel: device, mark: EGRESS_MARK });
   const ofIpv6 = external6 === null ? [] : judge(subject, firewall, {
     packets: forwarded("ip6", device, external6.name),
     what: `packets that the kernel forwards for ${device} (Egress6 = ${egress6})`,

@@ -1,20 +1,31 @@
 /**
- * Egress of IPv6: follows the interface by which the host's kernel forwards clients' packets to the internet, and
- * answers for clients' addresses there, where they are of a prefix of the uplink's and nobody else's.
+ * Egress of IPv6: follows the interface by which the gateway's own NAT sends clients' packets to the internet, or the
+ * host's kernel forwards them, and answers for clients' addresses there, where they are of a prefix of the uplink's and
+ * nobody else's.
  */
+import { SystemCallError } from "../../../ffi/errno.ts";
 import type { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import type { ServerConfig } from "../../core/config/config.ts";
-import { egress6Of } from "../../core/config/egress6.ts";
+import { egress6Of, isNat66 } from "../../core/config/egress6.ts";
+import type { Ipv6Text } from "../../core/wire/host_address.ts";
+import { MIN_LINK_MTU } from "../../core/wire/ipv6.ts";
 import { addressOf6, type Ipv6PrefixText } from "../../core/wire/ipv6_prefix.ts";
+import type { DataPlaneHandle } from "../../dataplane/data_plane_handle.ts";
+import type { EgressConfig6 } from "../../dataplane/egress/egress.ts";
 import type { Journal } from "../../host/journal/journal.ts";
 import { NeighbourClaims } from "../../host/network/neighbour_claims.ts";
 import type { ExternalLink6 } from "../../host/network/egress_plan6.ts";
+import { AppError } from "../../process/errors.ts";
 import type { Logger } from "../../process/logging.ts";
 import type { EgressChoice } from "./egress_choice.ts";
 import type { KernelForwarding } from "./kernel_forwarding.ts";
+import { PortCapture } from "./port_capture.ts";
 
 export interface Egress6Options {
   readonly config: ServerConfig;
+  readonly interfaceName: string;
+  /** Bytes. */
+  readonly innerMtu: number;
   readonly choice: EgressChoice;
   readonly forwarding: KernelForwarding;
   readonly netlink: Rtnetlink;
@@ -30,9 +41,17 @@ export interface PeerOfPrefix {
 const ANSWERS = "proxied-neighbours";
 
 export class Egress6 implements Disposable {
+  /** What the data plane's NAT is made from; null where the kernel forwards. */
+  readonly natConfig: EgressConfig6 | null;
   readonly #options: Egress6Options;
   readonly #kind: "nat" | "routed" | "off";
   #external: ExternalLink6 | null;
+  /** Keeps the NAT's ports from the host's stack; null without a NAT. */
+  readonly #capture: PortCapture<Ipv6Text> | null;
+  /** Where they are kept from it. */
+  #captured: ExternalLink6 | null = null;
+  /** The last failure to do so, in words, so that it is told once. */
+  #failure = "";
   /** What was told of it last. */
   #told = "";
   /** Addresses that the uplink's neighbours may ask for, if nobody there has them. */
@@ -47,11 +66,37 @@ export class Egress6 implements Disposable {
     this.#external = options.choice.findExternal6();
     const { netlink: host, logger } = options;
     this.#claims = new NeighbourClaims({ host, logger, onChange: () => this.#answer() });
+    const isNat = isNat66(options.config.interface);
+    this.natConfig = isNat ? this.#natConfigTo(this.#external) : null;
+    // Beside the tables of IPv4's, each of which is one interface's.
+    this.#capture = isNat
+      ? new PortCapture({ ...options, table: `vpn_${options.interfaceName}_6` })
+      : null;
+  }
+
+  #natConfigTo(external: ExternalLink6 | null): EgressConfig6 {
+    const { config: { interface: section }, innerMtu } = this.#options;
+    return {
+      external,
+      innerMtu: Math.max(innerMtu, MIN_LINK_MTU),
+      innerAddress: addressOf6(section.addresses6[0]!),
+      ports: section.natPorts,
+      filtering: section.natFiltering,
+      forwards: section.forwards6,
+      services: [],
+      serviceSeed: 0,
+      capture: "packet",
+    };
   }
 
   /** The interface outside; null while there is none, or it may not be used. */
   get external(): ExternalLink6 | null {
-    return this.#options.forwarding.cannot6 === null ? this.#external : null;
+    return this.#cannot === null ? this.#external : null;
+  }
+
+  /** Why there is none, where that is not for want of a route. */
+  get #cannot(): string | null {
+    return this.#capture === null ? this.#options.forwarding.cannot6 : null;
   }
 
   /** Whether the file asks for what there is not. */
@@ -60,14 +105,56 @@ export class Egress6 implements Disposable {
     return this.#kind !== "off" && lines.has("Egress6") && this.external === null;
   }
 
-  /** Looks where it is now. */
-  look(): void {
-    this.#external = this.#options.choice.findExternal6();
+  /**
+   * Opens the path outside, where the NAT is ours.
+   *
+   * @throws {AppError} where a service is in the way of its ports
+   */
+  open(dataPlane: DataPlaneHandle): void {
+    this.#take(dataPlane, this.#external);
+  }
+
+  /** Looks where it is now, and follows. Returns whether it could. */
+  follow(dataPlane: DataPlaneHandle): boolean {
+    try {
+      this.#take(dataPlane, this.#options.choice.findExternal6());
+      this.#failure = "";
+      return true;
+    } catch (error) {
+      if (!(error instanceof AppError || error instanceof SystemCallError)) throw error;
+      this.#external = null;
+      dataPlane.setExternal6(null);
+      if (error.message !== this.#failure) {
+        this.#options.logger.error(
+          "{reason}: IPv6 packets to the internet are refused until this changes",
+          { reason: error.message },
+        );
+      }
+      this.#failure = error.message;
+      return false;
+    }
+  }
+
+  #take(dataPlane: DataPlaneHandle, external: ExternalLink6 | null): void {
+    if (this.#capture === null) {
+      this.#external = external;
+      return;
+    }
+    if (external !== null && !isSame(external, this.#captured)) {
+      this.#capture.take(external, this.natConfig!);
+      this.#captured = external;
+    }
+    this.#external = external;
+    // Whether or not it is another: it may have gone, and come back, unseen.
+    dataPlane.setExternal6(external);
+    if (external !== null) return;
+    this.#captured = null;
+    this.#capture.forgetLostLink();
   }
 
   /** Says where it is now, if that is news, and answers for clients there. To be called once it is open. */
   tell(): void {
-    const { forwarding, logger } = this.#options;
+    const { logger } = this.#options;
     if (this.#kind === "off") return;
     this.#claim();
     const { external } = this;
@@ -76,12 +163,13 @@ export class Egress6 implements Disposable {
     this.#told = told;
     if (external === null) {
       logger.info("{reason}: IPv6 packets to the internet are refused until this changes", {
-        reason: forwarding.cannot6 ?? "no route to the internet, or no address there",
+        reason: this.#cannot ?? "no route to the internet, or no address there",
       });
       return;
     }
+    const whose = this.#capture === null ? "the kernel's" : "user-space";
     const how = this.#kind === "nat"
-      ? `with source ${external.address} (the kernel's NAT)`
+      ? `with source ${external.address} (${whose} NAT)`
       : "with their own source (a routed prefix)";
     logger.info("IPv6 packets to the internet leave through {device} {how}", {
       device: external.name,
@@ -94,10 +182,6 @@ export class Egress6 implements Disposable {
     this.#addresses = Array.from(peers, ({ allowedIps6 }) => allowedIps6).flat()
       .filter((network) => network.endsWith("/128")).map(addressOf6);
     this.#claim();
-  }
-
-  [Symbol.dispose](): void {
-    this.#claims[Symbol.dispose]();
   }
 
   #claim(): void {
@@ -118,4 +202,19 @@ export class Egress6 implements Disposable {
     journal.makeSysctl(`/proc/sys/net/ipv6/conf/${device}/proxy_ndp`, "1");
     journal.make({ kind: ANSWERS, device, addresses });
   }
+
+  /** Follows nothing any more. */
+  end(): void {
+    this.#claims[Symbol.dispose]();
+  }
+
+  /** The tables are in the journal, and removed with the rest of it. */
+  [Symbol.dispose](): void {
+    this.end();
+    this.#capture?.[Symbol.dispose]();
+  }
+}
+
+function isSame(a: ExternalLink6, b: ExternalLink6 | null): boolean {
+  return a.link === b?.link && a.name === b.name && a.address === b.address;
 }

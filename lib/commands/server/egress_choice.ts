@@ -2,13 +2,13 @@
 import type { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import { type EgressRule, egressRules, egressRules6 } from "../../core/access/egress_rules.ts";
 import type { EgressTarget, ServerConfig } from "../../core/config/config.ts";
-import { egress6Of } from "../../core/config/egress6.ts";
+import { egress6Of, isNat66 } from "../../core/config/egress6.ts";
 import { ConfigError } from "../../core/config/config_error.ts";
 import type { ExternalLink } from "../../core/nat/external_link.ts";
 import { isIpv6 } from "../../core/wire/host_address.ts";
 import type { Ipv4Prefix } from "../../core/wire/ipv4_text.ts";
 import { type Ipv6Prefix, translated } from "../../core/wire/ipv6_prefix.ts";
-import { virtualAddresses } from "../../dataplane/egress/egress.ts";
+import { EGRESS_MARK, virtualAddresses } from "../../dataplane/egress/egress.ts";
 import { MAX_EGRESS_RULES } from "../../dataplane/message_parts.ts";
 import { findExternalLink, hostSurroundings } from "../../host/network/egress_plan.ts";
 import {
@@ -73,9 +73,9 @@ export class EgressChoice {
 
   /** The same of IPv6. */
   findExternal6(): ExternalLink6 | null {
-    const { config, interfaceName, netlink } = this.#options;
+    const { config, interfaceName: tunnel, netlink } = this.#options;
     if (egress6Of(config.interface) === "off") return null;
-    return findExternalLink6(config, netlink, interfaceName);
+    return findExternalLink6(config, netlink, { tunnel, mark: EGRESS_MARK });
   }
 
   /** What clients may reach by the interfaces outside and the host's other ones. */
@@ -98,6 +98,7 @@ export class EgressChoice {
       uplink6: null,
     };
     if (egress6Of(config.interface) === "off") return ofIpv4;
+    const isTranslated = isNat66(config.interface);
     const around6 = hostSurroundings6(netlink, { external: external6, tunnel });
     const plan6 = egressRules6({
       allow: networks.egressAllow.filter(isOfIpv6),
@@ -107,13 +108,13 @@ export class EgressChoice {
       networks: [...around6.networks, ...around.networks.map(translated)],
       // Access rules take these for the gateway, which no translator leads to.
       local: [...around6.local ?? [], ...config.interface.addresses.map(translated)],
-    });
+    }, { isTranslated });
     const others6 = namesOf(plan6.exits);
     return {
       ...ofIpv4,
       rules: [...plan.rules, ...plan6.rules],
-      exits6: external6 === null ? others6 : [external6.name, ...others6],
-      uplink6: external6?.name ?? null,
+      exits6: external6 === null || isTranslated ? others6 : [external6.name, ...others6],
+      uplink6: isTranslated ? null : external6?.name ?? null,
     };
   }
 }

@@ -6,7 +6,7 @@
  *
  * `Egress = raw`: our own NAT, whose ports are kept from the host's stack (`port_capture.ts`). It has one interface: to
  * networks behind others that `EgressAllow` names, the host forwards, as it does everywhere with `Egress = kernel`
- * (`kernel_forwarding.ts`).
+ * (`kernel_forwarding.ts`). IPv6 has a path of its own, in the same way (`egress6.ts`).
  */
 import { SystemCallError } from "../../../ffi/errno.ts";
 import { openLibc } from "../../../ffi/libc.ts";
@@ -53,7 +53,7 @@ export interface GatewayOptions {
 
 export class Gateway implements Disposable {
   /** What the data plane needs to know. */
-  readonly dataPlaneConfig: Pick<DataPlaneConfig, "egress" | "egressRules">;
+  readonly dataPlaneConfig: Pick<DataPlaneConfig, "egress" | "egress6" | "egressRules">;
 
   readonly #options: GatewayOptions;
   readonly #netlink = Rtnetlink.open(openLibc());
@@ -100,6 +100,7 @@ export class Gateway implements Disposable {
     requireFewRules(options.config, this.#plan.rules);
     this.dataPlaneConfig = {
       egress: egress === "raw" ? this.#egressConfig() : egress,
+      egress6: this.#ipv6.natConfig,
       egressRules: this.#plan.rules,
     };
   }
@@ -137,6 +138,7 @@ export class Gateway implements Disposable {
     if (this.dataPlaneConfig.egress === "off") return;
     if (this.#external === null) this.#tellNowhere();
     else this.#openTo(dataPlane, this.#external);
+    this.#ipv6.open(dataPlane);
     this.#openExits(dataPlane);
     // Now that packets are forwarded, the kernel says where those of clients go.
     this.networkChanged(dataPlane);
@@ -155,7 +157,7 @@ export class Gateway implements Disposable {
       if (!(error instanceof AppError || error instanceof SystemCallError)) throw error;
       this.#fail(dataPlane, error);
     }
-    this.#ipv6.look();
+    if (!this.#ipv6.follow(dataPlane)) this.#retryLater(dataPlane);
     this.#followNetworks(dataPlane);
   }
 
@@ -163,7 +165,7 @@ export class Gateway implements Disposable {
   end(): void {
     this.#isEnding = true;
     clearTimeout(this.#retry);
-    this.#ipv6[Symbol.dispose]();
+    this.#ipv6.end();
     this.#forwarding.end();
   }
 
@@ -271,17 +273,21 @@ export class Gateway implements Disposable {
   #fail(dataPlane: DataPlaneHandle, { message }: Error): void {
     this.#external = null;
     this.#tell(dataPlane);
-    clearTimeout(this.#retry);
-    const again = guarded("server", "opening the path to the internet again", () => {
-      this.networkChanged(dataPlane);
-    });
-    this.#retry = setTimeout(again, RETRY_PAUSE);
+    this.#retryLater(dataPlane);
     if (message === this.#failure) return;
     this.#failure = message;
     this.#options.logger.error(
       "{reason}: packets to the internet are dropped until this changes",
       { reason: message },
     );
+  }
+
+  #retryLater(dataPlane: DataPlaneHandle): void {
+    clearTimeout(this.#retry);
+    const again = guarded("server", "opening the path to the internet again", () => {
+      this.networkChanged(dataPlane);
+    });
+    this.#retry = setTimeout(again, RETRY_PAUSE);
   }
 
   /** What clients may reach is another set of addresses, by other exits. */
@@ -310,6 +316,7 @@ export class Gateway implements Disposable {
   [Symbol.dispose](): void {
     this.end();
     this.#capture[Symbol.dispose]();
+    this.#ipv6[Symbol.dispose]();
     this.#forwarding[Symbol.dispose]();
     this.#netlink[Symbol.dispose]();
   }

@@ -7,6 +7,7 @@ import { NoNftablesError } from "../../../ffi/netlink/nftables/nfnetlink.ts";
 import { inputDeviceIs, sourceIsIn } from "../../../ffi/netlink/nftables/nftables_expressions.ts";
 import type { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import type { ServerConfig } from "../../core/config/config.ts";
+import { isNat66 } from "../../core/config/egress6.ts";
 import { ipv6Bytes } from "../../core/wire/host_address.ts";
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "../../core/wire/ipv4.ts";
 import { Forwarding } from "../../host/firewall/forwarding.ts";
@@ -64,7 +65,9 @@ export class KernelForwarding implements Disposable {
       interfaceName,
       // Clients may have addresses of other networks than the gateway's own, which is often a single one.
       masqueraded: egress6 === "nat" ? [inputDeviceIs(interfaceName)] : [],
-      inlets: forwards6.map(({ protocol, externalPort, address, port }) => ({
+      inlets: (isNat66(config.interface) ? [] : forwards6).map((
+        { protocol, externalPort, address, port },
+      ) => ({
         protocol: protocol === "tcp" ? PROTOCOL_TCP : PROTOCOL_UDP,
         externalPort,
         address: ipv6Bytes(address),
@@ -131,7 +134,8 @@ export class KernelForwarding implements Disposable {
   }
 
   /**
-   * Has the host forward to the networks behind other interfaces, or, with `Egress = kernel`, to all; of IPv6, to all.
+   * Has the host forward to the networks behind other interfaces, or, with `Egress = kernel`, to all; of IPv6, to all,
+   * too, unless the gateway translates it itself.
    *
    * @throws {AppError} where it may not; of IPv6, where the file has a key that asks for it, else `cannot6` says why
    */
@@ -146,8 +150,9 @@ export class KernelForwarding implements Disposable {
     try {
       this.#ipv6.open(exits6, uplink6);
     } catch (error) {
-      const refusal = refused(error, exits6, "Egress6");
-      if (lines.has("Egress6") || !(refusal instanceof AppError)) throw refusal;
+      const isNat = isNat66(this.#options.config.interface);
+      const refusal = refused(error, exits6, isNat ? "EgressAllow" : "Egress6");
+      if (isNat || lines.has("Egress6") || !(refusal instanceof AppError)) throw refusal;
       this.#cannot6 = refusal.message;
       this.#ipv6.open([]);
     }

@@ -10,11 +10,12 @@ import { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
 import type { NftablesFamily } from "../../../ffi/netlink/nftables/nftables_objects.ts";
 import type { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import type { ExternalLink } from "../../core/nat/external_link.ts";
+import { type HostAddress, isIpv6 } from "../../core/wire/host_address.ts";
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import {
   capturedPorts,
   EGRESS_MARK,
-  type EgressConfig,
+  type EgressConfigOf,
   virtualAddresses,
 } from "../../dataplane/egress/egress.ts";
 import {
@@ -36,11 +37,12 @@ export interface PortCaptureOptions {
   readonly journal: Journal;
 }
 
-export class PortCapture implements Disposable {
+/** Of one family. */
+export class PortCapture<Address extends HostAddress = number> implements Disposable {
   readonly #options: PortCaptureOptions;
   #nftables: Nftables | null = null;
   /** Whose packets the firewall keeps from the host's stack. */
-  #captured: ExternalLink | null = null;
+  #captured: ExternalLink<Address> | null = null;
 
   constructor(options: PortCaptureOptions) {
     this.#options = options;
@@ -52,14 +54,18 @@ export class PortCapture implements Disposable {
    *
    * @throws {AppError} where a service is in the way of the NAT's ports, or the host has a published service's address
    */
-  take(external: ExternalLink, egress: EgressConfig): void {
+  take(external: ExternalLink<Address>, egress: EgressConfigOf<Address>): void {
     const { table, journal } = this.#options;
     this.#refuseOwnAddresses(virtualAddresses(egress));
     const isFirst = this.#nftables === null;
     // Not owned by the process: an administrator must be able to see, and to remove, what we put into the firewall.
     this.#nftables ??= Nftables.open(openLibc(), { owned: false });
     if (this.#captured?.name !== external.name) {
-      securePorts(capturedPorts(egress), { device: external.name, journal });
+      securePorts(capturedPorts(egress), {
+        device: external.name,
+        journal,
+        isIpv6: isIpv6(external.address),
+      });
     }
     if (isFirst) {
       this.#noteTables(this.#nftables, "netdev", "inet", "ip");
@@ -93,16 +99,21 @@ export class PortCapture implements Disposable {
   }
 
   /** Drops packets for the NAT behind the packet socket, or queues them for us. */
-  #install(nftables: Nftables, external: ExternalLink, egress: EgressConfig): void {
+  #install(
+    nftables: Nftables,
+    { name, address }: ExternalLink<Address>,
+    egress: EgressConfigOf<Address>,
+  ): void {
     const traffic = {
       table: this.#options.table,
-      device: external.name,
-      address: external.address,
+      device: name,
       ports: capturedPorts(egress),
       virtual: virtualAddresses(egress),
     };
-    if (egress.capture === "packet") installIngressDrop(nftables, traffic);
-    else installQueue(nftables, { ...traffic, ...egress.capture });
+    // By a queue, of IPv4 alone.
+    if (egress.capture === "packet" || isIpv6(address)) {
+      installIngressDrop(nftables, { ...traffic, address });
+    } else installQueue(nftables, { ...traffic, address, ...egress.capture });
   }
 
   /** The kernel removes the rules at the ingress of an interface that has gone: they are not to be put back there. */

@@ -75,7 +75,7 @@ export class ArpResponder implements Disposable {
    *
    * @throws {SystemCallError} ENODEV where there is no such interface
    */
-  move(external: ExternalLink): void {
+  move(external: Pick<ExternalLink, "link" | "linkHeaderSize">): void {
     const link = this.#netlink.links.find(external.link);
     const hasAddress = link !== null && link.hardwareType === HardwareType.ethernet;
     this.#own = hasAddress ? link.hardwareAddress : null;

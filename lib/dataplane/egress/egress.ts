@@ -1,6 +1,7 @@
 /**
- * Egress: a gateway's path to the internet within the data plane: the NAT, the sockets that it sends by, the capture of
- * the answers. The interface outside may come, go, and be another one while the gateway runs.
+ * Egress: a gateway's path to the internet within the data plane, by one family of addresses: the NAT, the sockets that
+ * it sends by, the capture of the answers. The interface outside may come, go, and be another one while the gateway
+ * runs.
  */
 import type { PortRange } from "../../core/wire/port_range.ts";
 import type { Arena } from "../../../ffi/arena.ts";
@@ -9,13 +10,15 @@ import type { Libc } from "../../../ffi/libc.ts";
 import { CAPTURE_BUFFER_SIZE, PacketSocket } from "../../../ffi/sockets/packet_socket.ts";
 import type { BpfInstruction } from "../../../ffi/sockets/packet_filter.ts";
 import { NfQueue } from "../../../ffi/netlink/nftables/nfqueue.ts";
+import type { Headers } from "../../core/nat/headers/headers.ts";
 import { Nat } from "../../core/nat/nat.ts";
 import type { NatForward, NatOptions, NatService } from "../../core/nat/nat_options.ts";
 import type { BackEndFigures } from "../../core/nat/services/services.ts";
 import type { NatSlice } from "../../core/nat/slices/owners.ts";
 import { DEFAULT_CLIENT_QUOTA } from "../../core/nat/constants.ts";
 import { type DropCounters, DropReason } from "../../core/wire/drop_reason.ts";
-import { captureFilter } from "../filters/capture_filter.ts";
+import { type HostAddress, type Ipv6Text, isIpv6 } from "../../core/wire/host_address.ts";
+import { captureFilter, captureFilter6 } from "../filters/capture_filter.ts";
 import type { ExternalLink } from "../../core/nat/external_link.ts";
 import { ArpResponder } from "./arp_responder.ts";
 import { describePacket } from "./packet_trace.ts";
@@ -35,28 +38,30 @@ const QUEUE_LENGTH = 4096;
 /** Bytes for message headers and vectors. */
 const CONTROL_SPACE = 64 * 1024;
 
-/** Stands for the interface outside where there is none. */
-const NOWHERE = { address: 0, linkHeaderSize: 0 };
-
 /** The mark of packets that the NAT sends: exempt from connection tracking, and kept off the tunnel's own routes. */
 export const EGRESS_MARK = 0x5650;
 
-export interface EgressConfig {
+/** Of one family: that of the gateway's address inside. */
+export interface EgressConfigOf<Address extends HostAddress> {
   /** The interface outside; null while there is none. */
-  readonly external: ExternalLink | null;
+  readonly external: ExternalLink<Address> | null;
   /** Bytes. */
   readonly innerMtu: number;
-  /** Host order. */
-  readonly innerAddress: number;
+  readonly innerAddress: Address;
   readonly ports: PortRange;
   readonly filtering: "endpoint" | "address";
-  readonly forwards: readonly NatForward[];
-  /** Published besides, by one thread alone; and the secret by which their flows find back ends again. */
+  readonly forwards: readonly NatForward<Address>[];
+  /** Published besides, of IPv4, by one thread alone; and the secret by which their flows find back ends again. */
   readonly services: readonly NatService[];
   readonly serviceSeed: number;
   /** A packet socket, or the netfilter queue of this number and the one after it. */
   readonly capture: "packet" | { readonly queue: number };
 }
+
+export type EgressConfig = EgressConfigOf<number>;
+export type EgressConfig6 = EgressConfigOf<Ipv6Text>;
+type AnyEgressConfig = EgressConfigOf<HostAddress>;
+type AnyLink = ExternalLink<HostAddress>;
 
 /** Where captured packets come from: `PacketSocket` or `NfQueue`. */
 interface Capture extends Disposable {
@@ -79,11 +84,11 @@ export class Egress implements Disposable {
   trace: ((line: string) => void) | null = null;
   /** Packets refused, by client. */
   readonly #refusals = new WeakMap<object, number>();
-  readonly #config: EgressConfig;
+  readonly #config: AnyEgressConfig;
   readonly #view: DataView;
   readonly #drops: DropCounters;
   /** What the sockets are bound to; null for nothing. */
-  #external: ExternalLink | null;
+  #external: AnyLink | null;
   /** Whether its packet socket is one of several that share what comes. */
   readonly #isShared: boolean;
   /** Offsets of packets that the interface has turned out not to take. */
@@ -91,7 +96,7 @@ export class Egress implements Disposable {
   #services: readonly NatService[];
 
   /** Bytes of arena that an egress takes. */
-  static arenaSize(config: EgressConfig): number {
+  static arenaSize(config: AnyEgressConfig): number {
     const capture = Math.max(CAPTURE_BATCH * CAPTURE_BUFFER_SIZE, NfQueue.arenaSize(CAPTURE_BATCH));
     return Nat.generatedSize(greatestMtu(config)) + capture + SegmentSender.arenaSize +
       CONTROL_SPACE + (virtualAddresses(config).length > 0 ? ArpResponder.arenaSize : 0);
@@ -101,8 +106,10 @@ export class Egress implements Disposable {
   constructor(
     libc: Libc,
     arena: Arena,
-    { config, clientToClient, offload, drops, clientOf, mtuOf, random, slice = null }: {
-      config: EgressConfig;
+    { config, headers, clientToClient, offload, drops, clientOf, mtuOf, random, slice = null }: {
+      config: AnyEgressConfig;
+      /** Of the configuration's family; left out, IPv4's. */
+      headers?: Headers;
       /** Whether one client may reach another by the external address. */
       clientToClient: boolean;
       /** Whether a flow's packets may leave merged. */
@@ -125,7 +132,8 @@ export class Egress implements Disposable {
     this.nat = new Nat({
       ...config,
       externalMtu: greatestMtu(config),
-      externalAddress: external?.address ?? 0,
+      ...headers && { headers },
+      externalAddress: external?.address ?? null,
       memory: arena,
       drops,
       generated: arena.allocate(Nat.generatedSize(greatestMtu(config))),
@@ -143,6 +151,7 @@ export class Egress implements Disposable {
       mark: EGRESS_MARK,
       device: external,
       own: false,
+      ipv6: isIpv6(config.innerAddress),
       offload,
       bufferSize: SOCKET_BUFFER_SIZE,
     }));
@@ -177,7 +186,7 @@ export class Egress implements Disposable {
    *
    * @param share has the capture's new socket, where there is one, share what comes with others
    */
-  setExternal(external: ExternalLink | null, share: (fd: number) => void = () => {}): void {
+  setExternal(external: AnyLink | null, share: (fd: number) => void = () => {}): void {
     const before = this.#external;
     const isSameLink = before?.link === external?.link && before?.name === external?.name;
     if (isSameLink && before?.address === external?.address) return;
@@ -204,7 +213,7 @@ export class Egress implements Disposable {
     return this.#external !== null;
   }
 
-  #setCapture(external: ExternalLink, isSameLink: boolean, share: (fd: number) => void): void {
+  #setCapture(external: AnyLink, isSameLink: boolean, share: (fd: number) => void): void {
     // The queues are not an interface's: the firewall's rules say what comes by them.
     if (!(this.capture instanceof PacketSocket)) return;
     const filter = filterFor(this.#config, external);
@@ -304,7 +313,7 @@ export class Egress implements Disposable {
   }
 }
 
-function openCapture(libc: Libc, arena: Arena, config: EgressConfig): Capture {
+function openCapture(libc: Libc, arena: Arena, config: AnyEgressConfig): Capture {
   const shared = { batch: CAPTURE_BATCH, bufferSize: SOCKET_BUFFER_SIZE };
   if (config.capture !== "packet") {
     return NfQueue.open(libc, arena, { ...shared, ...config.capture, length: QUEUE_LENGTH });
@@ -313,26 +322,27 @@ function openCapture(libc: Libc, arena: Arena, config: EgressConfig): Capture {
   return PacketSocket.open(libc, arena, {
     ...shared,
     ...external ?? { link: "none" },
-    filter: filterFor(config, external ?? NOWHERE),
+    filter: filterFor(config, external),
   });
 }
 
-function filterFor(
-  config: EgressConfig,
-  { address, linkHeaderSize }: Pick<ExternalLink, "address" | "linkHeaderSize">,
-): BpfInstruction[] {
-  const virtual = virtualAddresses(config);
-  return captureFilter(address, capturedPorts(config), linkHeaderSize, virtual);
+/** Without an interface nothing is captured: no packet is for an address of zeros. */
+function filterFor(config: AnyEgressConfig, external: AnyLink | null): BpfInstruction[] {
+  const { linkHeaderSize = 0, address = isIpv6(config.innerAddress) ? "::" : 0 } = external ?? {};
+  const ports = capturedPorts(config);
+  return isIpv6(address)
+    ? captureFilter6(address, ports, linkHeaderSize)
+    : captureFilter(address, ports, linkHeaderSize, virtualAddresses(config));
 }
 
 /** Bytes of the longest packet that the NAT has memory for. */
-function greatestMtu({ external, innerMtu }: EgressConfig): number {
+function greatestMtu({ external, innerMtu }: AnyEgressConfig): number {
   return Math.max(external?.mtu ?? 0, innerMtu, LEAST_MTU);
 }
 
 /** The ports, by protocol, whose packets are the NAT's and must not reach the host's stack. */
 export function capturedPorts(
-  config: Pick<EgressConfig, "ports"> & {
+  config: Pick<AnyEgressConfig, "ports"> & {
     readonly forwards: readonly Pick<NatForward, "protocol" | "externalPort">[];
     readonly services: readonly Omit<NatService, "method" | "backEnds">[];
   },

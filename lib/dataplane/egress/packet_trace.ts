@@ -8,6 +8,9 @@ import { LineBudget } from "../../core/limits/line_budget.ts";
 import * as icmp from "../../core/wire/icmp.ts";
 import * as ipv4 from "../../core/wire/ipv4.ts";
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
+import { bracketed, ipv6At } from "../../core/wire/host_address.ts";
+import * as icmpv6 from "../../core/wire/icmpv6.ts";
+import * as ipv6 from "../../core/wire/ipv6.ts";
 import * as tcp from "../../core/wire/tcp.ts";
 import * as udp from "../../core/wire/udp.ts";
 
@@ -22,10 +25,16 @@ const TCP_FLAG_LETTERS = [
 /**
  * One line such as `60 bytes, 203.0.113.1:20021 > 203.0.113.9:80 TCP [S] seq 1 ack 0, ttl 63, id 7`.
  *
- * @param packet offset of an IPv4 packet that has passed `checkIpv4`
+ * @param packet offset of a packet that has passed the checks of its family
  * @param length bytes
  */
 export function describePacket(view: DataView, packet: number, length: number): string {
+  return ipv6.isIpv6(view, packet)
+    ? describeIpv6(view, packet, length)
+    : describeIpv4(view, packet, length);
+}
+
+function describeIpv4(view: DataView, packet: number, length: number): string {
   const source = formatIpv4(ipv4.sourceAddress(view, packet));
   const destination = formatIpv4(ipv4.destinationAddress(view, packet));
   const rest = `ttl ${ipv4.timeToLive(view, packet)}, id ${ipv4.identification(view, packet)}`;
@@ -35,15 +44,10 @@ export function describePacket(view: DataView, packet: number, length: number): 
   }
   const transport = packet + ipv4.headerSize(view, packet);
   switch (ipv4.protocol(view, packet)) {
-    case ipv4.PROTOCOL_TCP: {
-      const flags = tcp.flags(view, transport);
-      const letters = TCP_FLAG_LETTERS.filter(([bit]) => (flags & bit) !== 0)
-        .map(([, letter]) => letter).join("");
+    case ipv4.PROTOCOL_TCP:
       return `${length} bytes, ${source}:${tcp.sourcePort(view, transport)} > ` +
-        `${destination}:${tcp.destinationPort(view, transport)} TCP [${letters}] ` +
-        `seq ${tcp.sequenceNumber(view, transport)} ` +
-        `ack ${tcp.acknowledgmentNumber(view, transport)}, ${rest}`;
-    }
+        `${destination}:${tcp.destinationPort(view, transport)} ` +
+        `${describeSegment(view, transport)}, ${rest}`;
     case ipv4.PROTOCOL_UDP:
       return `${length} bytes, ${source}:${udp.sourcePort(view, transport)} > ` +
         `${destination}:${udp.destinationPort(view, transport)} UDP, ${rest}`;
@@ -55,6 +59,42 @@ export function describePacket(view: DataView, packet: number, length: number): 
       return `${length} bytes, ${source} > ${destination} protocol ` +
         `${ipv4.protocol(view, packet)}, ${rest}`;
   }
+}
+
+/** The same of IPv6, as in `[2001:db8::1]:20021 > [2001:db8::9]:80`. */
+function describeIpv6(view: DataView, packet: number, length: number): string {
+  const source = bracketed(ipv6At(view, packet + ipv6.SOURCE_ADDRESS_OFFSET));
+  const destination = bracketed(ipv6At(view, packet + ipv6.DESTINATION_ADDRESS_OFFSET));
+  const rest = `hop limit ${ipv6.hopLimit(view, packet)}`;
+  const upper = ipv6.upperLayer(view, packet);
+  if (ipv6.isLaterFragment(upper)) {
+    return `${length} bytes, ${source} > ${destination} later fragment, ${rest}`;
+  }
+  const transport = packet + ipv6.headersSizeOf(upper);
+  switch (ipv6.protocolOf(upper)) {
+    case ipv4.PROTOCOL_TCP:
+      return `${length} bytes, ${source}:${tcp.sourcePort(view, transport)} > ` +
+        `${destination}:${tcp.destinationPort(view, transport)} ` +
+        `${describeSegment(view, transport)}, ${rest}`;
+    case ipv4.PROTOCOL_UDP:
+      return `${length} bytes, ${source}:${udp.sourcePort(view, transport)} > ` +
+        `${destination}:${udp.destinationPort(view, transport)} UDP, ${rest}`;
+    case ipv6.PROTOCOL_ICMPV6:
+      return `${length} bytes, ${source} > ${destination} ICMPv6 ` +
+        `${icmpv6.type(view, transport)}/${view.getUint8(transport + icmpv6.CODE_OFFSET)} ` +
+        `id ${icmpv6.identifier(view, transport)}, ${rest}`;
+    default:
+      return `${length} bytes, ${source} > ${destination} protocol ` +
+        `${ipv6.protocolOf(upper)}, ${rest}`;
+  }
+}
+
+function describeSegment(view: DataView, segment: number): string {
+  const flags = tcp.flags(view, segment);
+  const letters = TCP_FLAG_LETTERS.filter(([bit]) => (flags & bit) !== 0)
+    .map(([, letter]) => letter).join("");
+  return `TCP [${letters}] seq ${tcp.sequenceNumber(view, segment)} ` +
+    `ack ${tcp.acknowledgmentNumber(view, segment)}`;
 }
 
 /** Lines about single packets in a second. */

@@ -56,9 +56,10 @@ export class RawSender implements Disposable {
     return this.#raw.errorCount + (this.#raw6?.errorCount ?? 0);
   }
 
-  /** Takes the offset of an IPv4 packet that is longer than its interface takes. */
+  /** Takes the offset of a packet that is longer than its interface takes. */
   set onTooLong(take: (packet: number) => void) {
     this.#raw.onTooLong = take;
+    if (this.#raw6 !== null) this.#raw6.onTooLong = take;
   }
 
   /**

@@ -63,9 +63,11 @@ export interface SegmentSenderOptions {
   readonly device: { readonly name: string; readonly link: number } | null;
   /**
    * Whether the packets are TCP segments made here, whose checksums, of IP and TCP, are still to be written. Those of
-   * others arrive as they are, and are of IPv4 alone.
+   * others arrive as they are.
    */
   readonly own: boolean;
+  /** Whether there are packets of IPv6. */
+  readonly ipv6: boolean;
   /** Whether frames are tried at all. */
   readonly offload: boolean;
   /** Wanted size of each socket's buffer in bytes. */
@@ -132,11 +134,11 @@ export class SegmentSender implements Disposable {
    * @throws {SystemCallError} EPERM without CAP_NET_RAW, ENODEV where there is no such interface
    */
   static open(libc: Libc, arena: Arena, options: SegmentSenderOptions): SegmentSender {
-    const { mark, device, bufferSize } = options;
+    const { mark, device, bufferSize, ipv6 } = options;
     using opened = new DisposableStack();
     const raw = opened.use(
       RawSender.open(libc, arena, {
-        ...{ mark, bufferSize, device: device?.name ?? null, ipv6: options.own },
+        ...{ mark, bufferSize, device: device?.name ?? null, ipv6 },
       }),
     );
     const hops = opened.use(NextHops.open(libc, arena.view, { mark, link: device?.link ?? null }));

@@ -69,7 +69,14 @@ export class FakeTcpSocket implements Disposable {
     using opened = new DisposableStack();
     this.#netlink = opened.use(Rtnetlink.open(libc));
     this.sender = opened.use(
-      SegmentSender.open(libc, arena, { mark, offload, bufferSize, device: null, own: true }),
+      SegmentSender.open(libc, arena, {
+        mark,
+        offload,
+        bufferSize,
+        device: null,
+        own: true,
+        ipv6: true,
+      }),
     );
     this.capture = opened.use(PacketSocket.open(libc, arena, {
       link: "all",

@@ -13,6 +13,7 @@ import {
   JGE,
   JGT,
   JSET,
+  jump,
   LD_B_ABS,
   LD_H_ABS,
   LD_H_IND,
@@ -21,9 +22,13 @@ import {
   MAX_INSTRUCTIONS,
   RET,
   SKF_AD_PROTOCOL,
+  statement,
   WHOLE_PACKET,
 } from "./bpf.ts";
-import { ETH_P_IP } from "../../../ffi/socket_constants.ts";
+import { ETH_P_IP, ETH_P_IPV6 } from "../../../ffi/socket_constants.ts";
+import { ipv6Bytes, type Ipv6Text } from "../../core/wire/host_address.ts";
+import * as icmpv6 from "../../core/wire/icmpv6.ts";
+import * as ipv6 from "../../core/wire/ipv6.ts";
 
 /** Which ports of each protocol lead to clients; both ends of a range included, host order. */
 export interface CapturedPorts {
@@ -93,5 +98,99 @@ function portBlock(ranges: readonly PortRange[], linkHeaderSize: number): BpfIns
       { code: RET, jt: 0, jf: 0, k: WHOLE_PACKET },
     ]),
     { code: RET, jt: 0, jf: 0, k: 0 },
+  ];
+}
+
+/** Bits of the uint16 at 2 of a fragment header: the offset. */
+const FRAGMENT_OFFSET6 = 0xfff8;
+const REFUSE = statement(RET, 0);
+const TAKE = statement(RET, WHOLE_PACKET);
+
+/**
+ * The same of IPv6 to `address`: ICMPv6 errors and echo replies, later fragments, TCP or UDP to one of the ports, also
+ * in first fragments; and what has other extension headers, of which there is hardly any.
+ *
+ * @throws {RangeError} when there are more ports than a program can name
+ */
+export function captureFilter6(
+  address: Ipv6Text,
+  ports: CapturedPorts,
+  linkHeaderSize: number,
+): BpfInstruction[] {
+  const at = (offset: number) => linkHeaderSize + offset;
+  const behind = at(ipv6.HEADER_SIZE);
+  const destination = new DataView(ipv6Bytes(address).buffer);
+  const fragment = [
+    statement(LD_H_ABS, behind + 2),
+    jump(JSET, FRAGMENT_OFFSET6, 0, 1),
+    TAKE,
+    ...byProtocol(statement(LD_B_ABS, behind), behind + ipv6.FRAGMENT_HEADER_SIZE, ports),
+  ];
+  const program = [
+    statement(LD_H_ABS, SKF_AD_PROTOCOL),
+    jump(JEQ, ETH_P_IPV6, 1, 0),
+    REFUSE,
+    ...[0, 4, 8, 12].flatMap((word) => [
+      statement(LD_W_ABS, at(ipv6.DESTINATION_ADDRESS_OFFSET + word)),
+      jump(JEQ, destination.getUint32(word), 1, 0),
+      REFUSE,
+    ]),
+    statement(LD_B_ABS, at(ipv6.NEXT_HEADER_OFFSET)),
+    jump(JEQ, ipv6.DESTINATION_OPTIONS, 2, 0),
+    jump(JEQ, ipv6.ROUTING, 1, 0),
+    statement(JA, 1),
+    TAKE,
+    jump(JEQ, ipv6.FRAGMENT, 1, 0),
+    statement(JA, fragment.length),
+    ...fragment,
+    ...byProtocol(statement(LD_B_ABS, at(ipv6.NEXT_HEADER_OFFSET)), behind, ports),
+  ];
+  if (program.length > MAX_INSTRUCTIONS) {
+    throw new RangeError(
+      "Cannot filter for so many forwarded ports: use fewer lines of Forward6",
+    );
+  }
+  return program;
+}
+
+/** Decides by the protocol, which `load` loads, and the header of it at `transport`. */
+function byProtocol(
+  load: BpfInstruction,
+  transport: number,
+  ports: CapturedPorts,
+): BpfInstruction[] {
+  const icmp = [
+    statement(LD_B_ABS, transport),
+    jump(JEQ, icmpv6.TYPE_ECHO_REPLY, 1, 0),
+    jump(JGE, icmpv6.TYPE_ECHO, 1, 0),
+    TAKE,
+    REFUSE,
+  ];
+  const tcp = portsAt(transport, ports.tcp);
+  const udp = portsAt(transport, ports.udp);
+  return [
+    load,
+    ...unlessSkipped(ipv6.PROTOCOL_ICMPV6, icmp),
+    ...unlessSkipped(PROTOCOL_TCP, tcp),
+    ...unlessSkipped(PROTOCOL_UDP, udp),
+    REFUSE,
+  ];
+}
+
+/** A block, which decides, for what has been loaded; all else jumps over it, as far as that may be. */
+function unlessSkipped(value: number, block: readonly BpfInstruction[]): BpfInstruction[] {
+  return [jump(JEQ, value, 1, 0), statement(JA, block.length), ...block];
+}
+
+function portsAt(transport: number, ranges: readonly PortRange[]): BpfInstruction[] {
+  return [
+    // The destination port.
+    statement(LD_H_ABS, transport + 2),
+    ...ranges.flatMap(({ first, last }) => [
+      jump(JGE, first, 0, 2),
+      jump(JGT, last, 1, 0),
+      TAKE,
+    ]),
+    REFUSE,
   ];
 }

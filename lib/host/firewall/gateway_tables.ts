@@ -25,21 +25,28 @@ import {
   xtablesQueue,
 } from "../../../ffi/netlink/nftables/nftables_expressions.ts";
 import type { NftablesChain } from "../../../ffi/netlink/nftables/nftables_objects.ts";
+import { ipv6PortsAtIngress } from "../../../ffi/netlink/nftables/ipv6_ports.ts";
 import { NetlinkError } from "../../../ffi/netlink/socket.ts";
 import { IPPROTO_ICMP, IPPROTO_TCP, IPPROTO_UDP } from "../../../ffi/socket_constants.ts";
+import {
+  type HostAddress,
+  ipv6Bytes,
+  type Ipv6Text,
+  isIpv6,
+} from "../../core/wire/host_address.ts";
 import type { PortRange } from "../../core/wire/port_range.ts";
 
 /** Which packets of the outside belong to the NAT. */
-export interface CapturedTraffic {
+export interface CapturedTraffic<Address extends HostAddress = number> {
   /** Name of the interface. */
   readonly device: string;
-  /** The gateway's address outside, host order. */
-  readonly address: number;
+  /** The gateway's address outside. */
+  readonly address: Address;
   readonly ports: {
     readonly tcp: readonly PortRange[];
     readonly udp: readonly PortRange[];
   };
-  /** Addresses besides that are published services' alone, host order: all that is for them. None if left out. */
+  /** Addresses of IPv4 besides that are published services' alone: all that is for them. None if left out. */
   readonly virtual?: readonly number[];
 }
 
@@ -51,17 +58,26 @@ export interface CapturedTraffic {
  */
 export function installIngressDrop(
   nftables: Nftables,
-  spec: { readonly table: string } & CapturedTraffic,
+  spec: { readonly table: string } & CapturedTraffic<HostAddress>,
 ): void {
   const { table, device, address, ports, virtual = [] } = spec;
   nftables.replaceTable({ family: "netdev", name: table }, {
     name: "ingress",
     hook: { type: "filter", hook: NF_NETDEV_INGRESS, priority: PRIORITY_FILTER, device },
-    rules: [
+    rules: isIpv6(address) ? ingressRules6(address, ports) : [
       ...portRules([...isIpv4(), ...destinationIs(address)], ports, drop()),
       ...virtual.map((each) => [...isIpv4(), ...destinationIs(each), drop()]),
     ],
   });
+}
+
+function ingressRules6(address: Ipv6Text, { tcp, udp }: CapturedTraffic["ports"]): Expression[][] {
+  const isOurs = destinationIs(ipv6Bytes(address));
+  const rules = (protocol: number, ranges: readonly PortRange[]) =>
+    ranges.flatMap((range) =>
+      ipv6PortsAtIngress(protocol, range).map((ports) => [...ports, ...isOurs, drop()])
+    );
+  return [...rules(IPPROTO_TCP, tcp), ...rules(IPPROTO_UDP, udp)];
 }
 
 /**

@@ -9,8 +9,8 @@ import {
   PRIORITY_RAW,
 } from "../../../ffi/netlink/nftables/hooks.ts";
 import type { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
+import { arpTargetIs } from "../../../ffi/netlink/nftables/arp_expressions.ts";
 import {
-  arpTargetIs,
   counter,
   destinationIs,
   drop,

@@ -88,6 +88,7 @@ function keepingOf(change: HostChange, firewall: Nftables | null): Keeping | nul
     case "socket":
     case "directory":
     case "nat-ports":
+    case "nat-ports6":
       return null;
   }
 }

@@ -79,6 +79,13 @@ export type HostChange =
     readonly tcp: readonly PortRange[];
     readonly udp: readonly PortRange[];
   }
+  /** The same of IPv6. */
+  | {
+    readonly kind: "nat-ports6";
+    readonly device: string;
+    readonly tcp: readonly PortRange[];
+    readonly udp: readonly PortRange[];
+  }
   /** What the `PostDown` commands are to undo; noted before the commands that did it run. */
   | { readonly kind: "hook"; readonly commands: readonly PreparedHook[] }
   /** An empty directory; it goes unless something is in it. */
@@ -138,6 +145,7 @@ export function makeChange(change: HostChange): void {
     case "nftables-table":
     case "kill-switch":
     case "nat-ports":
+    case "nat-ports6":
     case "hook":
     case "socket":
       break;
@@ -177,6 +185,7 @@ export function undoChange(change: HostChange, heldBy: HostChange | null = null)
         break;
       }
       case "nat-ports":
+      case "nat-ports6":
         break;
       case "hook":
         runPostDown(change.commands);
@@ -226,6 +235,8 @@ export function describeChange(change: HostChange): string {
       return `${change.addresses.length} addresses answered for on ${change.device}`;
     case "nat-ports":
       return `the NAT's ports on ${change.device}`;
+    case "nat-ports6":
+      return `the ports of the NAT of IPv6 on ${change.device}`;
     case "hook":
       return `the changes that PostDown undoes (${
         change.commands.map(({ place }) => place).join(", ")

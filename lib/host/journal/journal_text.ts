@@ -98,6 +98,7 @@ const CHANGES: Readonly<Record<HostChange["kind"], Shape>> = {
   }),
   "reserved-ports": object({ ranges }),
   "nat-ports": object({ device: text, tcp: ranges, udp: ranges }),
+  "nat-ports6": object({ device: text, tcp: ranges, udp: ranges }),
   "proxied-neighbours": object({ device: text, addresses: list(ipv6) }),
   "hook": object({ commands: list(object({ command: text, place: text })) }),
   "directory": object({ path }),

@@ -53,7 +53,7 @@ export function findExternalLink(
     const route = routeOutside(netlink, INTERNET, traffic);
     const link = route === null ? null : netlink.links.find(route.link);
     const address = route?.preferredSource ?? (link === null ? null : firstAddress(netlink, link));
-    return link === null || address === null ? null : describeLink(link, address);
+    return link === null || address === null ? null : describeLink(link, ipv4ToNumber(address));
   }
   const link = netlink.links.find(wanted);
   if (link === null) throw unusable(config, wanted, "there is no such interface");
@@ -61,20 +61,23 @@ export function findExternalLink(
   if (first === null) throw unusable(config, wanted, "it has no IPv4 address");
   const { mark = 0 } = traffic;
   const route = routeOutside(netlink, INTERNET, { mark }, link.index);
-  return describeLink(link, route?.preferredSource ?? first);
+  return describeLink(link, ipv4ToNumber(route?.preferredSource ?? first));
 }
 
 function firstAddress(netlink: Rtnetlink, { index }: Link): IpAddress | null {
   return netlink.addresses.list({ family: AF_INET, link: index })[0]?.address ?? null;
 }
 
-function describeLink(link: Link, address: IpAddress): ExternalLink {
+export function describeLink<Address extends HostAddress>(
+  link: Link,
+  address: Address,
+): ExternalLink<Address> {
   return {
     name: link.name,
     link: link.index,
     // Links without hardware addresses (PPP, tunnels) have no header that a packet socket would show.
     linkHeaderSize: link.hardwareAddress === null ? 0 : ETHERNET_HEADER_SIZE,
-    address: ipv4ToNumber(address),
+    address,
     mtu: link.mtu,
   };
 }

@@ -1,42 +1,50 @@
-/** Egress plan of IPv6: the interface by which a gateway's kernel reaches the internet, and what else is there. */
+/** Egress plan of IPv6: the interface by which a gateway reaches the internet, and what else is there. */
 import { AF_INET6 } from "../../../ffi/socket_constants.ts";
 import { formatIp, type IpAddress } from "../../../ffi/netlink/ip_address.ts";
 import { RouteTable, RouteType } from "../../../ffi/netlink/routes.ts";
 import type { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import type { HostSurroundings } from "../../core/access/egress_rules.ts";
 import type { ServerConfig } from "../../core/config/config.ts";
+import { isNat66 } from "../../core/config/egress6.ts";
+import type { ExternalLink } from "../../core/nat/external_link.ts";
 import { addressBytes, type Ipv6Text } from "../../core/wire/host_address.ts";
 import { addressOf6, type Ipv6Prefix } from "../../core/wire/ipv6_prefix.ts";
 import * as ipv6 from "../../core/wire/ipv6.ts";
-import { MIN_NETWORK_LENGTH, routeOutside } from "./egress_plan.ts";
+import {
+  describeLink,
+  type EgressTraffic,
+  MIN_NETWORK_LENGTH,
+  routeOutside,
+} from "./egress_plan.ts";
 
 /** Addresses far apart in the internet, of different registries: nobody is asked anything there. */
 const INTERNET6: readonly IpAddress[] = ["2400::1", "2600::1", "2a00::1"].map(addressBytes);
 
-/** The interface that leads outside by IPv6. */
-export interface ExternalLink6 {
-  readonly name: string;
-  /** Its index. */
-  readonly link: number;
-  /** That packets of this host leave with. */
-  readonly address: Ipv6Text;
-}
+/** The interface that leads outside by IPv6, and the address that packets of this host leave there with. */
+export type ExternalLink6 = ExternalLink<Ipv6Text>;
 
 /**
  * The interface named by `EgressInterface`, if a route leads to the internet there, or else the one by which the kernel
- * would forward clients' packets now.
+ * would send or forward clients' packets now.
  *
  * @param tunnel the tunnel's name: it never leads outside
+ * @param mark that of packets which the gateway's own NAT sends
  * @returns null where there is none, or, with a NAT, no address but the tunnel's own
  */
 export function findExternalLink6(
-  { interface: { egressInterface, egress6, addresses6 } }: ServerConfig,
+  { interface: section }: ServerConfig,
   netlink: Rtnetlink,
-  tunnel: string,
+  { tunnel, mark }: { readonly tunnel: string; readonly mark: number },
 ): ExternalLink6 | null {
+  const { egressInterface, egress6, addresses6 } = section;
   const wanted = egressInterface === null ? null : netlink.links.find(egressInterface);
   if (egressInterface !== null && wanted === null) return null;
-  const traffic = wanted === null ? { tunnel, source: addressOf6(addresses6[0]!) } : {};
+  const sent: EgressTraffic = isNat66(section)
+    ? { mark }
+    : wanted === null
+    ? { source: addressOf6(addresses6[0]!) }
+    : {};
+  const traffic = wanted === null ? { ...sent, tunnel } : sent;
   const route = routeOutside(netlink, INTERNET6, traffic, wanted?.index ?? null);
   const link = route === null ? null : netlink.links.find(route.link);
   if (link === null || link.name === tunnel || !route?.preferredSource) return null;
@@ -44,7 +52,7 @@ export function findExternalLink6(
   const isOutside = !isMartian(route.preferredSource) &&
     !addresses6.map(addressOf6).includes(address);
   if (egress6 === "nat" && !isOutside) return null;
-  return { name: link.name, link: link.index, address };
+  return describeLink(link, address);
 }
 
 /** The interface, and the address of it, by which this host's own packets reach the internet; null for none. */
@@ -52,7 +60,7 @@ export function findEntrance6(netlink: Rtnetlink): ExternalLink6 | null {
   const route = routeOutside(netlink, INTERNET6, {}, null);
   const link = route === null ? null : netlink.links.find(route.link);
   if (link === null || !route?.preferredSource || isMartian(route.preferredSource)) return null;
-  return { name: link.name, link: link.index, address: formatIp(route.preferredSource) };
+  return describeLink(link, formatIp(route.preferredSource));
 }
 
 /** What the host is attached to by IPv6, and where its routes lead, but for the tunnel, and without link-local ones. */

@@ -30,6 +30,14 @@ export interface NatPorts {
   readonly udp: readonly PortRange[];
 }
 
+/** Where the NAT takes its ports. */
+export interface NatPlace {
+  /** Name of the interface. */
+  readonly device: string;
+  readonly journal: Journal;
+  readonly isIpv6: boolean;
+}
+
 /** The owner of a socket whose process this user, or this PID namespace, does not see. */
 export const HIDDEN_OWNER = "another process";
 
@@ -50,11 +58,9 @@ interface Listener {
  *
  * @throws {AppError} with exit code 2, which names who is in the way
  */
-export function securePorts(
-  ports: NatPorts,
-  { device, journal }: { readonly device: string; readonly journal: Journal },
-): void {
-  const inTheWay = listenerAmong(ports);
+export function securePorts(ports: NatPorts, where: NatPlace): void {
+  const { device, journal, isIpv6 } = where;
+  const inTheWay = listenerAmong(ports, { onlyIpv6: isIpv6 });
   if (inTheWay !== null) {
     const { protocol, port, owner } = inTheWay;
     throw new AppError(
@@ -64,19 +70,22 @@ export function securePorts(
     );
   }
   journal.exclusively(() => {
-    refuseOtherGateways(ports, { device, journal });
-    journal.release("nat-ports");
-    journal.make({ kind: "nat-ports", device, ...ports });
+    refuseOtherGateways(ports, where);
+    journal.release(claimOf(where));
+    journal.make({ kind: claimOf(where), device, ...ports });
     reserve([...ports.tcp, ...ports.udp], journal);
   });
 }
 
+/** What tells other gateways of the ports. */
+function claimOf({ isIpv6 }: NatPlace): "nat-ports" | "nat-ports6" {
+  return isIpv6 ? "nat-ports6" : "nat-ports";
+}
+
 /** Of two gateways that took the same packets, each would see, and answer for, the connections of the other. */
-function refuseOtherGateways(
-  ports: NatPorts,
-  { device, journal }: { readonly device: string; readonly journal: Journal },
-): void {
-  for (const { owner, change } of journal.ofOthers("nat-ports")) {
+function refuseOtherGateways(ports: NatPorts, where: NatPlace): void {
+  const { device, journal } = where;
+  for (const { owner, change } of journal.ofOthers(claimOf(where))) {
     if (change.device !== device) continue;
     for (const protocol of ["tcp", "udp"] as const) {
       const taken = ports[protocol].find((range) => overlaps(range, change[protocol]));

@@ -250,7 +250,10 @@ netTest("a gateway that forgets routes of IPv6, or has none, is told", async (to
   await addIpv6To(network);
   const good = await examine(gateway, config);
   assertMatch(good.finding("egress6").why, new RegExp(`through eth0 with source ${EXTERNAL6}`));
-  assertMatch(good.finding("forwarding6").why, /is 0, and is set to 1 while/);
+  // That is asked for where the kernel is to forward.
+  const byKernel = config6(network, { Egress: "kernel" }, ["fd00:77::2"]);
+  const forwarding = (await examine(gateway, byKernel)).finding("forwarding6");
+  assertMatch(forwarding.why, /is 0, and is set to 1 while/);
   // By hand, as for any router.
   await gateway.output(["sysctl", "-qw", "net.ipv6.conf.all.forwarding=1"]);
   const remedy = (await examine(gateway, config)).expect("egress6", {

@@ -1,8 +1,8 @@
-/** IPv6 from a gateway to the internet: by the kernel, as strictly as IPv4. */
+/** IPv6 from a gateway to the internet: by its own NAT, or by the kernel, as strictly as IPv4. */
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { netTest, type TestNamespace, type Topology } from "../../support/net.ts";
 import { eventually } from "../../support/time/patience.ts";
-import { fetchText } from "../support/traffic/everyday.ts";
+import { downloads, fetchText } from "../support/traffic/everyday.ts";
 import { addressData, buildAnswer } from "../../support/dns/messages.ts";
 import { DnsServer } from "../support/programs/dns_server.ts";
 import { WIREGUARD_GO_PROGRAMS, WireguardGo } from "../support/programs/wireguard_go.ts";
@@ -41,6 +41,12 @@ async function isShut(namespace: TestNamespace, address: string): Promise<boolea
   return (await ping(namespace, address, { count: 1, wait: 1 })).received === 0;
 }
 
+/** Connections that the kernel tracks. */
+async function trackedIn(namespace: TestNamespace): Promise<number> {
+  const count = "/proc/sys/net/netfilter/nf_conntrack_count";
+  return Number(await namespace.output(["bash", "-c", `cat ${count} 2>/dev/null || echo 0`]));
+}
+
 /** The same before and after, but for how long advertised routes are still good, and for a bridge's timers. */
 async function stateOf(namespace: TestNamespace): Promise<string> {
   return (await hostState(namespace)).replaceAll(/expires \d+sec|_timer +[\d.]+/g, "");
@@ -73,8 +79,8 @@ netTest(
     await gateway.output(["ip", "address", "add", "2001:db8:3::1/64", "dev", "lan2", "nodad"]);
     const guest = await layGuest(topology, gateway);
     const before = await stateOf(gateway);
-    await using _site = new Site(internet, 80, "::");
-    using _resolver = new DnsServer(internet, [INTERNET], ({ query }) => [
+    await using web = new Site(internet, 80, "::");
+    using resolver = new DnsServer(internet, [INTERNET, INTERNET6], ({ query }) => [
       buildAnswer(query, { answers: [{ data: addressData("198.51.100.77"), timeToLive: 300 }] }),
     ]);
     const Forward6 = `tcp:8080 -> [${CLIENT6[1]}]:80`;
@@ -83,8 +89,7 @@ netTest(
       gateway,
       config6(network, { DnsProxy: INTERNET, Forward6 }, CLIENT6, {}, { Deny: "internet" }),
     );
-    // A host that forwards would forget it.
-    assertMatch(await gateway.output(["ip", "-6", "route", "show", "default"]), /proto ra/);
+    assertMatch(running.stderr, new RegExp(`with source ${EXTERNAL6} \\(user-space NAT\\)`));
     await using leaks = await capture(
       gateway,
       "lan1",
@@ -103,6 +108,12 @@ netTest(
     assertEquals(await fetchText(client.namespace, site), `hello ${EXTERNAL6}`);
     await client.namespace.output(["bash", "-c", `echo >/dev/udp/${INTERNET6}/9`]);
     assertEquals((await ping(client.namespace, INTERNET6)).received, 3);
+    // In fragments both ways: the first answer is too long for the tunnel, and its sender is told.
+    await eventually(async () => {
+      const { stdout } = await client.namespace.run(["ping", "-nc1", "-W1", "-s4000", INTERNET6]);
+      return stdout.includes(" 1 received") || null;
+    });
+    assert(await downloads(client.namespace, web, `[${INTERNET6}]`));
     const hops = await client.namespace.output(["traceroute", "-6", "-n", "-q1", INTERNET6]);
     assertMatch(hops, new RegExp(`1  ${INSIDE6} .*\n 2  ${INTERNET6} `));
     assertMatch(await refusal(other.namespace, INTERNET6), /administratively prohibited/i);
@@ -120,36 +131,67 @@ netTest(
     const visit = ["curl", "-sS", "--max-time", "20", "--interface", INTERNET6];
     const forwarded = [...visit, `http://[${EXTERNAL6}]:8080/`];
     assertEquals(await internet.output(forwarded), `hello ${INTERNET6}`);
-    const listed = await gateway.output(["nft", "list", "table", "ip6", "vpn_vpn0_forward"]);
-    const to = `tcp dport 8080 dnat to [${CLIENT6[1]}]:80`;
-    assert(listed.includes(`iifname "${UPLINK}" fib daddr type local ${to}`), listed);
-    for (const how of ["+notcp", "+tcp"]) {
-      const question = ["dig", `@${INSIDE6}`, "+short", "+tries=1", "+time=8", how, "a.example"];
-      assertEquals(await client.namespace.output(question), "198.51.100.77\n");
+    for (const server of [INSIDE6, INTERNET6]) {
+      for (const how of ["+notcp", "+tcp"]) {
+        const question = ["dig", `@${server}`, "+short", "+tries=1", "+time=8", how, "a.example"];
+        assertEquals(await client.namespace.output(question), "198.51.100.77\n");
+      }
     }
+    const asked = resolver.questions.map(({ from }) => from).filter((from) => from.includes(":"));
+    assertEquals(asked, [EXTERNAL6, EXTERNAL6]);
+    // By the forwarded port, a client reaches the other, and each is seen as from outside.
+    assertEquals(
+      await client.namespace.output(["curl", "-sS", `http://[${EXTERNAL6}]:8080/`]),
+      `hello ${EXTERNAL6}`,
+    );
+    // The kernel forwards nothing, tracks nothing, and has no socket to answer for.
+    assertEquals(await gateway.output(["sysctl", "-n", "net.ipv6.conf.all.forwarding"]), "0\n");
+    assertEquals(await trackedIn(gateway), 0);
     await gateway.output(["ip", "link", "set", UPLINK, "mtu", "1280"]);
     const big = await client.namespace.run(["ping", "-nc1", "-Mdo", "-s1352", INTERNET6]);
     assertMatch(big.stdout + big.stderr, /too big.*1280|too long.*1280/i);
     assertEquals(await fetchText(client.namespace, `${site}`), `hello ${EXTERNAL6}`);
     await gateway.output(["ip", "link", "set", UPLINK, "mtu", "1500"]);
-    const said = running.stderr.length;
+    await endWell(running);
+
+    // The kernel's NAT does the same.
+    const kernel = await startVpn(
+      "server",
+      gateway,
+      config6(network, { Forward6, Egress: "kernel" }, CLIENT6, {}, { Deny: "internet" }),
+    );
+    await eventually(async () =>
+      (await ping(client.namespace, INTERNET6, { count: 1, wait: 1 })).received === 1 || null
+    );
+    // A host that forwards would forget it.
+    assertMatch(await gateway.output(["ip", "-6", "route", "show", "default"]), /proto ra/);
+    assertEquals(await fetchText(client.namespace, site), `hello ${EXTERNAL6}`);
+    await client.namespace.output(["bash", "-c", `echo >/dev/udp/${INTERNET6}/9`]);
+    assertEquals(await internet.output(forwarded), `hello ${INTERNET6}`);
+    for (const address of [ROUTER6, EXTERNAL6]) {
+      assertMatch(await refusal(client.namespace, address), /administratively prohibited/i);
+    }
+    const listed = await gateway.output(["nft", "list", "table", "ip6", "vpn_vpn0_forward"]);
+    const to = `tcp dport 8080 dnat to [${CLIENT6[1]}]:80`;
+    assert(listed.includes(`iifname "${UPLINK}" fib daddr type local ${to}`), listed);
+    const said = kernel.stderr.length;
     await gateway.output(["nft", "delete", "table", "ip6", "vpn_vpn0_forward"]);
     await gateway.output(["sysctl", "-qw", `net.ipv6.conf.${UPLINK}.accept_ra=1`]);
-    await eventually(() => running.stderr.includes("accept_ra", said) || null);
+    await eventually(() => kernel.stderr.includes("accept_ra", said) || null);
     await eventually(async () =>
       (await ping(client.namespace, INTERNET6, { count: 1, wait: 1 })).received === 1 || null
     );
     // Who does not want to listen to routers any more is left alone; who does, has to go on.
-    const again = running.stderr.length;
+    const again = kernel.stderr.length;
     await gateway.output(["sysctl", "-qw", `net.ipv6.conf.${UPLINK}.accept_ra=0`]);
     await gateway.output(["nft", "delete", "table", "ip6", "vpn_vpn0_forward"]);
-    await eventually(() => running.stderr.includes("vpn_vpn0_forward", again) || null);
+    await eventually(() => kernel.stderr.includes("vpn_vpn0_forward", again) || null);
     const listens = await gateway.output(["sysctl", "-n", `net.ipv6.conf.${UPLINK}.accept_ra`]);
     assertEquals(listens, "0\n");
     await gateway.output(["sysctl", "-qw", `net.ipv6.conf.${UPLINK}.accept_ra=2`]);
     assertEquals([leaks.count(), untranslated.count()], [0, 0]);
     await gateway.output(["nft", "delete", "table", "ip6", "odd"]);
-    await endWell(running);
+    await endWell(kernel);
     assertEquals(await stateOf(gateway), before);
   },
   { programs: PROGRAMS },

@@ -92,16 +92,21 @@ netTest(
     const why =
       "Cannot forward to eth0, as Egress6 asks: net\\.ipv6\\.conf\\.all\\.forwarding is not 1, " +
       ".*`--sysctl net\\.ipv6\\.conf\\.all\\.forwarding=1`";
-    using asked = temporaryFile(tunnel.server({ Address, Egress6: "nat" }));
+    using asked = temporaryFile(tunnel.server({ Address, Egress6: "routed" }));
     assertRefused(
       await runIn(server, readOnlySysctls, "server", "--config", asked.path),
       new RegExp(`^vpn: ${why}`, "m"),
     );
-    using both = temporaryFile(tunnel.server({ Address }));
-    const without = server.spawn(readOnlySysctls(vpnCommand("server", "--config", both.path)));
-    await without.waitFor(/listening on UDP port/);
-    assertMatch(without.stderr, new RegExp(`${why}.*: IPv6 packets to the internet are refused`));
-    await endWell(without);
+    // The gateway's own NAT needs nothing forwarded; by a netfilter queue it has no IPv6, and does without.
+    const refused = `${why}.*: IPv6 packets to the internet are refused`;
+    const own = "IPv6 packets to the internet leave through eth0 with source 2001:db8:1::1 ";
+    for (const [Capture, told] of [["packet", own], ["nfqueue", refused]] as const) {
+      using both = temporaryFile(tunnel.server({ Address, Capture }));
+      const without = server.spawn(readOnlySysctls(vpnCommand("server", "--config", both.path)));
+      await without.waitFor(/listening on UDP port/);
+      assertMatch(without.stderr, new RegExp(told));
+      await endWell(without);
+    }
   },
   { programs: [...MOUNTS, "ip"] },
 );

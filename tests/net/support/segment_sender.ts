@@ -126,7 +126,7 @@ export class Sender implements Disposable {
     const { offload = true, own = true, mark = 0, libc = openLibc() } = options;
     this.sender = namespace.inside(() =>
       SegmentSender.open(libc, this.#arena, {
-        ...{ offload, own, mark, device: null, bufferSize: 4 * 1024 * 1024 },
+        ...{ offload, own, ipv6: true, mark, device: null, bufferSize: 4 * 1024 * 1024 },
       })
     );
     this.#space = this.#arena.allocate(ARENA_SIZE / 2);

@@ -87,10 +87,14 @@ export async function showEverydayTraffic(
 }
 
 /** Whether the site's file arrives as it was sent: what is merged and split on its way gets new checksums. */
-export async function downloads(client: TestNamespace, site: Site): Promise<boolean> {
+export async function downloads(
+  client: TestNamespace,
+  site: Site,
+  host = INTERNET,
+): Promise<boolean> {
   const path = await Deno.makeTempFile({ prefix: "vpn-test-" });
   try {
-    await client.output([...curl(`http://${INTERNET}/file`), "--output", path]);
+    await client.output([...curl(`http://${host}/file`), "--output", path]);
     return digest(await Deno.readFile(path)) === digest(site.file);
   } finally {
     await Deno.remove(path);

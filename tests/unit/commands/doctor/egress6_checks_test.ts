@@ -9,7 +9,7 @@ import { assertEquals, assertMatch } from "../../../support/assert.ts";
 
 const GOOD: Egress6Facts = {
   kind: "nat",
-  external: { name: "eth0", link: 2, address: "2001:db8:1::1" },
+  external: { name: "eth0", link: 2, address: "2001:db8:1::1", linkHeaderSize: 14, mtu: 1500 },
   hasRoute: true,
   deaf: [],
   place: "server.conf:4",

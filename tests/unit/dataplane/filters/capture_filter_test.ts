@@ -1,9 +1,10 @@
 /** Tests of the capture filter: its program is run, instruction by instruction, over packets. */
-import { ETH_P_IP } from "../../../../ffi/socket_constants.ts";
+import { ETH_P_IP, ETH_P_IPV6 } from "../../../../ffi/socket_constants.ts";
 import type { BpfInstruction } from "../../../../ffi/sockets/packet_filter.ts";
 import {
   type CapturedPorts,
   captureFilter,
+  captureFilter6,
 } from "../../../../lib/dataplane/filters/capture_filter.ts";
 import { assert, assertEquals, assertThrows } from "../../../support/assert.ts";
 import { runBpf } from "../../../support/packets/bpf.ts";
@@ -15,7 +16,14 @@ import {
   type Bytes,
   fragment,
 } from "../../../support/packets/packet_builder.ts";
+import {
+  buildIcmp6,
+  buildIpv6,
+  buildTcp6,
+  buildUdp6,
+} from "../../../support/packets/packet_builder6.ts";
 import { Random } from "../../../support/random.ts";
+import { fragment6 } from "../../../support/nat/world6.ts";
 
 const ETHERNET_HEADER_SIZE = 14;
 const EXTERNAL = "203.0.113.1";
@@ -177,4 +185,74 @@ Deno.test("captureFilter() reads behind a link-layer header when there is one", 
   assert(runBpf(program, framed) > 0);
   framed[14 + 16] ^= 1;
   assertEquals(runBpf(program, framed), 0);
+});
+
+const EXTERNAL6 = "2001:db8:1::1";
+
+/** The same of IPv6. */
+function accepts6(packet: Bytes, etherType = ETH_P_IPV6): boolean {
+  const result = runBpf(captureFilter6(EXTERNAL6, PORTS, 0), packet, { etherType });
+  assert(result === 0 || result === 0xffff_ffff);
+  const framed = new Uint8Array([...new Uint8Array(ETHERNET_HEADER_SIZE).fill(0x60), ...packet]);
+  const program = captureFilter6(EXTERNAL6, PORTS, ETHERNET_HEADER_SIZE);
+  assertEquals(runBpf(program, framed, { etherType }), result);
+  return result !== 0;
+}
+
+Deno.test("captureFilter6() lets through TCP and UDP to the ports of their ranges, also in first fragments", () => {
+  for (const [build, single, other] of [[buildTcp6, 8080, 53], [buildUdp6, 53, 8080]] as const) {
+    const packet = (destinationPort: number) =>
+      build({
+        ...{ destination: EXTERNAL6, destinationPort, sourcePort: 30_005 },
+        payload: new Uint8Array(2000),
+      });
+    for (const port of [30_000, 30_001, 39_998, 39_999, single]) {
+      assert(accepts6(packet(port)), `${port}`);
+      for (const part of fragment6(packet(port), 1280, 1)) assert(accepts6(part), `${port}`);
+    }
+    for (const port of [0, 1, 29_999, 40_000, 65_535, single - 1, single + 1, other]) {
+      assert(!accepts6(packet(port)), `${port}`);
+      const [first, later] = fragment6(packet(port), 1280, 1);
+      // Of a later one, nobody knows whose it is.
+      assertEquals([accepts6(first!), accepts6(later!)], [false, true], `${port}`);
+    }
+  }
+});
+
+Deno.test("captureFilter6() lets through ICMPv6's errors and echo replies, and no other protocol", () => {
+  for (const type of [1, 2, 3, 4, 127, 129]) {
+    assert(accepts6(buildIcmp6({ destination: EXTERNAL6, type })), `${type}`);
+  }
+  // Neighbours and routers talk to the host.
+  for (const type of [128, 130, 133, 134, 135, 136, 137, 143]) {
+    assert(!accepts6(buildIcmp6({ destination: EXTERNAL6, type })), `${type}`);
+  }
+  for (const protocol of [0, 1, 4, 41, 47, 50, 51, 59, 132, 253]) {
+    const payload = new Uint8Array(40);
+    assert(!accepts6(buildIpv6({ destination: EXTERNAL6, protocol, payload })), `${protocol}`);
+  }
+});
+
+Deno.test("captureFilter6() leaves what has options or a routing header to the NAT to look at", () => {
+  for (const type of [43, 60]) {
+    const extensions = [[type, [0, 0, 1, 4, 0, 0, 0, 0]]] as const;
+    assert(accepts6(buildUdp6({ destination: EXTERNAL6, destinationPort: 30_000, extensions })));
+  }
+});
+
+Deno.test("captureFilter6() drops what is for another address, or is not IPv6", () => {
+  const packet = buildUdp6({ destination: EXTERNAL6, destinationPort: 53 });
+  assert(accepts6(packet));
+  for (const etherType of [ETH_P_IP, 0x0806, 0x8100, 0]) assert(!accepts6(packet, etherType));
+  for (let at = 24; at < 40; at++) {
+    const other = packet.slice();
+    other[at]! ^= 1;
+    assert(!accepts6(other), `${at}`);
+  }
+  for (let size = 0; size < 44; size++) assert(!accepts6(packet.slice(0, size)), `${size}`);
+});
+
+Deno.test("captureFilter6() refuses more ports than a program can name", () => {
+  const tcp = Array.from({ length: 2000 }, (_, i) => ({ first: 2 * i, last: 2 * i }));
+  assertThrows(() => captureFilter6(EXTERNAL6, { tcp, udp: [] }, 14), RangeError, "Forward6");
 });

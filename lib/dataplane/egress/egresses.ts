@@ -1,0 +1,151 @@
+/**
+ * Egresses: the paths to the internet of a data plane that has the packets itself, by the families that are translated
+ * here, and what is asked of all together.
+ */
+import { randomBytes } from "node:crypto";
+import type { Arena } from "../../../ffi/arena.ts";
+import type { Libc } from "../../../ffi/libc.ts";
+import { Ipv6Headers } from "../../core/nat/headers/ipv6_headers.ts";
+import type { DropCounters } from "../../core/wire/drop_reason.ts";
+import * as ipv6 from "../../core/wire/ipv6.ts";
+import type { Device } from "../../core/wireguard/device.ts";
+import type { PeerNatUsage } from "../workers/nat_usage.ts";
+import { Egress, type EgressConfig, type EgressConfig6 } from "./egress.ts";
+
+export interface EgressesOptions {
+  /** Null where nothing of the family is translated; of IPv6 nothing is where nothing of IPv4 is. */
+  readonly config: EgressConfig | null;
+  readonly config6: EgressConfig6 | null;
+  readonly clientToClient: boolean;
+  readonly offload: boolean;
+  /** Inner MTU in bytes. */
+  readonly mtu: number;
+  readonly drops: DropCounters;
+  readonly device: Device;
+}
+
+export class Egresses implements Disposable {
+  readonly ipv4: Egress | null;
+  readonly ipv6: Egress | null;
+  /** Those that are there. */
+  readonly all: readonly Egress[];
+
+  /** Bytes of arena that they take. */
+  static arenaSize(config: EgressConfig | null, config6: EgressConfig6 | null): number {
+    return (config === null ? 0 : Egress.arenaSize(config)) +
+      (config6 === null ? 0 : Egress.arenaSize(config6));
+  }
+
+  /** @throws {SystemCallError} EPERM without CAP_NET_RAW, ENODEV where an interface is gone */
+  constructor(libc: Libc, arena: Arena, options: EgressesOptions) {
+    const { config, config6, device: { allowedIps, allowedIps6 }, mtu } = options;
+    const random = () => randomBytes(4).readUInt32LE();
+    using opened = new DisposableStack();
+    this.ipv4 = config && opened.use(
+      new Egress(libc, arena, {
+        ...options,
+        config,
+        clientOf: (address) => allowedIps.lookup(address),
+        mtuOf: (address) => allowedIps.lookup(address)?.mtu ?? mtu,
+        random,
+      }),
+    );
+    const headers = config6 && new Ipv6Headers(arena, random());
+    const peerOf = (address: number) => {
+      const { holds } = headers!;
+      return allowedIps6.lookup(holds.view, holds.offsetOf(address));
+    };
+    this.ipv6 = config6 && opened.use(
+      new Egress(libc, arena, {
+        ...options,
+        config: config6,
+        headers: headers!,
+        clientOf: peerOf,
+        // What the path takes less than that of is in fragments outside the tunnel (RFC 8200 section 5).
+        mtuOf: (address) => Math.max(peerOf(address)?.mtu ?? mtu, ipv6.MIN_LINK_MTU),
+        random,
+      }),
+    );
+    this.all = [this.ipv4, this.ipv6].filter((each) => each !== null);
+    opened.move();
+  }
+
+  /** Whether one client may reach another by the external addresses. */
+  set clientToClient(allowed: boolean) {
+    for (const { nat } of this.all) nat.clientToClient = allowed;
+  }
+
+  /** Takes a line for each packet handed to the kernel; null for none. */
+  set trace(trace: ((line: string) => void) | null) {
+    for (const each of this.all) each.trace = trace;
+  }
+
+  /** Takes note that interfaces, addresses or routes have changed. */
+  networkChanged(): void {
+    for (const each of this.all) each.networkChanged();
+  }
+
+  /** Takes note that an interface (by index) has gone. */
+  linkRemoved(link: number): void {
+    for (const each of this.all) each.linkRemoved(link);
+  }
+
+  /** Takes all that it holds of the NATs from a client that is gone. */
+  releaseClient(client: object, now: number): void {
+    for (const { nat } of this.all) nat.releaseClient(client, now);
+  }
+
+  /** ms at which `poll()` is due. */
+  pollAt(): number {
+    let at = Infinity;
+    for (let i = 0; i < this.all.length; i++) at = Math.min(at, this.all[i].pollAt());
+    return at;
+  }
+
+  poll(now: number): void {
+    for (let i = 0; i < this.all.length; i++) this.all[i].poll(now);
+  }
+
+  // Figures.
+
+  get mappingCount(): number {
+    return this.#sum(({ nat }) => nat.mappingCount);
+  }
+
+  get sessionCount(): number {
+    return this.#sum(({ nat }) => nat.sessionCount);
+  }
+
+  /** Packets lost as they came faster than they were taken. */
+  captureDrops(): number {
+    return this.#sum(({ capture }) => capture.drops());
+  }
+
+  /** How many packets the kernel refused, by the name of the error. */
+  sendErrors(): Record<string, number> {
+    const counts: Record<string, number> = {};
+    for (const [name, count] of this.all.flatMap((each) => Object.entries(each.sendErrors()))) {
+      counts[name] = (counts[name] ?? 0) + count;
+    }
+    return counts;
+  }
+
+  /** What a client holds of the NATs; null where there is none. */
+  usageOf(client: object): PeerNatUsage | null {
+    if (this.all.length === 0) return null;
+    const usages = this.all.map((each) => each.usageOf(client));
+    return usages.reduce((a, b) => ({
+      ports: a.ports + b.ports,
+      sessions: a.sessions + b.sessions,
+      refused: a.refused + b.refused,
+    }));
+  }
+
+  #sum(count: (egress: Egress) => number): number {
+    return this.all.reduce((total, each) => total + count(each), 0);
+  }
+
+  [Symbol.dispose](): void {
+    for (const each of this.all) each[Symbol.dispose]();
+  }
+}
