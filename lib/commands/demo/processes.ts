@@ -60,6 +60,11 @@ export class DemoProcess implements AsyncDisposable {
     await this.ended;
   }
 
+  /** Has it read its configuration again. */
+  hangUp(): void {
+    this.#signal("SIGHUP");
+  }
+
   /** The last lines of its log since the previous call. */
   takeLog(): string[] {
     return this.#lines.splice(0);

@@ -130,6 +130,17 @@ export class Stage implements AsyncDisposable {
     return process;
   }
 
+  /** What a host's process is configured by. */
+  configurationOf(name: MemberName): string {
+    return Deno.readTextFileSync(`${this.folder}/${name}.conf`);
+  }
+
+  /** Gives a host's process another configuration, which it follows. */
+  reconfigure(name: MemberName, text: string): void {
+    Deno.writeTextFileSync(`${this.folder}/${name}.conf`, text);
+    this.#processes.get(name)?.hangUp();
+  }
+
   /** Kills a host's process, as a crash would end it. */
   async crash(name: MemberName): Promise<void> {
     const process = this.#processes.get(name);

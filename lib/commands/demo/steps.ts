@@ -3,6 +3,7 @@ import { ipv4ToNumber, parseIp } from "../../../ffi/netlink/ip_address.ts";
 import { NetlinkError } from "../../../ffi/netlink/socket.ts";
 import { namespaceExists } from "../../../ffi/netns.ts";
 import { cleanUp } from "../cleanup.ts";
+import { restrictClient } from "./contractor.ts";
 import { INNER_ADDRESSES, INNER_ADDRESSES6, SERVER_PORT } from "./identities.ts";
 import type { DemoProcess } from "./processes.ts";
 import { patient } from "./patience.ts";
@@ -76,6 +77,7 @@ export const STEPS: readonly Step[] = [
   { name: "page from gateway", run: (stage) => page(stage, "client-1", "gateway") },
   { name: "ping client-2 to client-1", run: (stage) => ping(stage, "client-2", "client-1") },
   { name: "page from client-1", run: (stage) => page(stage, "client-2", "client-1") },
+  { name: "client-2 as a contractor", run: restrictClient },
   { name: "no RST and no unreachable", run: lookAtLink },
   { name: "gateway killed", run: killGateway },
   { name: "gateway returns", run: returnGateway },

@@ -79,6 +79,7 @@ netTest("demo passes every step, ends with the count and leaves nothing", async 
       /✓ page from gateway +says "hello 10\.66\.77\.2" +[\d.]+ m?s\n/,
       /✓ download of 64 MiB +SHA-256 is the same +[\d.]+ m?s +[\d.]+ [MG]bit\/s\n/,
       /✓ page from client-1 +says "hello 10\.66\.77\.3" +[\d.]+ m?s\n/,
+      /✓ client-2 as a contractor +all but one port prohibited; out [\d.]+ m?s after expiry +[\d.]+ m?s\n/,
       /✓ no RST and no unreachable +all packets came from 203\.0\.113\.1 +[\d.]+ m?s\n/,
       /✓ gateway killed +client-1 noticed after (?:[4-9]|\d\d)\.?\d* s +[\d.]+ s\n/,
       /✓ gateway returns +client-1 reconnected by itself after [\d.]+ m?s +[\d.]+ m?s\n/,
