@@ -28,6 +28,7 @@ const TIME_LIMIT_MS = 300_000;
 const QUICK = 0.1;
 /** Says that the run-time folders are its own already. */
 const APART = "--apart";
+const SHORT = "--quick";
 
 interface Row {
   readonly attack: Attack;
@@ -80,21 +81,31 @@ async function runApart(args: readonly string[]): Promise<number> {
   return code;
 }
 
+function usage(): void {
+  print("Usage: deno task attack [--quick] [NAME...]\n\nThe attacks are:");
+  for (const { name, title } of ATTACKS) print(`  ${name.padEnd(18)} ${title}`);
+}
+
+function isKnown(arg: string): boolean {
+  return arg === SHORT || arg === APART || ATTACKS.some(({ name }) => name === arg);
+}
+
 async function main(args: readonly string[]): Promise<number> {
+  const isHelp = args.includes("--help");
+  const unknown = args.find((arg) => !isKnown(arg));
+  if (isHelp || unknown !== undefined) {
+    if (!isHelp) print(`There is no attack and no option "${unknown}".\n`);
+    usage();
+    return isHelp ? 0 : 2;
+  }
   const missing = missingPrerequisite();
   if (missing !== null) {
     print(`Cannot attack: ${missing}`);
     return 5;
   }
   const names = args.filter((arg) => !arg.startsWith("--"));
-  const unknown = names.find((name) => !ATTACKS.some((attack) => attack.name === name));
-  if (unknown !== undefined) {
-    print(`There is no attack "${unknown}". The attacks are:`);
-    for (const { name, title } of ATTACKS) print(`  ${name.padEnd(18)} ${title}`);
-    return 2;
-  }
   if (!args.includes(APART)) return await runApart(args);
-  const scale = args.includes("--quick") ? QUICK : 1;
+  const scale = args.includes(SHORT) ? QUICK : 1;
   const rows: Row[] = [];
   for (const attack of ATTACKS) {
     if (names.length > 0 && !names.includes(attack.name)) continue;
