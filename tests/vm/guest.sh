@@ -85,7 +85,7 @@ start_vpn() {
     server) word='listening on' ;;
     client) word='connected to' ;;
   esac
-  until_true 120 grep -q "$word" "/tmp/$1.log" && return
+  until_true 600 grep -q "$word" "/tmp/$1.log" && return
   cat "/tmp/$1.log"
   return 1
 }

@@ -4,6 +4,7 @@
  */
 import type { DnsResolver } from "../../core/config/config.ts";
 import { ConfigError } from "../../core/config/config_error.ts";
+import { formatAddress } from "../../core/wire/host_address.ts";
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import { hostResolvConf, resolverManager } from "../../host/dns/client_dns.ts";
 import { hasSameResolvers, nameServersOf, type Resolvers } from "../../host/dns/resolv_conf.ts";
@@ -104,7 +105,7 @@ async function judgeUpstreams(
 ): Promise<Verdict[]> {
   const asked = await Promise.all(
     resolvers.map(async (resolver) => {
-      const server = formatIpv4(resolver.address);
+      const server = formatAddress(resolver.address);
       return resolver.tlsName === null
         ? { server, outcome: await ask(name, { server, port: PORT }) }
         : {

@@ -147,8 +147,7 @@ export interface DnsRoute {
 
 /** A resolver that the proxy asks. */
 export interface DnsResolver {
-  /** uint32 in host order. */
-  readonly address: number;
+  readonly address: HostAddress;
   /** The name in its certificate, where it is asked by DNS over TLS alone (RFC 7858); null: by UDP and TCP. */
   readonly tlsName: string | null;
 }

@@ -1,4 +1,6 @@
 /** Roles: what a configuration must have to serve as a gateway's or as a client's. */
+import { formatAddress, type HostAddress } from "../wire/host_address.ts";
+import { addressOf6 } from "../wire/ipv6_prefix.ts";
 import { formatIpv4, prefixMask } from "../wire/ipv4_text.ts";
 import { hostIn, NO_RESOLVER } from "./values/access_rules.ts";
 import { ZONED_ENDPOINT_RULE } from "./values/addresses.ts";
@@ -237,15 +239,19 @@ function requireResolver({ fileName, interface: { dnsProxy }, peers, groups }: C
 
 /** The proxy would ask itself. */
 function refuseOwnResolver({ fileName, interface: section }: Config): void {
-  const { addresses, dnsProxy, dnsRoutes, lines } = section;
-  const own = addresses[0]?.address;
+  const { addresses, addresses6, dnsProxy, dnsRoutes, lines } = section;
+  const own: readonly HostAddress[] = [
+    ...addresses.slice(0, 1).map(({ address }) => address),
+    ...addresses6.slice(0, 1).map(addressOf6),
+  ];
   const asked = { DnsProxy: dnsProxy, DnsRoute: dnsRoutes.flatMap(({ upstreams }) => upstreams) };
   for (const [key, resolvers] of Object.entries(asked)) {
-    if (own === undefined || !resolvers.some(({ address }) => address === own)) continue;
+    const found = resolvers.find(({ address }) => own.includes(address));
+    if (found === undefined) continue;
     throw new BadValueError(
       `${fileName}:${lines.get(key)}: ${key}`,
       `cannot use ${
-        quoted(formatIpv4(own))
+        quoted(formatAddress(found.address))
       }: the DNS proxy itself uses this address: give another resolver, as in 9.9.9.9`,
     );
   }

@@ -7,6 +7,7 @@
  * then on; and so is one that has no TCP, as that of many a home router, and changes the spelling of a second question,
  * too: a forger must have guessed id and port twice.
  */
+import type { HostAddress } from "../wire/host_address.ts";
 import type { Parsed } from "./message.ts";
 import { relevantAnswer } from "./relevant_answer.ts";
 import { judge, type Judgement, randomSize, upstreamQuery } from "./upstream_query.ts";
@@ -29,8 +30,7 @@ export interface DnsExchange {
 
 /** A resolver that is asked. */
 export interface Resolver {
-  /** IPv4, host order. */
-  readonly address: number;
+  readonly address: HostAddress;
   /** The name in its certificate, where it is asked by TLS and no other way (RFC 8310, strict); null: without TLS. */
   readonly tlsName: string | null;
 }

@@ -15,7 +15,7 @@ import { isNameError, type Parsed } from "../../core/dns/message.ts";
 import type { Resolver } from "../../core/dns/upstream.ts";
 import { blockedAnswer, questionOf } from "../../core/dns/own_answer.ts";
 import { QueryBudget } from "../../core/dns/query_budget.ts";
-import { formatIpv4, type Ipv4Prefix } from "../../core/wire/ipv4_text.ts";
+import type { Ipv4Prefix } from "../../core/wire/ipv4_text.ts";
 import { formatAddress, type HostAddress } from "../../core/wire/host_address.ts";
 import { addressOf6, type Ipv6PrefixText } from "../../core/wire/ipv6_prefix.ts";
 import { ClientDirectory, type PeerNetworks } from "./clients.ts";
@@ -125,7 +125,7 @@ export class DnsProxy implements AsyncDisposable {
       now: () => performance.now(),
       random: (size) => randomBytes(size),
       onHealth: (upstream, isAlive) => {
-        const address = formatIpv4(upstream.address);
+        const address = formatAddress(upstream.address);
         if (isAlive) logger.info("the resolver {address} answers again", { address });
         else {
           logger.warn(
@@ -306,7 +306,7 @@ function ownAddresses({ addresses, addresses6 }: DnsProxyOptions): HostAddress[]
 }
 
 /** Of those that are asked without TLS, which the proxy does not answer by. */
-function addressesOf(resolvers: readonly Resolver[]): readonly number[] {
+function addressesOf(resolvers: readonly Resolver[]): readonly HostAddress[] {
   const open = resolvers.filter(({ tlsName }) => tlsName === null);
   return [...new Set(open.map(({ address }) => address))];
 }

@@ -5,11 +5,10 @@
  */
 import { randomInt } from "node:crypto";
 import { openLibc } from "../../../ffi/libc.ts";
-import { ipv4FromNumber } from "../../../ffi/netlink/ip_address.ts";
 import { RouteType } from "../../../ffi/netlink/routes.ts";
 import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import { NetlinkError } from "../../../ffi/netlink/socket.ts";
-import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
+import { addressBytes, formatAddress, type HostAddress } from "../../core/wire/host_address.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import { lookUpDirectly } from "../../host/dns/direct_lookup.ts";
 
@@ -21,7 +20,10 @@ const DIGITS = 24;
 const DOMAIN = "example.net";
 
 export class LoopProbe {
-  readonly #marks = new Map<number, { readonly label: Uint8Array; readonly seen: () => void }>();
+  readonly #marks = new Map<
+    HostAddress,
+    { readonly label: Uint8Array; readonly seen: () => void }
+  >();
 
   /** Takes note of a query for the proxy. Costs nothing but while resolvers are being probed. */
   see(query: Uint8Array): void {
@@ -31,14 +33,13 @@ export class LoopProbe {
   }
 
   /**
-   * @param resolvers host order
    * @throws {AppError} with exit code 2 where one of them leads back
    */
-  async refuseLoops(resolvers: readonly number[]): Promise<void> {
+  async refuseLoops(resolvers: readonly HostAddress[]): Promise<void> {
     await Promise.all(resolvers.filter(isOfThisHost).map((resolver) => this.#probe(resolver)));
   }
 
-  async #probe(resolver: number): Promise<void> {
+  async #probe(resolver: HostAddress): Promise<void> {
     const digits = Array.from({ length: DIGITS }, () => randomInt(10)).join("");
     const { promise: loop, resolve } = Promise.withResolvers<"loop">();
     this.#marks.set(resolver, {
@@ -57,7 +58,7 @@ export class LoopProbe {
     }
     throw new AppError(
       `Cannot use DnsProxy = ${
-        formatIpv4(resolver)
+        formatAddress(resolver)
       }: this resolver of the host sends its queries to the proxy itself, so no ` +
         "query would be answered: give another resolver, as in 9.9.9.9",
       { exitCode: ExitCode.usage },
@@ -65,10 +66,10 @@ export class LoopProbe {
   }
 }
 
-function isOfThisHost(address: number): boolean {
+function isOfThisHost(address: HostAddress): boolean {
   using netlink = Rtnetlink.open(openLibc());
   try {
-    return netlink.routes.lookup(ipv4FromNumber(address)).type === RouteType.local;
+    return netlink.routes.lookup(addressBytes(address)).type === RouteType.local;
   } catch (error) {
     if (error instanceof NetlinkError) return false;
     throw error;

@@ -4,7 +4,7 @@
  * was configured is told nothing (the strict profile of RFC 8310).
  */
 import type { DnsExchange, Resolver, UpstreamVerdict } from "../../core/dns/upstream.ts";
-import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
+import { formatAddress } from "../../core/wire/host_address.ts";
 import { background, guarded } from "../../process/guard.ts";
 import { systemCertificates } from "../../process/system_certificates.ts";
 import { isConnectionError } from "./connection_error.ts";
@@ -102,7 +102,7 @@ export class TlsUpstreams implements Disposable {
   /** A connection that has proven to be the resolver's; null where there is none, which is told once. */
   async #connect(resolver: Resolver, signal: AbortSignal): Promise<Deno.TlsConn | null> {
     const { port = PORT, trusted = systemCertificates(), onChange } = this.#options;
-    const [hostname, key] = [formatIpv4(resolver.address), keyOf(resolver)];
+    const [hostname, key] = [formatAddress(resolver.address), keyOf(resolver)];
     let plain: Deno.TcpConn | null = null;
     try {
       plain = await Deno.connect({ hostname, port, signal });
@@ -133,7 +133,7 @@ export class TlsUpstreams implements Disposable {
 
 /** As the configuration has it. */
 function keyOf({ address, tlsName }: Resolver): string {
-  return `tls://${tlsName}@${formatIpv4(address)}`;
+  return `tls://${tlsName}@${formatAddress(address)}`;
 }
 
 class TlsConnection {

@@ -7,7 +7,7 @@ import { SystemCallError } from "../../../ffi/errno.ts";
 import type { Libc } from "../../../ffi/libc.ts";
 import type { ReadinessWatcher } from "../../../ffi/sockets/readiness.ts";
 import type { DnsExchange, UpstreamVerdict } from "../../core/dns/upstream.ts";
-import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
+import { formatAddress, type HostAddress, socketForm } from "../../core/wire/host_address.ts";
 import { background, guarded } from "../../process/guard.ts";
 import { isConnectionError } from "./connection_error.ts";
 import { closeQuietly, readFramed, writeFramed } from "./framing.ts";
@@ -25,8 +25,7 @@ const MAX_DATAGRAMS = 16;
 const MAX_MESSAGE_SIZE = 65_535;
 
 interface Query {
-  /** Host order. */
-  readonly upstream: number;
+  readonly upstream: HostAddress;
   readonly message: Uint8Array<ArrayBuffer>;
   readonly verdict: (message: Uint8Array) => UpstreamVerdict;
 }
@@ -96,7 +95,8 @@ export class UpstreamSockets implements Disposable {
       }
     });
     try {
-      socket = DatagramSocket.connect(this.#libc, { address: upstream, port: this.#port }, 0);
+      const to = { address: socketForm(upstream), port: this.#port };
+      socket = DatagramSocket.connect(this.#libc, to, 0);
       this.#watcher.add(socket.fd, guarded("dns", "receiving an answer from a resolver", receive));
       timers.push(
         setTimeout(guarded("dns", "waiting for a resolver", () => finish(null)), TIMEOUT),
@@ -123,7 +123,7 @@ function byTcp({ upstream, message, verdict }: Query, port: number): DnsExchange
   const ask = async (): Promise<Uint8Array | null> => {
     try {
       const { signal } = end;
-      const connection = await Deno.connect({ hostname: formatIpv4(upstream), port, signal });
+      const connection = await Deno.connect({ hostname: formatAddress(upstream), port, signal });
       const close = guarded("dns", "closing a connection", () => closeQuietly(connection));
       signal.addEventListener("abort", close);
       try {

@@ -34,7 +34,8 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
   const egressRule = "a network is lan or ADDRESS/LENGTH, as in 10.20.0.0/16";
   const neverForwarded = "such addresses are never forwarded: remove it";
   const dnsDomain = "a domain is a name, as in vpn or vpn.example.org";
-  const resolver = "a resolver is an IPv4 address, as in 9.9.9.9, or tls://dns.quad9.net@9.9.9.9";
+  const resolver =
+    "a resolver is an address, as in 9.9.9.9 or 2620:fe::fe, or tls://dns.quad9.net@9.9.9.9";
   const tlsName = "before the @ is the name in its certificate, as in tls://dns.quad9.net@9.9.9.9";
   const webhook = "a webhook is an address of HTTPS, as in https://hooks.example.org/vpn";
   const store = "a server is tls://HOST:PORT, or nats://HOST:PORT without encryption, as in " +
@@ -95,7 +96,13 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
     ["Capture", "pcap", "allowed are packet and nfqueue"],
     ["ClientToClient", "yes", onOff],
     ["DnsProxy", "dns.example", resolver],
-    ["DnsProxy", "2620:fe::fe", resolver],
+    ...["fe80::1", "ff02::1", "::", "::ffff:9.9.9.9", "2620:fe::fe%eth0", "2620:fe::fe/128"]
+      .map((value): [string, string, string] => ["DnsProxy", value, resolver]),
+    [
+      "DnsProxy",
+      "::1",
+      "give the resolvers that this one asks (`resolvectl dns`), as in 9.9.9.9",
+    ],
     ["DnsProxy", "tls://9.9.9.9", resolver],
     ["DnsProxy", "tls://dns.quad9.net", resolver],
     ["DnsProxy", "https://dns.quad9.net@9.9.9.9", resolver],

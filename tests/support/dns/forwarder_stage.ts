@@ -12,6 +12,7 @@ import type {
 } from "../../../lib/core/dns/upstream.ts";
 import { FakeClock } from "../time/fake_clock.ts";
 import { Random } from "../random.ts";
+import type { HostAddress } from "../../../lib/core/wire/host_address.ts";
 import { addressData, ANSWER_FLAGS, buildAnswer, questionOf } from "./messages.ts";
 
 export const FIRST = 1;
@@ -22,7 +23,7 @@ export const DATA = addressData("198.51.100.77");
 const CLIENT = "client";
 
 interface Asked {
-  readonly upstream: number;
+  readonly upstream: HostAddress;
   readonly transport: UpstreamTransport;
   readonly query: Uint8Array;
 }

@@ -4,6 +4,7 @@ import {
   canonicalIpv6,
   type HostAddress,
   ipv6Bytes,
+  isIpv6,
   parseAddress,
 } from "../../wire/host_address.ts";
 import { isMartian } from "../../wire/ipv4.ts";
@@ -138,18 +139,20 @@ export function parseDns(entry: Entry): readonly DnsItem[] {
 }
 
 /**
- * `DnsProxy`: comma-separated IPv4 addresses of resolvers, or, where one is asked by TLS, `tls://` with the name in its
- * certificate before it: the file's `#`, which other programs have there, begins a comment.
+ * `DnsProxy`: comma-separated addresses of resolvers, or, where one is asked by TLS, `tls://` with the name in its
+ * certificate before it: the file's `#`, which other programs have there, begins a comment. IPv6 may stand in brackets.
  */
 export function parseResolvers(entry: Entry): readonly DnsResolver[] {
   return items(entry).map((item) => {
     const [, name, addressText] = /^tls:\/\/([^@]*)@(.*)$/si.exec(item) ?? [];
-    const address = parseIpv4(addressText ?? item);
-    if (address === null || !isUnicastOrLoopback(address)) {
-      const rule = "a resolver is an IPv4 address, as in 9.9.9.9, or tls://dns.quad9.net@9.9.9.9";
+    const text = addressText ?? item;
+    const address = parseAddress(/^\[(.*)\]$/.exec(text)?.[1] ?? text);
+    if (address === null || !isOfHost(address)) {
+      const rule =
+        "a resolver is an address, as in 9.9.9.9 or 2620:fe::fe, or tls://dns.quad9.net@9.9.9.9";
       throw badValue(entry, rule, item);
     }
-    if (!isUnicast(address)) {
+    if (isIpv6(address) ? address === "::1" : !isUnicast(address)) {
       const problem = "give the resolvers that this one asks (`resolvectl dns`), as in 9.9.9.9";
       throw badValue(entry, problem, item);
     }
@@ -159,6 +162,12 @@ export function parseResolvers(entry: Entry): readonly DnsResolver[] {
     const rule = "before the @ is the name in its certificate, as in tls://dns.quad9.net@9.9.9.9";
     throw badValue(entry, rule, item);
   });
+}
+
+/** Whether a host can have an address that is reached without naming a link. */
+function isOfHost(address: HostAddress): boolean {
+  if (!isIpv6(address)) return isUnicastOrLoopback(address);
+  return address !== "::" && !/^(?:ff|fe[89ab])/.test(address);
 }
 
 /** What is said of an endpoint on one link of this host. */

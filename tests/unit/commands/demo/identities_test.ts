@@ -3,7 +3,8 @@ import { createConfigurations } from "../../../../lib/commands/demo/identities.t
 import { egress6Of } from "../../../../lib/core/config/egress6.ts";
 import { parseConfig } from "../../../../lib/core/config/parse_config.ts";
 import { validateClient, validateServer } from "../../../../lib/core/config/roles.ts";
-import { formatCidr, formatIpv4 } from "../../../../lib/core/wire/ipv4_text.ts";
+import { formatAddress } from "../../../../lib/core/wire/host_address.ts";
+import { formatCidr } from "../../../../lib/core/wire/ipv4_text.ts";
 import type { MemberName } from "../../../../lib/commands/demo/topology.ts";
 import { assertEquals, assertNotEquals } from "../../../support/assert.ts";
 
@@ -41,7 +42,9 @@ Deno.test("createConfigurations() makes files that server and clients run from",
   assertEquals(hosts(false), ["203.0.113.1", "203.0.113.1"]);
   assertEquals(server.warnings, []);
   assertEquals(server.interface.egress, "raw");
-  assertEquals(server.interface.dnsProxy.map(({ address }) => formatIpv4(address)), ["192.0.2.1"]);
+  assertEquals(server.interface.dnsProxy.map(({ address }) => formatAddress(address)), [
+    "192.0.2.1",
+  ]);
   assertNotEquals(clients[0]!.server.presharedKey, clients[1]!.server.presharedKey);
   assertNotEquals(createConfigurations(true).gateway, texts.gateway);
 });

@@ -38,7 +38,7 @@ const VALUES: Readonly<Record<string, readonly (string | null)[]>> = {
   NatFiltering: [null, "address"],
   Capture: [null, "nfqueue"],
   ClientToClient: [null, "off"],
-  DnsProxy: [null, "1.1.1.1", "1.1.1.1, 9.9.9.9"],
+  DnsProxy: [null, "1.1.1.1", "1.1.1.1, 9.9.9.9", "2620:fe::fe"],
   DnsDomain: [null, "vpn"],
   DnsBlock: [null, "/a", "/b"],
   DnsRoute: [null, "corp.example -> 10.20.0.53", "corp.example -> 10.20.0.53, 10.20.0.54"],

@@ -115,3 +115,12 @@ Deno.test("parseConfig() refuses a Forward6 without brackets, to nobody's addres
     "line 3 forwards tcp port 80 already",
   );
 });
+
+Deno.test("parseConfig() takes resolvers of IPv6, in brackets or without, and by TLS", () => {
+  const line = "DnsProxy = 2620:FE::fe, [2620:fe::9], tls://dns.quad9.net@2620:fe::fe";
+  assertEquals(parseInterface(line).interface.dnsProxy, [
+    { address: "2620:fe::fe", tlsName: null },
+    { address: "2620:fe::9", tlsName: null },
+    { address: "2620:fe::fe", tlsName: "dns.quad9.net" },
+  ]);
+});

@@ -40,6 +40,15 @@ Deno.test("validateServer() throws when the DNS proxy is to ask itself", () => {
   );
 });
 
+Deno.test("validateServer() throws when the DNS proxy is to ask itself by IPv6", () => {
+  const text = `${HEAD}Address = 10.66.77.2/24, fd00:77::1/64\nDnsProxy = fd00:77::2, fd00:77::1\n`;
+  assertThrows(
+    () => validateServer(parseConfig(text, "s.conf")),
+    ConfigError,
+    's.conf:4: DnsProxy: cannot use "fd00:77::1": the DNS proxy itself uses this address',
+  );
+});
+
 Deno.test("validateServer() throws when the DNS proxy is to ask itself for the names of a domain", () => {
   const text = `${HEAD}${ADDRESS}DnsProxy = 9.9.9.9\nDnsRoute = a.example -> 10.66.77.2\n`;
   assertThrows(

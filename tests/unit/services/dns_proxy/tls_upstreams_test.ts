@@ -21,18 +21,22 @@ function vector(name: string): string {
 /** A server that hands each message of a connection to `serve`. */
 class TlsServer implements AsyncDisposable {
   connections = 0;
-  readonly #listener = Deno.listenTls({
-    hostname: "127.0.0.1",
-    port: 0,
-    cert: vector("dns.example.pem"),
-    key: vector("dns.example.key"),
-    alpnProtocols: ["dot"],
-  });
+  readonly #listener: Deno.TlsListener;
   readonly #open = new Set<Deno.TlsConn>();
   readonly #running: Promise<void>;
 
   /** @param serve returns whether the connection goes on */
-  constructor(serve: (connection: Deno.TlsConn, message: Uint8Array) => Promise<boolean>) {
+  constructor(
+    serve: (connection: Deno.TlsConn, message: Uint8Array) => Promise<boolean>,
+    hostname = "127.0.0.1",
+  ) {
+    this.#listener = Deno.listenTls({
+      hostname,
+      port: 0,
+      cert: vector("dns.example.pem"),
+      key: vector("dns.example.key"),
+      alpnProtocols: ["dot"],
+    });
     this.#running = this.#accept(serve);
   }
 
@@ -88,6 +92,19 @@ async function echo(connection: Deno.TlsConn, message: Uint8Array): Promise<bool
   await writeFramed(connection, message);
   return true;
 }
+
+hostTest("a resolver is asked by IPv6, and named so where it cannot be", async () => {
+  const told: string[] = [];
+  const query = { message: Uint8Array.of(1, 2), verdict: take };
+  await using server = new TlsServer(echo, "::1");
+  const options = { port: server.port, trusted: vector("ca.pem") };
+  using upstreams = new TlsUpstreams({ ...options, onChange: (name) => told.push(name) });
+  const exchange = (tlsName: string) =>
+    upstreams.exchange({ address: "::1", tlsName }, query).answer;
+  assertEquals(await exchange("dns.example"), query.message);
+  assertEquals(await exchange("another.example"), null);
+  assertEquals(told, ["tls://another.example@::1"]);
+});
 
 hostTest("questions share one connection, and answers may come in any order", async () => {
   const waiting: Uint8Array[] = [];

@@ -14,14 +14,17 @@ const QUERY = Uint8Array.of(1, 2, 3);
 const take = (): UpstreamVerdict => "take";
 
 /** A server on loopback; it answers each datagram by what `answer` makes of it. */
-async function serve(answer: (query: Uint8Array) => readonly Uint8Array[]) {
-  const socket = createSocket("udp4");
+async function serve(
+  answer: (query: Uint8Array) => readonly Uint8Array[],
+  type: "udp4" | "udp6" = "udp4",
+) {
+  const socket = createSocket(type);
   const ports: number[] = [];
   socket.on("message", (query, { port, address }) => {
     ports.push(port);
     for (const message of answer(query)) socket.send(message, port, address);
   });
-  socket.bind(0, "127.0.0.1");
+  socket.bind(0, type === "udp4" ? "127.0.0.1" : "::1");
   await once(socket, "listening");
   return { socket, ports, port: socket.address().port, [Symbol.dispose]: () => socket.close() };
 }
@@ -36,6 +39,23 @@ hostTest("queries go out by a port each, and come back whole", async () => {
   }));
   assertEquals(answers, Array.from({ length: 100 }, (_, i) => Uint8Array.of(i)));
   assert(new Set(server.ports).size > 90, `${new Set(server.ports).size} ports`);
+});
+
+hostTest("a resolver is asked by IPv6, by UDP and by TCP", async () => {
+  using server = await serve((query) => [query], "udp6");
+  const { port } = server;
+  const listener = Deno.listen({ hostname: "::1", port });
+  const served = (async () => {
+    using connection = await listener.accept();
+    await writeFramed(connection, (await readFramed(connection, 100))!);
+  })();
+  await using watcher = new ReadinessWatcher(openLibc());
+  using sockets = new UpstreamSockets(openLibc(), watcher, port);
+  const query = { upstream: "::1", message: QUERY, verdict: take };
+  assertEquals(await sockets.exchange(query, "udp").answer, QUERY);
+  assertEquals(await sockets.exchange(query, "tcp").answer, QUERY);
+  await served;
+  listener.close();
 });
 
 hostTest("messages are shown until one is taken, or no other is wanted", async () => {
