@@ -17,6 +17,8 @@ import type { HostSurroundings } from "../../core/access/egress_rules.ts";
 const ETHERNET_HEADER_SIZE = 14;
 /** No link has more: shorter prefixes are halves of a default route, which lead to the internet by a tunnel. */
 export const MIN_NETWORK_LENGTH = 8;
+const HOST_LENGTH = 32;
+const LOOPBACK_NETWORK = 127;
 
 /** Addresses far apart in the internet: nobody is asked anything there, only the host's routing tables are. */
 const INTERNET: readonly IpAddress[] = [
@@ -159,6 +161,17 @@ export function hostSurroundings(
         ? []
         : [{ address: ipv4ToNumber(address), prefixLength: length, link, gateway }]
     );
+  const own = new Set(addresses.map(({ address }) => ipv4ToNumber(address)));
+  // What a route alone makes this host's (AnyIP): with `Egress = kernel`, it would be delivered here.
+  const local = netlink.routes.list({ family: AF_INET, table: RouteTable.local })
+    .filter(({ type, link }) => type === RouteType.local && link !== tunnelLink)
+    .map(({ destination: { address, length } }) => ({
+      address: ipv4ToNumber(address),
+      prefixLength: length,
+    }))
+    .filter(({ address, prefixLength }) =>
+      address >>> 24 !== LOOPBACK_NETWORK && (prefixLength < HOST_LENGTH || !own.has(address))
+    );
   return {
     external: external === null ? null : { address: external.address, link: external.link },
     addresses: addresses.map(({ address }) => ipv4ToNumber(address)),
@@ -172,6 +185,7 @@ export function hostSurroundings(
       ...routes.filter(({ gateway, prefixLength }) =>
         gateway === null && prefixLength >= MIN_NETWORK_LENGTH
       ),
+      ...local,
     ],
     routes,
   };
