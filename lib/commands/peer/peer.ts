@@ -15,6 +15,7 @@ import { AppError, ExitCode } from "../../process/errors.ts";
 import { writeText } from "../../process/output.ts";
 import { addPeer, readToChange, removePeer } from "./peer_changes.ts";
 import { chosenPeers, findPeer, membersOf, peerTitle, refuseTakenName } from "./peer_names.ts";
+import { liveRows, runningPeer } from "./peer_facts.ts";
 import { placeOf } from "./peer_place.ts";
 import { runRotation } from "./peer_rotation.ts";
 import { loadWithPeers } from "./store_peers.ts";
@@ -155,6 +156,7 @@ async function show(request: Request<"show">): Promise<number> {
     ["quota", peer.quota === null ? "none" : formatQuota(peer.quota)],
     ...nextKeyRows(peer),
     ["configuration", fileOf(configPath, peer) ?? "not stored here"],
+    ...liveRows(await runningPeer(config, encodeKey(peer.publicKey))),
   ];
   writeText(Deno.stdout, `${tableLines(rows).join("\n")}\n`);
   return ExitCode.ok;

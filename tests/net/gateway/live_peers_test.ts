@@ -91,6 +91,10 @@ netTest(
       /The running gateway on vpn0 has added it too/,
     );
     const old = await site.connect("other", other!);
+    assertMatch(
+      await site.peer("show", "other"),
+      /^running gateway +up\nendpoint +\S+:\d+\nlatest handshake +\d{4}-/m,
+    );
     assertMatch(await site.peer("rotate", "other"), /applied it[^]*private key: .*other\.conf/);
     assertEquals(await ping(other!.namespace, INSIDE), { sent: 3, received: 3 });
     const config = () => Deno.readTextFileSync(site.path("server.conf"));
