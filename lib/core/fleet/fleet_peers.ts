@@ -50,6 +50,8 @@ export class FleetPeers {
   /** Those to be told of in this round, and when the next one begins. */
   #round: Peer[] = [];
   #roundAt = -Infinity;
+  /** Whether this round also tells what others have told: it is for one that has not heard them. */
+  #tellsHeard = false;
   /** Those to begin with, the last one first. */
   #fallen: Peer[] = [];
   #beginAt = Infinity;
@@ -74,6 +76,8 @@ export class FleetPeers {
   /** A gateway has come, which knows of nobody yet. */
   gatewayUp(now: number): void {
     this.#beginRound(FIRST_ROUND, now);
+    // The one that has the peers may die before it has told.
+    this.#tellsHeard = true;
     this.#tellAt = Math.min(this.#tellAt, now + TELL_INTERVAL);
   }
 
@@ -153,15 +157,24 @@ export class FleetPeers {
     );
     const peers = new Set([...this.#changed, ...this.#round.splice(0, share)]);
     this.#changed.clear();
-    const places = Array.from(peers).flatMap((peer) => this.#placeOf(peer, now) ?? []);
+    const places = Array.from(peers).flatMap((peer) =>
+      this.#placeOf(peer, now) ?? (this.#tellsHeard ? this.#heardOf(peer, now) : null) ?? []
+    );
     for (let first = 0; first < places.length; first += PLACES_AT_ONCE) {
       this.#options.tell(placesMessage(places.slice(first, first + PLACES_AT_ONCE)));
     }
     this.#tellAt = this.#round.length > 0 ? now + TELL_INTERVAL : this.#roundAt;
   }
 
+  #heardOf(peer: Peer, now: number): FleetPlace | null {
+    const heard = this.#heard.get(peer);
+    if (heard === undefined || peer.isRemoved || now - heard.at >= REJECT_AFTER_TIME) return null;
+    return { ...heard.place, silence: now - heard.at };
+  }
+
   #beginRound(duration: number, now: number): void {
     this.#roundAt = now + duration;
+    this.#tellsHeard = false;
     this.#round = [...this.#options.device.peers];
     for (const peer of this.#heard.keys()) if (peer.isRemoved) this.#heard.delete(peer);
   }

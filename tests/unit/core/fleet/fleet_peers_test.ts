@@ -31,6 +31,8 @@ class World {
   /** The clients that a gateway has begun a handshake with, in this order. */
   readonly begun: string[] = [];
   initiations: Uint8Array[] = [];
+  /** What gateways have told. */
+  readonly told: Uint8Array[] = [];
 
   constructor() {
     const identity = keyPair(this.simulation.random.bytes(32));
@@ -50,6 +52,7 @@ class World {
           virtual: VIRTUAL,
           tell: (message) => {
             if (!member.isHeard) return;
+            this.told.push(message);
             const other = this.members.find((each) => each !== member)!;
             // Padding, as a message of WireGuard has it.
             other.peers.take(number, new Uint8Array([...message, 0, 0]), this.simulation.now);
@@ -203,4 +206,22 @@ Deno.test("a gateway that has just come is told of all peers within a second", (
   peers.gatewayUp(world.simulation.now);
   for (let passed = 0; passed < 1_000; passed += 50) peers.poll(world.simulation.now + passed);
   assertEquals(told, [1]);
+});
+
+Deno.test("a gateway that has just come learns from the others of a dead one's peers, too", () => {
+  const world = new World();
+  world.connect(2);
+  world.run(500);
+  world.kill();
+  world.told.length = 0;
+  const { peers } = world.members[1]!;
+  peers.gatewayUp(world.simulation.now);
+  world.run(100);
+  const [place] = world.told.flatMap((message) => readPlaces(message)!);
+  assertEquals([place!.address, place!.port], [world.clients[0]!.address, 40_000]);
+  assert(place!.silence >= 500);
+  // Nobody else is.
+  world.told.length = 0;
+  world.run(12_000);
+  assertEquals(world.told.length, 0);
 });
