@@ -292,7 +292,7 @@ Deno.test("parseConfig() names the line when it is no section, no key, or no kno
     [`${HEAD}[Peer]\nPublicKey = ${PEER.publicKey}\nAlowedIP = 10.0.0.0/8`]:
       's.conf:5: unknown key "AlowedIP": did you mean "AllowedIPs"?',
     [`${HEAD}[Peer]\nWhatever = 1`]:
-      's.conf:4: unknown key "Whatever": [Peer] has PublicKey, PresharedKey, AllowedIPs, Endpoint, PersistentKeepalive, Name, RateLimit, Quota, QuotaRate, Groups, Allow, Deny, Enabled, Expires',
+      's.conf:4: unknown key "Whatever": [Peer] has PublicKey, PresharedKey, AllowedIPs, Endpoint, PersistentKeepalive, Name, RateLimit, Quota, QuotaRate, Groups, Allow, Deny, Enabled, Expires, NextPublicKey, NextPresharedKey, KeyExpires',
     [`${HEAD}publickey = x`]: "s.conf:3: PublicKey belongs in section [Peer]",
     [`${HEAD}[Group]\nRateLimit = 1M`]: "s.conf:4: RateLimit belongs in section [Peer]",
     [`${HEAD}[Group]\nNamee = x`]: 's.conf:4: unknown key "Namee": did you mean "Name"?',
