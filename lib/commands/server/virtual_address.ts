@@ -28,8 +28,8 @@ import { newPrivateKey } from "../keys.ts";
 /** ms between looks at the store, and without an answer of it after which it counts as not reached. */
 const LOOK_INTERVAL = 200;
 const STORE_SILENCE = 900;
-/** ms that an end waits for another gateway to take the address. */
-const HAND_OVER_TIMEOUT = 1_500;
+/** ms that an end waits for another gateway to take the address, and to count on those that are left. */
+const HAND_OVER_TIMEOUT = 4_000;
 
 export interface VirtualAddressOptions {
   readonly config: ServerConfig;
@@ -57,8 +57,8 @@ export class VirtualAddress implements AsyncDisposable {
   #isDraining = false;
   #isEntered = false;
   #isEntering = false;
-  /** Is told when the address is given up. */
-  #onGivenUp: () => void = () => {};
+  /** While this end waits for the others to go on without it. */
+  #handedOver: PromiseWithResolvers<void> | null = null;
 
   /** @throws {AppError} where no interface of this host is in the network of the address */
   constructor(options: VirtualAddressOptions) {
@@ -126,6 +126,7 @@ export class VirtualAddress implements AsyncDisposable {
     switch (report.kind) {
       case "fleet-view":
         this.#view = report.view;
+        if (canEnd(report.view)) this.#handedOver?.resolve();
         break;
       case "fleet-write-term":
         background("control", "taking the virtual address", this.#writeTerm(report));
@@ -227,7 +228,6 @@ export class VirtualAddress implements AsyncDisposable {
     if (!holds) {
       logger.info("the virtual address {address} is given up: {reason}", { address, reason });
       this.#record(`the virtual address is given up: ${reason}`);
-      this.#onGivenUp();
       return;
     }
     const place = network.placeIn(config.interface.virtualAddress!);
@@ -255,8 +255,7 @@ export class VirtualAddress implements AsyncDisposable {
   /** Gives the address to another gateway, where there is one, before the sessions end. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#holds && (this.#view?.up.length ?? 0) > 0) {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      this.#onGivenUp = resolve;
+      const { promise, resolve } = this.#handedOver = Promise.withResolvers<void>();
       this.#dataPlane?.tellFleet({ kind: "fleet-drain", isDraining: true });
       const timer = setTimeout(resolve, HAND_OVER_TIMEOUT);
       await promise;
@@ -274,4 +273,9 @@ export class VirtualAddress implements AsyncDisposable {
       { exitCode: ExitCode.usage },
     );
   }
+}
+
+/** Whether the others go on without this gateway: one has the address, and counts on those that are there. */
+function canEnd({ holder, self, isNeeded }: FleetView): boolean {
+  return holder !== self && !isNeeded;
 }

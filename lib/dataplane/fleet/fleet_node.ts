@@ -208,8 +208,8 @@ export class FleetNode implements Disposable {
   #report(): void {
     const state = this.#machine?.state;
     if (state === undefined) return;
-    const { holder, term, isDraining } = state;
-    const view = { self: this.#self, holder, term, isDraining, up: [...this.#up] };
+    const { holder, term, isDraining, isNeeded } = state;
+    const view = { self: this.#self, holder, term, isDraining, isNeeded, up: [...this.#up] };
     const text = JSON.stringify(view);
     if (text === this.#viewTold) return;
     this.#viewTold = text;

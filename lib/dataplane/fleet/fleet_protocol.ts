@@ -49,6 +49,8 @@ export interface FleetView {
   readonly holder: number | null;
   readonly term: number;
   readonly isDraining: boolean;
+  /** Whether the others could not go on if this gateway ended now. */
+  readonly isNeeded: boolean;
   /** Those that are heard. */
   readonly up: readonly number[];
 }

@@ -3,6 +3,7 @@
  * than 2 s, and one again where there can be one.
  */
 import { assert, assertEquals } from "../../support/assert.ts";
+import { happen } from "../../support/fleet/incidents.ts";
 import { SimulatedMesh } from "../../support/fleet/simulated_mesh.ts";
 import { environment } from "../../support/permissions.ts";
 import { Random } from "../../support/random.ts";
@@ -47,6 +48,39 @@ Deno.test("of two gateways, the one that is left has the address once the store 
     assert(mesh.run(2_000, () => mesh.holders.length === 1), `seed ${seed}`);
     assert(mesh.now - killedAt < 1_300);
   }
+});
+
+Deno.test("gateways are killed one by one, and those that are left go on, down to the last one", () => {
+  for (const gateways of [2, 3, 5, 16]) {
+    const mesh = meshOf(gateways, gateways);
+    for (let left = gateways - 1; left > 0; left--) {
+      // What is done by then, so that the next one may die.
+      mesh.run(4_000);
+      mesh.kill(mesh.holders[0]!);
+      assert(mesh.run(2_000, () => mesh.holders.length === 1), `${left} of ${gateways} left`);
+    }
+    const last = mesh.holders[0]!;
+    mesh.run(60_000);
+    mesh.kill(last);
+    mesh.start(last);
+    mesh.run(3_000);
+    assertEquals(mesh.holders, [last]);
+    for (const gateway of mesh.numbers) if (gateway !== last) mesh.start(gateway);
+    mesh.run(10_000);
+    assertEquals([mesh.holders, mesh.longestOverlap], [[last], 0]);
+  }
+});
+
+Deno.test("gateways of which one is killed and the next one stopped leave the address to the last one", () => {
+  const mesh = meshOf(3, 1);
+  mesh.kill(mesh.holders[0]!);
+  mesh.run(1_000);
+  const stopped = mesh.holders[0]!;
+  mesh.tell(stopped, { kind: "drain" });
+  mesh.run(5_000, () => !mesh.holders.includes(stopped) && !mesh.machine(stopped).state.isNeeded);
+  mesh.kill(stopped);
+  mesh.run(30_000);
+  assertEquals([mesh.holders.length, mesh.takings], [1, 3]);
 });
 
 Deno.test("the heir is the gateway with the greatest weight of those that are left, and one that comes back takes nothing", () => {
@@ -166,22 +200,3 @@ Deno.test("whatever happens in a fleet, two never have the address for 2 s, and 
     assertEquals(mesh.holders.length, 1, `seed ${seed}`);
   }
 });
-
-function happen(mesh: SimulatedMesh, random: Random): void {
-  const gateway = random.pick(mesh.numbers);
-  const other = random.pick(mesh.numbers);
-  const some = mesh.numbers.filter(() => random.chance(0.5));
-  const isAlive = mesh.alive.includes(gateway);
-  random.pick([
-    () => mesh.cut(gateway, other),
-    () => mesh.cutBoth(gateway, other),
-    () => mesh.partition(some),
-    () => mesh.heal(),
-    () => mesh.cutStore(...some),
-    () => mesh.cutStore(...mesh.numbers),
-    () => mesh.healStore(...some),
-    () => isAlive && mesh.kill(gateway),
-    () => !isAlive && mesh.start(gateway, random.chance(0.3)),
-    () => isAlive && mesh.tell(gateway, { kind: random.pick(["drain", "rebalance"]) }),
-  ])();
-}

@@ -16,4 +16,5 @@ export const FIRST_HEARTBEAT: GatewayHeartbeat = {
   clock: 0,
   fleetTime: 0,
   hears: new Set(),
+  voters: new Set(),
 };

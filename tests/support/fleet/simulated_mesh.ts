@@ -70,6 +70,11 @@ export class SimulatedMesh {
     return this.numbers.filter((gateway) => this.#running[gateway] !== null);
   }
 
+  /** Unix ms that a gateway's next initiation carries. */
+  fleetTime(gateway: number): number {
+    return this.machine(gateway).fleetTime(this.now, EPOCH + this.now);
+  }
+
   get holders(): readonly number[] {
     return this.numbers.filter((gateway) => this.#running[gateway]?.holds);
   }
@@ -125,7 +130,7 @@ export class SimulatedMesh {
   cutStore(...gateways: readonly number[]): void {
     for (const gateway of gateways) {
       this.#cutFromStore.add(gateway);
-      this.#after(this.#options.random.between(1, STORE_TIMEOUT), () => {
+      this.after(this.#options.random.between(1, STORE_TIMEOUT), () => {
         if (this.#cutFromStore.has(gateway)) {
           this.#take(gateway, { kind: "store", isReached: false });
         }
@@ -136,7 +141,7 @@ export class SimulatedMesh {
   healStore(...gateways: readonly number[]): void {
     for (const gateway of gateways) {
       if (this.#cutFromStore.delete(gateway)) {
-        this.#after(this.#options.random.between(1, 500), () => this.#reachStore(gateway));
+        this.after(this.#options.random.between(1, 500), () => this.#reachStore(gateway));
       }
     }
   }
@@ -170,7 +175,7 @@ export class SimulatedMesh {
     running!.wakesAt = dueAt;
     // Timers are late at times.
     const lateness = this.#options.random.below(4);
-    this.#after(Math.max(0, dueAt - this.now) + lateness, () => {
+    this.after(Math.max(0, dueAt - this.now) + lateness, () => {
       if (this.#running[gateway] !== running) return;
       running!.wakesAt = Infinity;
       this.#take(gateway, { kind: "time" });
@@ -198,11 +203,17 @@ export class SimulatedMesh {
   }
 
   #send(from: number, to: number, bytes: Uint8Array): void {
+    this.transmit(from, to, () => {
+      this.#take(to, { kind: "heartbeat", from, heartbeat: decodeHeartbeat(bytes)! });
+    });
+  }
+
+  /** Has a message arrive at another gateway, unless it is lost or the link is cut. */
+  transmit(from: number, to: number, arrive: () => void): void {
     const { random, loss = 0 } = this.#options;
     if (this.#cut.has(from * 256 + to) || random.chance(loss)) return;
-    this.#after(this.#delay(), () => {
-      if (this.#cut.has(from * 256 + to)) return;
-      this.#take(to, { kind: "heartbeat", from, heartbeat: decodeHeartbeat(bytes)! });
+    this.after(this.#delay(), () => {
+      if (!this.#cut.has(from * 256 + to) && this.#running[to] !== null) arrive();
     });
   }
 
@@ -215,16 +226,16 @@ export class SimulatedMesh {
     const answer = (then: () => void) => {
       if (this.#running[gateway] !== running) return;
       if (!this.#cutFromStore.has(gateway)) then();
-      else this.#after(STORE_TIMEOUT, () => this.#running[gateway] === running && fail());
+      else this.after(STORE_TIMEOUT, () => this.#running[gateway] === running && fail());
     };
-    this.#after(this.#delay(), () => {
+    this.after(this.#delay(), () => {
       let revision: number | null = null;
       if (!this.#cutFromStore.has(gateway) && expected === this.#revision) {
         revision = ++this.#revision;
         this.#entry = entry;
-        for (const each of this.numbers) this.#after(this.#delay(), () => this.#tellEntry(each));
+        for (const each of this.numbers) this.after(this.#delay(), () => this.#tellEntry(each));
       }
-      this.#after(this.#delay(), () =>
+      this.after(this.#delay(), () =>
         answer(() => {
           if (revision === null) {
             this.#tellEntry(gateway);
@@ -249,7 +260,7 @@ export class SimulatedMesh {
     return this.#options.random.float() * (this.#options.delay ?? 2);
   }
 
-  #after(ms: number, then: () => void): void {
+  after(ms: number, then: () => void): void {
     this.#schedule.add(this.now + ms, then);
   }
 

@@ -1,18 +1,23 @@
 /**
  * Address holder: when this gateway takes the fleet's virtual address, and when it gives it up.
  *
- * It is taken with the votes of more than half of the gateways and by compare-and-set of the store's entry, so that a
- * holder whom the others do not see, but who reaches the store, learns of it there. With exactly half of the votes the
- * store decides alone: who comes after a holder waits until that one has not renewed the entry for a while. Without the
- * store, more than half of the gateways are enough where all of them know that the holder does not go on by the store
- * (`KnownTerm.needsStore`).
+ * Two sets of gateways count: all of the fleet, and the voters of the term, which are those that are there by the
+ * holder's account. One that is dead for a while is dropped from them, so that those that are left go on one by one.
  *
- * It is kept with the votes of more than half; or by the store's word, which an entry renewed just now is, and nothing
- * that was read is: where half of the votes are ours, or more than half of the gateways have said that they know that
- * our successor has to be in the store. Any two of these have a gateway or the store in common, so two gateways hold
- * the address together for no longer than one needs to learn of the other, or to find that it has lost the rest.
+ * The address is taken with most votes, more than half of both, and by compare-and-set of the store's entry, so that a
+ * holder whom the others do not see, but who reaches the store, learns of it there. With some votes, half of the voters
+ * or more than half of all, the store decides alone: who comes after a holder waits until that one has not renewed the
+ * entry for a while. Without the store, most votes are enough where all of these know that the holder does not go on by
+ * the store (`KnownTerm.needsStore`).
+ *
+ * It is kept with most votes; or by the store's word, which an entry renewed just now is, and nothing that was read is:
+ * with some votes, or where so many have said that they know that our successor has to be in the store that the others
+ * are not most.
+ * Any two of these have a gateway or the store in common, so two gateways hold the address together for no longer than
+ * one needs to learn of the other, or to find that it has lost the rest.
  */
-import { count, type OwnState, voteOf } from "./election.ts";
+import { type OwnState, supporters, voteOf } from "./election.ts";
+import type { GatewayHeartbeat } from "./heartbeat.ts";
 import type { KnownTerm } from "./known_term.ts";
 import type { Liveness } from "./liveness.ts";
 import type { TermEntry } from "./term_entry.ts";
@@ -24,6 +29,8 @@ const KEEP_TIMEOUT = 1_000;
 /** ms between renewals of the entry by a holder that needs it; and for which one with half of the votes awaits one. */
 const RENEW_INTERVAL = 200;
 const SILENCE_OF_HOLDER = 500;
+/** ms for which a gateway is dead, or there, until the holder drops it from the voters, or adds it. */
+const VOTER_PAUSE = 1_000;
 /** ms after a write that failed until the next. */
 const RETRY_PAUSE = 100;
 
@@ -52,8 +59,18 @@ export interface AddressHolderOptions {
 
 interface Write {
   readonly id: number;
-  readonly term: number;
+  readonly entry: TermEntry;
   readonly madeAt: number;
+}
+
+/** How many want the same. */
+interface Support {
+  /** More than half of the voters, and of all. */
+  readonly isMost: boolean;
+  /** Half of the voters, or more than half of all. */
+  readonly isSome: boolean;
+  /** Half of the voters, or of all: without these, others are not most. */
+  readonly isHalf: boolean;
 }
 
 export class AddressHolder {
@@ -67,7 +84,7 @@ export class AddressHolder {
   readonly #known: KnownTerm;
   readonly #liveness: Liveness;
   readonly #listensUntil: number;
-  #gateways = 1;
+  #gateways: readonly number[] = [];
   #reachesStore = false;
   #entry: TermEntry | null = null;
   #revision = 0;
@@ -81,7 +98,7 @@ export class AddressHolder {
   /** When the votes became too few; null while they are not. And when the store was last sure to have us. */
   #lacksVotesSince: number | null = null;
   #provedAt = -Infinity;
-  /** Whether more than half of the gateways know that our successor has to be in the store. */
+  /** Whether so many know that our successor has to be in the store that the others are not most. */
   #isStoreKnown = false;
   #needsStoreSince = -Infinity;
 
@@ -106,8 +123,8 @@ export class AddressHolder {
     return this.#reachesStore;
   }
 
-  /** How many gateways there are, with this one. */
-  setGateways(gateways: number): void {
+  /** These are the fleet's gateways, with this one. */
+  setGateways(gateways: readonly number[]): void {
     this.#gateways = gateways;
   }
 
@@ -132,15 +149,22 @@ export class AddressHolder {
       this.#retryAt = now + RETRY_PAUSE;
       return [];
     }
-    const { term, madeAt } = write;
+    const { entry, madeAt } = write;
     // What was written after it may have come before the answer.
-    if (revision > this.#revision) this.termEntry({ term, holder: this.#self }, revision, now);
+    if (revision > this.#revision) this.termEntry(entry, revision, now);
     // The address may have been taken by the votes meanwhile.
-    if (this.#known.holder !== this.#self || this.#known.term !== term) return [];
+    if (this.#known.holder !== this.#self || this.#known.term !== entry.term) return [];
     this.#provedAt = madeAt;
-    if (!this.#holds) return this.#take(term, true, now);
+    const actions = this.#holds ? [] : this.#take();
     if (!this.#yields) this.#mayNeedStore(now);
-    return [];
+    return actions;
+  }
+
+  /** Whether those that are there could not go on without this gateway, which has not the address. */
+  get isNeeded(): boolean {
+    const { heard } = this.#liveness;
+    const voters = this.#voters;
+    return heard.size > 0 && 2 * heard.intersection(voters).size < voters.size;
   }
 
   /** Compares all that is known. */
@@ -154,7 +178,7 @@ export class AddressHolder {
   }
 
   #chooseVote(now: number): void {
-    const isListening = now < this.#listensUntil && this.#gateways > 1;
+    const isListening = now < this.#listensUntil && this.#gateways.length > 1;
     if (isListening) this.#wakeAt(this.#listensUntil);
     const vote = isListening ? null : voteOf(this.#own, this.#known, this.#liveness);
     if (vote === this.#self && this.#vote !== vote) this.#wantsSince = now;
@@ -166,39 +190,36 @@ export class AddressHolder {
   #want(now: number): readonly HolderAction[] {
     if (this.#vote !== this.#self) return [];
     if (now < this.#retryAt) return this.#wakeAt(this.#retryAt);
-    const twice = 2 * (1 + count(this.#liveness, ({ vote }) => vote === this.#self));
-    if (twice < this.#gateways) return [];
-    const hasMost = twice > this.#gateways;
+    const { isMost, isSome } = this.#support(({ vote }) => vote === this.#self);
+    if (!isSome) return [];
+    const known = this.#known;
     if (!this.#reachesStore) {
-      if (!hasMost || !this.#canDoWithoutStore()) return [];
-      return this.#take(this.#known.term + 1, false, now);
+      if (!isMost || !this.#canDoWithoutStore()) return [];
+      known.taken(known.term + 1, this.#voters);
+      return this.#take();
     }
-    if (!hasMost) {
+    if (!isMost) {
       const isSilentAt = Math.max(this.#wantsSince, this.#entryMovedAt) + SILENCE_OF_HOLDER;
       if (now < isSilentAt) return this.#wakeAt(isSilentAt);
     }
-    return this.#writeTerm(Math.max(this.#known.term, this.#entry?.term ?? 0) + 1, now);
+    return this.#writeTerm(Math.max(known.term, this.#entry?.term ?? 0) + 1, this.#voters, now);
   }
 
   #canDoWithoutStore(): boolean {
-    if (this.#gateways === 1) return true;
+    if (this.#gateways.length === 1) return true;
     const { term, holder, needsStore } = this.#known;
     if (needsStore) return false;
-    const others = count(
-      this.#liveness,
-      (heartbeat) =>
-        heartbeat.vote === this.#self && heartbeat.term === term && heartbeat.holder === holder &&
-        !heartbeat.needsStore,
-    );
-    return 2 * (1 + others) > this.#gateways;
+    return this.#support((heartbeat) =>
+      heartbeat.vote === this.#self && heartbeat.term === term && heartbeat.holder === holder &&
+      !heartbeat.needsStore
+    ).isMost;
   }
 
-  #take(term: number, hasWord: boolean, now: number): readonly HolderAction[] {
-    this.#known.taken(term);
+  /** In the term that is known, which is this gateway's. */
+  #take(): readonly HolderAction[] {
     this.#holds = true;
     this.#lacksVotesSince = null;
-    if (hasWord) this.#mayNeedStore(now);
-    return [{ kind: "take-address", term }];
+    return [{ kind: "take-address", term: this.#known.term }];
   }
 
   // With it.
@@ -207,32 +228,49 @@ export class AddressHolder {
     const known = this.#known;
     if (!this.#reachesStore || this.#yields) known.needsStore = false;
     this.#learnWhoKnows(now);
-    const twice = 2 * (1 + this.#supporters());
-    if (twice > this.#gateways) {
+    const { isMost, isSome } = this.#supporters();
+    if (isMost) {
       this.#lacksVotesSince = null;
       // From now on the store's word shall count as well.
       return this.#reachesStore && !this.#yields && !known.needsStore
-        ? this.#writeTerm(known.term, now)
-        : [];
+        ? this.#writeTerm(known.term, this.#voters, now)
+        : this.#writeVoters(now);
     }
     this.#lacksVotesSince ??= now;
     const givesUpAt = Math.max(this.#lacksVotesSince, this.#provedAt) + KEEP_TIMEOUT;
     if (now >= givesUpAt) return this.#giveUp("alone", now);
     this.#wakeAt(givesUpAt);
-    const hasWord = known.needsStore && (twice === this.#gateways || this.#isStoreKnown);
+    const hasWord = known.needsStore && (isSome || this.#isStoreKnown);
     if (!hasWord) return [];
+    const changes = this.#writeVoters(now);
+    if (changes.length > 0) return changes;
     const renewsAt = this.#provedAt + RENEW_INTERVAL;
-    return now < renewsAt ? this.#wakeAt(renewsAt) : this.#writeTerm(known.term, now);
+    return now < renewsAt ? this.#wakeAt(renewsAt) : this.#writeTerm(known.term, this.#voters, now);
+  }
+
+  /**
+   * Begins a new term with other voters, where those that are there have changed. Others would take the address without
+   * the store by the voters before, did they not know that the store is needed for that.
+   */
+  #writeVoters(now: number): readonly HolderAction[] {
+    const { needsStore, term } = this.#known;
+    if (!needsStore || !this.#isStoreKnown || this.#yields) return [];
+    const before = this.#voters;
+    const voters = new Set([this.#self]);
+    for (const { gateway, isUp, since } of this.#liveness.remotes) {
+      const isSettled = now >= since + VOTER_PAUSE;
+      if (isSettled ? isUp : before.has(gateway)) voters.add(gateway);
+    }
+    const isSame = voters.size === before.size && voters.isSubsetOf(before);
+    return isSame ? [] : this.#writeTerm(term + 1, voters, now);
   }
 
   /** Others that want this gateway to go on. Where it yields, they do until another has the address. */
-  #supporters(): number {
+  #supporters(): Support {
     const { term } = this.#known;
-    return count(
-      this.#liveness,
-      (heartbeat) =>
-        heartbeat.vote === this.#self ||
-        this.#yields && heartbeat.term === term && heartbeat.holder === this.#self,
+    return this.#support((heartbeat) =>
+      heartbeat.vote === this.#self ||
+      this.#yields && heartbeat.term === term && heartbeat.holder === this.#self
     );
   }
 
@@ -248,12 +286,10 @@ export class AddressHolder {
   #learnWhoKnows(now: number): void {
     const { term, needsStore } = this.#known;
     if (!needsStore || this.#isStoreKnown || now < this.#needsStoreSince + LISTEN_TIME) return;
-    const others = count(
-      this.#liveness,
-      (heartbeat) =>
-        heartbeat.term === term && heartbeat.holder === this.#self && heartbeat.needsStore,
-    );
-    this.#isStoreKnown = 2 * (1 + others) > this.#gateways;
+    this.#isStoreKnown =
+      this.#support((heartbeat) =>
+        heartbeat.term === term && heartbeat.holder === this.#self && heartbeat.needsStore
+      ).isHalf;
   }
 
   /** Whether it has the address until another, which it wants to have it, has taken it. */
@@ -271,16 +307,38 @@ export class AddressHolder {
 
   // Both.
 
-  #writeTerm(term: number, now: number): readonly HolderAction[] {
+  /** What this gateway wants, and those others of which this holds. */
+  #support(holds: (heartbeat: GatewayHeartbeat) => boolean): Support {
+    const wanting = supporters(this.#liveness, holds);
+    const voters = this.#voters;
+    const voting = wanting.filter((gateway) => voters.has(gateway)).length +
+      (voters.has(this.#self) ? 1 : 0);
+    const twice = 2 * (1 + wanting.length);
+    const isMostOfAll = twice > this.#gateways.length;
+    const isHalfOfVoters = 2 * voting >= voters.size;
+    return {
+      isMost: isMostOfAll && 2 * voting > voters.size,
+      isSome: isMostOfAll || isHalfOfVoters,
+      isHalf: twice >= this.#gateways.length || isHalfOfVoters,
+    };
+  }
+
+  /** Those of the term that are of the fleet; all, where none is. */
+  get #voters(): ReadonlySet<number> {
+    const voters = this.#gateways.filter((gateway) => this.#known.voters.has(gateway));
+    return new Set(voters.length > 0 ? voters : this.#gateways);
+  }
+
+  #writeTerm(
+    term: number,
+    voters: ReadonlySet<number>,
+    now: number,
+  ): readonly HolderAction[] {
     if (this.#write !== null) return [];
     if (now < this.#retryAt) return this.#wakeAt(this.#retryAt);
-    this.#write = { id: ++this.#lastWrite, term, madeAt: now };
-    return [{
-      kind: "write-term",
-      id: this.#lastWrite,
-      entry: { term, holder: this.#self },
-      expected: this.#revision,
-    }];
+    const entry = { term, holder: this.#self, voters: [...voters].sort((a, b) => a - b) };
+    this.#write = { id: ++this.#lastWrite, entry, madeAt: now };
+    return [{ kind: "write-term", id: this.#lastWrite, entry, expected: this.#revision }];
   }
 
   #wakeAt(at: number): readonly HolderAction[] {

@@ -5,7 +5,7 @@
 import { weightOf } from "../rendezvous.ts";
 import type { GatewayHeartbeat } from "./heartbeat.ts";
 import type { KnownTerm } from "./known_term.ts";
-import type { Liveness, Remote } from "./liveness.ts";
+import type { Liveness } from "./liveness.ts";
 
 /** What one gateway says of itself. */
 export interface OwnState {
@@ -30,10 +30,11 @@ interface Candidate {
  * is wanted where there is no other.
  */
 export function voteOf(own: OwnState, known: KnownTerm, liveness: Liveness): number {
+  const holder = holderHeard(own, known, liveness);
+  if (holder !== null && !holder.isDraining) return holder.gateway;
   const candidates = candidatesOf(own, liveness);
   const hasOther = candidates.some(({ isDraining }) => !isDraining);
-  const holder = holderHeard(own, known, liveness);
-  if (holder !== null && (!holder.isDraining || !hasOther)) return holder.gateway;
+  if (holder !== null && !hasOther) return holder.gateway;
   const eligible = candidates.filter(({ isDraining }) => !isDraining || !hasOther);
   return eligible.reduce((best, each) => isBetter(each, best, own.addressKey) ? each : best)
     .gateway;
@@ -41,14 +42,15 @@ export function voteOf(own: OwnState, known: KnownTerm, liveness: Liveness): num
 
 function holderHeard(
   { self, holds, isDraining }: OwnState,
-  { term, holder }: KnownTerm,
+  { holder }: KnownTerm,
   liveness: Liveness,
 ): Pick<Candidate, "gateway" | "isDraining"> | null {
   if (holds) return { gateway: self, isDraining };
   const remote = holder === null ? null : liveness.remote(holder);
   if (remote === null || !remote.isUp) return null;
+  // Its own word of a term that is the next one of the same holder may come after the store's.
   const { heartbeat } = remote;
-  if (heartbeat === null || !heartbeat.holds || heartbeat.term !== term) return null;
+  if (heartbeat === null || !heartbeat.holds) return null;
   return { gateway: remote.gateway, isDraining: heartbeat.isDraining };
 }
 
@@ -75,16 +77,14 @@ function isBetter(one: Candidate, other: Candidate, addressKey: number): boolean
   return weightOf(addressKey, one.gateway) > weightOf(addressKey, other.gateway);
 }
 
-/** Gateways that are up and of which this holds. */
-export function count(liveness: Liveness, holds: (heartbeat: GatewayHeartbeat) => boolean): number {
-  let counted = 0;
-  for (const remote of liveness.remotes) if (isCounted(remote, holds)) counted++;
-  return counted;
-}
-
-function isCounted(
-  { isUp, heartbeat }: Remote,
+/** Other gateways that are up and of which this holds. */
+export function supporters(
+  liveness: Liveness,
   holds: (heartbeat: GatewayHeartbeat) => boolean,
-): boolean {
-  return isUp && heartbeat !== null && holds(heartbeat);
+): readonly number[] {
+  const supporting: number[] = [];
+  for (const { gateway, isUp, heartbeat } of liveness.remotes) {
+    if (isUp && heartbeat !== null && holds(heartbeat)) supporting.push(gateway);
+  }
+  return supporting;
 }

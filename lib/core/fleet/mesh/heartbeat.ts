@@ -5,7 +5,7 @@
  *  4  flags                    1    8  generation     4   28  fleet's time  8, IEEE 754
  *  5  vote                     1   12  sequence       4   36  hears         32, a bit for each gateway,
  *  6  holder                   1   16  term           4        the lowest bit of the first byte is 0's
- *  7  zero                     1   20  clock          8, IEEE 754
+ *  7  zero                     1   20  clock          8, IEEE 754   68  voters        32, the same
  * ```
  */
 import { FRAME_SIZE, meshBodySize, MeshKind, meshKind, writeFrame } from "./mesh_messages.ts";
@@ -34,6 +34,8 @@ export interface GatewayHeartbeat {
   readonly fleetTime: number;
   /** Gateways that the sender hears. */
   readonly hears: ReadonlySet<number>;
+  /** Those of the term (`TermEntry.voters`). */
+  readonly voters: ReadonlySet<number>;
 }
 
 /** Numbers of gateways are below it. */
@@ -48,7 +50,9 @@ const TERM = 16;
 const CLOCK = 20;
 const FLEET_TIME = 28;
 const HEARS = 36;
-const SIZE = HEARS + MAX_GATEWAYS / 8;
+const SET_SIZE = MAX_GATEWAYS / 8;
+const VOTERS = HEARS + SET_SIZE;
+const SIZE = VOTERS + SET_SIZE;
 
 const ASKS = 1;
 const REACHES_STORE = 2;
@@ -78,8 +82,13 @@ export function encodeHeartbeat(heartbeat: GatewayHeartbeat): Uint8Array<ArrayBu
   view.setUint32(TERM, heartbeat.term);
   view.setFloat64(CLOCK, heartbeat.clock);
   view.setFloat64(FLEET_TIME, heartbeat.fleetTime);
-  for (const gateway of heartbeat.hears) bytes[HEARS + (gateway >> 3)]! |= 1 << (gateway & 7);
+  writeSet(bytes, HEARS, heartbeat.hears);
+  writeSet(bytes, VOTERS, heartbeat.voters);
   return bytes;
+}
+
+function writeSet(bytes: Uint8Array, offset: number, gateways: ReadonlySet<number>): void {
+  for (const gateway of gateways) bytes[offset + (gateway >> 3)]! |= 1 << (gateway & 7);
 }
 
 /** What a message says; null where it is no heartbeat. A longer one is a later version's, which has more to say. */
@@ -91,12 +100,6 @@ export function decodeHeartbeat(bytes: Uint8Array): GatewayHeartbeat | null {
   const fleetTime = view.getFloat64(FLEET_TIME);
   if (!isTime(clock) || !isTime(fleetTime)) return null;
   const flags = bytes[FLAGS]!;
-  const hears = new Set<number>();
-  for (let at = HEARS; at < SIZE; at++) {
-    for (let bits = bytes[at]!, gateway = (at - HEARS) << 3; bits > 0; bits >>= 1, gateway++) {
-      if ((bits & 1) === 1) hears.add(gateway);
-    }
-  }
   return {
     generation: view.getUint32(GENERATION),
     sequence: view.getUint32(SEQUENCE),
@@ -110,8 +113,19 @@ export function decodeHeartbeat(bytes: Uint8Array): GatewayHeartbeat | null {
     needsStore: (flags & NEEDS_STORE) !== 0,
     clock,
     fleetTime,
-    hears,
+    hears: readSet(bytes, HEARS),
+    voters: readSet(bytes, VOTERS),
   };
+}
+
+function readSet(bytes: Uint8Array, offset: number): ReadonlySet<number> {
+  const gateways = new Set<number>();
+  for (let at = 0; at < SET_SIZE; at++) {
+    for (let bits = bytes[offset + at]!, gateway = at << 3; bits > 0; bits >>= 1, gateway++) {
+      if ((bits & 1) === 1) gateways.add(gateway);
+    }
+  }
+  return gateways;
 }
 
 /** Whether a clock can show it: TAI64N has room for that, and arithmetic with it is exact to below a ms. */

@@ -15,6 +15,8 @@ export class KnownTerm {
    * store, or does not hold the address.
    */
   needsStore = true;
+  /** Those of the term; none where nothing is known, which stands for all gateways. */
+  voters: ReadonlySet<number> = new Set();
   readonly #self: number;
   readonly #addressKey: number;
 
@@ -25,32 +27,38 @@ export class KnownTerm {
 
   /** A gateway has said what it knows. */
   heard(from: number, heartbeat: GatewayHeartbeat): void {
-    const { term, holder, needsStore } = heartbeat;
+    const { term, holder, needsStore, voters } = heartbeat;
     if (holder === null || term < this.term) return;
     const isItself = holder === from;
-    if (term > this.term) this.#learn(term, holder, isItself ? needsStore : true);
+    if (term > this.term) this.#learn(term, holder, voters, isItself ? needsStore : true);
     else if (holder !== this.holder) {
       if (isItself && heartbeat.holds && this.#comesBefore(holder, needsStore)) {
-        this.#learn(term, holder, needsStore);
+        this.#learn(term, holder, voters, needsStore);
       }
     } else if (isItself) this.needsStore = needsStore;
   }
 
   /** The store has this entry. */
-  stored({ term, holder }: TermEntry): void {
+  stored({ term, holder, voters }: TermEntry): void {
     if (term < this.term || term === this.term && holder === this.holder) return;
-    this.#learn(term, holder, true);
+    this.#learn(term, holder, new Set(voters), true);
   }
 
-  /** This gateway has taken the address. */
-  taken(term: number): void {
-    this.#learn(term, this.#self, false);
+  /** This gateway has the address in a new term. */
+  taken(term: number, voters: ReadonlySet<number>): void {
+    this.#learn(term, this.#self, voters, false);
   }
 
   /** What is told of this gateway, which does not know of it, it has held before its start, and does not now. */
-  #learn(term: number, holder: number, needsStore: boolean): void {
+  #learn(
+    term: number,
+    holder: number,
+    voters: ReadonlySet<number>,
+    needsStore: boolean,
+  ): void {
     this.term = term;
     this.holder = holder;
+    this.voters = voters;
     this.needsStore = needsStore && holder !== this.#self;
   }
 

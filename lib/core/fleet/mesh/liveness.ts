@@ -15,12 +15,15 @@ const ANSWER_TIMEOUT = HEARTBEAT_INTERVAL;
 export interface Remote {
   readonly gateway: number;
   readonly isUp: boolean;
+  /** Since when it is so, monotonic ms. */
+  readonly since: number;
   /** The last one, of a gateway that is up. */
   readonly heartbeat: GatewayHeartbeat | null;
 }
 
 interface Known extends Remote {
   isUp: boolean;
+  since: number;
   heartbeat: GatewayHeartbeat | null;
   /** When it was last heard, and asked since then; monotonic ms. */
   heardAt: number;
@@ -59,7 +62,7 @@ export class Liveness {
    *
    * @returns those that were up and are none any more
    */
-  setGateways(gateways: readonly number[]): readonly number[] {
+  setGateways(gateways: readonly number[], now: number): readonly number[] {
     const gone: number[] = [];
     for (const { gateway, isUp } of this.#remotes.values()) {
       if (gateways.includes(gateway)) continue;
@@ -71,6 +74,7 @@ export class Liveness {
       this.#remotes.set(gateway, {
         gateway,
         isUp: false,
+        since: now,
         heartbeat: null,
         heardAt: -Infinity,
         askedAt: null,
@@ -88,6 +92,7 @@ export class Liveness {
     const remote = this.#remotes.get(from);
     if (remote === undefined || isLate(heartbeat, remote.heartbeat)) return null;
     const wasUp = remote.isUp;
+    if (!wasUp) remote.since = now;
     remote.isUp = true;
     remote.heartbeat = heartbeat;
     remote.heardAt = now;
@@ -106,6 +111,7 @@ export class Liveness {
         ask.push(remote.gateway);
       } else {
         remote.isUp = false;
+        remote.since = now;
         dead.push(remote.gateway);
       }
     }

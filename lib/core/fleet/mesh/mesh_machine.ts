@@ -42,9 +42,7 @@ export type MeshAction =
   | HolderAction
   | { readonly kind: "send"; readonly to: number; readonly heartbeat: GatewayHeartbeat }
   | { readonly kind: "gateway-up"; readonly gateway: number }
-  | { readonly kind: "gateway-down"; readonly gateway: number }
-  /** Those among which peers are shared out: there, and not draining. In ascending order. */
-  | { readonly kind: "candidates"; readonly gateways: readonly number[] };
+  | { readonly kind: "gateway-down"; readonly gateway: number };
 
 /** Another gateway, for those who ask how things are. */
 export interface GatewayState {
@@ -61,6 +59,8 @@ export interface MeshState {
   readonly term: number;
   readonly holds: boolean;
   readonly isDraining: boolean;
+  /** Whether the others could not go on if it ended now. */
+  readonly isNeeded: boolean;
   readonly reachesStore: boolean;
   readonly gateways: readonly GatewayState[];
 }
@@ -78,7 +78,6 @@ export class MeshMachine {
   #sentAt = -Infinity;
   /** What the last heartbeat to all has said, as far as others wait for it. */
   #said = "";
-  #candidates = "";
   #actions: MeshAction[] = [];
   /** The caller's time. */
   #now: number;
@@ -109,6 +108,7 @@ export class MeshMachine {
       term: this.#known.term,
       holds: this.#holder.holds,
       isDraining: this.#holder.isDraining,
+      isNeeded: this.#holder.isNeeded,
       reachesStore: this.#holder.reachesStore,
       gateways: Array.from(this.#liveness.remotes, ({ gateway, isUp, heartbeat }) => ({
         gateway,
@@ -163,15 +163,14 @@ export class MeshMachine {
         break;
     }
     this.#actions.push(...this.#holder.decide(now));
-    this.#tellCandidates();
     this.#speak();
     return this.#actions;
   }
 
   #setMembers(members: readonly number[]): void {
     this.#others = members.filter((gateway) => gateway !== this.#self);
-    this.#holder.setGateways(1 + this.#others.length);
-    for (const gateway of this.#liveness.setGateways(this.#others)) {
+    this.#holder.setGateways([this.#self, ...this.#others]);
+    for (const gateway of this.#liveness.setGateways(this.#others, this.#now)) {
       this.#actions.push({ kind: "gateway-down", gateway });
     }
   }
@@ -193,22 +192,6 @@ export class MeshMachine {
     for (const to of ask) {
       this.#actions.push({ kind: "send", to, heartbeat: this.#heartbeat(true) });
     }
-  }
-
-  #tellCandidates(): void {
-    const up = Array.from(this.#liveness.remotes).filter(({ isUp }) => isUp);
-    const willing = up.filter(({ heartbeat }) => !heartbeat!.isDraining);
-    // Where all drain, those that are there are better than none.
-    const isNeeded = willing.length === 0;
-    const gateways = (isNeeded && this.#holder.isDraining ? up : willing).map(({ gateway }) =>
-      gateway
-    );
-    if (!this.#holder.isDraining || isNeeded) gateways.push(this.#self);
-    gateways.sort((a, b) => a - b);
-    const text = gateways.join();
-    if (text === this.#candidates) return;
-    this.#candidates = text;
-    this.#actions.push({ kind: "candidates", gateways });
   }
 
   /** A heartbeat to all: when it is time, and when something has changed that others wait for. */
@@ -253,6 +236,7 @@ export class MeshMachine {
       clock: this.#unixTime,
       fleetTime: this.fleetTime(this.#now, this.#unixTime),
       hears: this.#liveness.heard,
+      voters: this.#known.voters,
     };
   }
 }

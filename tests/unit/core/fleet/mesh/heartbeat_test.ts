@@ -23,10 +23,12 @@ const EXAMPLE: GatewayHeartbeat = {
   clock: 1_700_000_000_000.5,
   fleetTime: 0,
   hears: new Set([0, 9, 255]),
+  voters: new Set([1]),
 };
 
-const EXAMPLE_BYTES = "01100040" + "7503ff00" + "deadbeef" + "00000102" + "01020304" +
-  "4278bcfe56800800" + "0000000000000000" + "0102" + "00".repeat(29) + "80";
+const EXAMPLE_BYTES = "01100060" + "7503ff00" + "deadbeef" + "00000102" + "01020304" +
+  "4278bcfe56800800" + "0000000000000000" + "0102" + "00".repeat(29) + "80" + "02" +
+  "00".repeat(31);
 
 Deno.test("a heartbeat has the bytes that its description says", () => {
   assertEquals(encodeHeartbeat(EXAMPLE).toHex(), EXAMPLE_BYTES);
@@ -35,6 +37,7 @@ Deno.test("a heartbeat has the bytes that its description says", () => {
 
 const gateway = fc.nat(255);
 const time = fc.double({ min: 0, max: 2 ** 47, noNaN: true });
+const gateways = fc.uniqueArray(gateway).map((all) => new Set(all.sort((a, b) => a - b)));
 const uint32 = fc.nat(0xffff_ffff);
 const anyHeartbeat: fc.Arbitrary<GatewayHeartbeat> = fc.record({
   generation: uint32,
@@ -49,7 +52,8 @@ const anyHeartbeat: fc.Arbitrary<GatewayHeartbeat> = fc.record({
   needsStore: fc.boolean(),
   clock: time,
   fleetTime: time,
-  hears: fc.uniqueArray(gateway).map((all) => new Set(all.sort((a, b) => a - b))),
+  hears: gateways,
+  voters: gateways,
 });
 
 Deno.test("what a heartbeat says comes out as it went in, also with padding or a later version's fields behind it", () => {
@@ -69,7 +73,7 @@ Deno.test("a heartbeat that is cut short, of another kind, or whose clock shows 
     assertEquals(decodeHeartbeat(bytes.subarray(0, length)), null);
   }
   assertEquals(decodeHeartbeat(bytes.with(1, 17)), null);
-  assertEquals(decodeHeartbeat(bytes.with(3, 63)), null);
+  assertEquals(decodeHeartbeat(bytes.with(3, 95)), null);
   for (const clock of [NaN, Infinity, -1, 2 ** 48]) {
     assertEquals(decodeHeartbeat(encodeHeartbeat({ ...FIRST_HEARTBEAT, clock })), null);
     assertEquals(decodeHeartbeat(encodeHeartbeat({ ...FIRST_HEARTBEAT, fleetTime: clock })), null);

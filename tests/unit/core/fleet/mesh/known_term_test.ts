@@ -34,18 +34,18 @@ Deno.test("a gateway that is told that it holds the address, and does not, says 
   const known = new KnownTerm(0, KEY);
   known.heard(2, says(5, 0, true));
   assertEquals(read(known), [5, 0, false]);
-  known.stored({ term: 6, holder: 0 });
+  known.stored({ term: 6, holder: 0, voters: [] });
   assertEquals(read(known), [6, 0, false]);
-  known.stored({ term: 7, holder: 1 });
+  known.stored({ term: 7, holder: 1, voters: [] });
   assertEquals(read(known), [7, 1, true]);
 });
 
 Deno.test("of two that have taken the same term, the store's entry says which one has it", () => {
   const known = new KnownTerm(0, KEY);
   known.heard(1, says(5, 1));
-  known.stored({ term: 5, holder: 2 });
+  known.stored({ term: 5, holder: 2, voters: [] });
   assertEquals(read(known), [5, 2, true]);
-  known.stored({ term: 4, holder: 1 });
+  known.stored({ term: 4, holder: 1, voters: [] });
   assertEquals(read(known), [5, 2, true]);
 });
 

@@ -5,7 +5,7 @@ import { FIRST_HEARTBEAT } from "../../../../support/fleet/heartbeats.ts";
 
 function livenessOf(...gateways: number[]): Liveness {
   const liveness = new Liveness();
-  liveness.setGateways(gateways);
+  liveness.setGateways(gateways, 0);
   return liveness;
 }
 
@@ -58,8 +58,8 @@ Deno.test("gateways of another fleet are not heard, and those that have left it 
   const liveness = livenessOf(1, 2);
   assertEquals(liveness.received(3, beat(1), 1_000), null);
   liveness.received(1, beat(1), 1_000);
-  assertEquals(liveness.setGateways([2, 3]), [1]);
-  assertEquals(liveness.setGateways([3]), []);
+  assertEquals(liveness.setGateways([2, 3], 1_050), [1]);
+  assertEquals(liveness.setGateways([3], 1_060), []);
   assertEquals([liveness.remote(1), liveness.dueAt], [null, Infinity]);
   assertEquals(liveness.received(3, beat(1), 1_100), "up");
 });

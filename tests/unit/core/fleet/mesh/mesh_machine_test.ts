@@ -23,8 +23,22 @@ class Gateway {
     );
   }
 
+  /** Whether the store answers what is written, from then on at once. */
+  answersWrites = false;
+  #revision = 1_000;
+
   tell(event: MeshEvent): readonly MeshAction[] {
-    return this.machine.take(event, this.now, UNIX + this.now);
+    const actions = this.machine.take(event, this.now, UNIX + this.now);
+    const write = actions.find((action) => action.kind === "write-term");
+    if (write === undefined || !this.answersWrites) return actions;
+    const written = this.tell({ kind: "term-written", id: write.id, revision: ++this.#revision });
+    return [...actions, ...written];
+  }
+
+  /** The term, as another says that it knows it. */
+  get told(): Pick<GatewayHeartbeat, "term" | "holder"> {
+    const { term, holder } = this.machine.state;
+    return { term, holder };
   }
 
   hear(from: number, heartbeat: Partial<GatewayHeartbeat>): readonly MeshAction[] {
@@ -40,6 +54,15 @@ class Gateway {
         ...heartbeat,
       },
     });
+  }
+
+  /** Lets time pass in which another says something each 150 ms. */
+  hearFor(ms: number, from: number, says: () => Partial<GatewayHeartbeat>): readonly MeshAction[] {
+    const actions: MeshAction[] = [];
+    for (const end = this.now + ms; this.now < end; actions.push(...this.passTo(this.now + 150))) {
+      actions.push(...this.hear(from, says()));
+    }
+    return actions;
   }
 
   /** Lets time pass up to then, and gives what comes of it. */
@@ -102,41 +125,20 @@ Deno.test("a heartbeat that asks is answered at once, and one that is silent is 
 Deno.test("a gateway comes up, leaves the fleet, and is told of", () => {
   const gateway = new Gateway([0, 1]);
   gateway.passTo(1_010);
-  assertEquals(others(gateway.hear(1, {})), [
-    { kind: "gateway-up", gateway: 1 },
-    { kind: "candidates", gateways: [0, 1] },
-  ]);
+  assertEquals(others(gateway.hear(1, {})), [{ kind: "gateway-up", gateway: 1 }]);
   assertEquals(others(gateway.hear(1, {})), []);
   assertEquals(others(gateway.hear(3, {})), []);
   assertEquals(
     others(gateway.tell({ kind: "members", members: [0, 2] })),
-    [{ kind: "gateway-down", gateway: 1 }, { kind: "candidates", gateways: [0] }],
+    [{ kind: "gateway-down", gateway: 1 }],
   );
-});
-
-Deno.test("those that drain are no candidates, unless all do", () => {
-  const gateway = new Gateway([0, 1]);
-  gateway.passTo(1_010);
-  gateway.hear(1, { isDraining: true });
-  const candidates = (actions: readonly MeshAction[]) =>
-    actions.filter(({ kind }) => kind === "candidates");
-  assertEquals(candidates(gateway.tell({ kind: "drain" })), [
-    { kind: "candidates", gateways: [0, 1] },
-  ]);
-  assertEquals(candidates(gateway.hear(1, {})), [{ kind: "candidates", gateways: [1] }]);
-  assertEquals(candidates(gateway.tell({ kind: "rebalance" })), [
-    { kind: "candidates", gateways: [0, 1] },
-  ]);
 });
 
 Deno.test("a fleet of one has its address at once without the store, and by the store's entry with it", () => {
   const alone = new Gateway([0]);
-  assertEquals(others(alone.passTo(1_000)), [
-    { kind: "take-address", term: 1 },
-    { kind: "candidates", gateways: [0] },
-  ]);
+  assertEquals(others(alone.passTo(1_000)), [{ kind: "take-address", term: 1 }]);
   assertEquals(others(alone.tell({ kind: "store", isReached: true })), [
-    { kind: "write-term", id: 1, entry: { term: 1, holder: 0 }, expected: 0 },
+    { kind: "write-term", id: 1, entry: { term: 1, holder: 0, voters: [0] }, expected: 0 },
   ]);
   alone.tell({ kind: "term-written", id: 1, revision: 4 });
   assertEquals(others(alone.passTo(90_000)), []);
@@ -146,11 +148,11 @@ Deno.test("a fleet of one has its address at once without the store, and by the 
 function holder(): Gateway {
   const gateway = new Gateway([0, 1, 2]);
   gateway.passTo(1_000);
-  gateway.tell({ kind: "term-entry", entry: { term: 5, holder: 2 }, revision: 40 });
+  gateway.tell({ kind: "term-entry", entry: { term: 5, holder: 2, voters: [] }, revision: 40 });
   gateway.tell({ kind: "store", isReached: true });
   gateway.passTo(1_600);
   assertEquals(gateway.hear(1, { vote: 0 }).filter(isWrite), [
-    { kind: "write-term", id: 1, entry: { term: 6, holder: 0 }, expected: 40 },
+    { kind: "write-term", id: 1, entry: { term: 6, holder: 0, voters: [0, 1, 2] }, expected: 40 },
   ]);
   assertEquals(others(gateway.tell({ kind: "term-written", id: 1, revision: 41 })), [
     { kind: "take-address", term: 6 },
@@ -173,11 +175,11 @@ Deno.test("a write that was too late is none: what the store has counts", () => 
   gateway.tell({ kind: "store", isReached: true });
   gateway.passTo(1_600);
   gateway.hear(1, { vote: 0 });
-  gateway.tell({ kind: "term-entry", entry: { term: 1, holder: 2 }, revision: 9 });
+  gateway.tell({ kind: "term-entry", entry: { term: 1, holder: 2, voters: [] }, revision: 9 });
   assertEquals(others(gateway.tell({ kind: "term-written", id: 1, revision: null })), []);
   assertEquals([gateway.machine.state.holder, gateway.machine.state.holds], [2, false]);
   assertEquals(gateway.passTo(1_750).filter(isWrite), [
-    { kind: "write-term", id: 2, entry: { term: 2, holder: 0 }, expected: 9 },
+    { kind: "write-term", id: 2, entry: { term: 2, holder: 0, voters: [0, 1, 2] }, expected: 9 },
   ]);
 });
 
@@ -185,7 +187,11 @@ Deno.test("a holder that learns of a later term gives the address up, from a gat
   for (const isFromStore of [false, true]) {
     const gateway = holder();
     const actions = isFromStore
-      ? gateway.tell({ kind: "term-entry", entry: { term: 7, holder: 2 }, revision: 42 })
+      ? gateway.tell({
+        kind: "term-entry",
+        entry: { term: 7, holder: 2, voters: [] },
+        revision: 42,
+      })
       : gateway.hear(1, { vote: 2, term: 7, holder: 2 });
     assertEquals(others(actions)[0], { kind: "give-address-up", reason: "another" });
     assertEquals(gateway.machine.state.holds, false);
@@ -197,44 +203,77 @@ Deno.test("a holder without votes and without the store gives the address up wit
   gateway.tell({ kind: "store", isReached: false });
   const heardAt = gateway.now;
   gateway.hear(1, { vote: 0 });
-  assertEquals(others(gateway.passTo(heardAt + 1_599)).map(({ kind }) => kind), [
-    "gateway-down",
-    "candidates",
-  ]);
+  assertEquals(others(gateway.passTo(heardAt + 1_599)), [{ kind: "gateway-down", gateway: 1 }]);
   assertEquals(others(gateway.passTo(heardAt + 1_600)), [
     { kind: "give-address-up", reason: "alone" },
   ]);
 });
 
-/** Lets its supporters say that they know of its term, and then be gone. */
-function isolated(gateway: Gateway): void {
-  for (const end = gateway.now + 900; gateway.now < end;) {
-    gateway.hear(1, { vote: 0, term: 6, holder: 0, needsStore: true });
-    gateway.passTo(gateway.now + 150);
-  }
-  gateway.passTo(gateway.now + 440);
-}
-
 Deno.test("a holder that the others do not see keeps the address as long as it can renew the store's entry", () => {
   const gateway = holder();
-  isolated(gateway);
-  let revision = 41;
-  for (let writes = 0; writes < 20;) {
-    gateway.now = Math.max(gateway.now, gateway.machine.dueAt);
-    for (const action of others(gateway.tell({ kind: "time" }))) {
+  gateway.answersWrites = true;
+  gateway.hearFor(900, 1, () => ({ vote: 0, ...gateway.told, needsStore: true }));
+  const writes: [number, number][] = [];
+  for (const end = gateway.now + 9_000; gateway.now < end;) {
+    for (const action of others(gateway.passTo(gateway.now + 50))) {
       assert(action.kind !== "give-address-up");
-      if (action.kind !== "write-term") continue;
-      assertEquals([action.entry, action.expected], [{ term: 6, holder: 0 }, revision]);
-      writes++;
-      gateway.tell({ kind: "term-written", id: action.id, revision: ++revision });
+      if (action.kind === "write-term") writes.push([action.entry.term, gateway.now]);
     }
   }
-  // Nobody answers the last one.
-  const lastProof = gateway.now;
-  assertEquals(others(gateway.passTo(lastProof + 999)).map(({ kind }) => kind), ["write-term"]);
-  assertEquals(others(gateway.passTo(lastProof + 1_000)), [
+  // Each 200 ms, once the other is dead, and in a last term in which that is no voter any more.
+  assertEquals(writes.length > 38 && writes.at(-1)![0], gateway.machine.state.term);
+  gateway.answersWrites = false;
+  const { now } = gateway;
+  const ends = others(gateway.passTo(now + 800)).filter((action) => !isWrite(action));
+  assertEquals(ends, []);
+  assertEquals(others(gateway.passTo(now + 1_000)), [
     { kind: "give-address-up", reason: "alone" },
   ]);
+});
+
+Deno.test("a gateway that is dead for a second is no voter any more, and one when it is back for a second", () => {
+  const gateway = holder();
+  gateway.answersWrites = true;
+  const voters: string[] = [];
+  const watch = (actions: readonly MeshAction[]) => {
+    for (const each of actions) {
+      if (each.kind === "write-term") voters.push(each.entry.voters.join());
+    }
+  };
+  const says = () => ({ vote: 0, ...gateway.told, needsStore: true });
+  watch(gateway.hearFor(3_000, 1, says));
+  assertEquals(voters, ["0,1"]);
+  const isBack = gateway.now;
+  for (; voters.length === 1; watch(gateway.hearFor(150, 1, says))) watch(gateway.hear(2, says()));
+  assertEquals(voters, ["0,1", "0,1,2"]);
+  assert(gateway.now - isBack >= 1_000 && gateway.now - isBack < 1_400);
+  const later = gateway.hearFor(450, 1, says);
+  assertEquals(later.filter(isWrite), []);
+});
+
+Deno.test("a holder's next term, which the store has told of first, is no reason to want another", () => {
+  const gateway = new Gateway([0, 1, 2]);
+  gateway.passTo(1_000);
+  gateway.tell({ kind: "store", isReached: true });
+  gateway.hearFor(750, 1, () => ({ term: 5, holder: 1, holds: true, vote: 1 }));
+  gateway.tell({
+    kind: "term-entry",
+    entry: { term: 6, holder: 1, voters: [0, 1, 2] },
+    revision: 9,
+  });
+  assertEquals(gateway.hear(2, { vote: 0 }).filter(isWrite), []);
+});
+
+Deno.test("a gateway is needed as long as those that are there are less than half of the voters", () => {
+  const gateway = new Gateway([0, 1, 2, 3]);
+  gateway.passTo(1_000);
+  assertEquals(gateway.machine.state.isNeeded, false);
+  gateway.hear(1, { term: 5, holder: 1, voters: new Set([0, 1, 2]) });
+  assertEquals(gateway.machine.state.isNeeded, true);
+  gateway.hear(3, {});
+  assertEquals(gateway.machine.state.isNeeded, true);
+  gateway.hear(1, { term: 6, holder: 1, voters: new Set([0, 1]) });
+  assertEquals(gateway.machine.state.isNeeded, false);
 });
 
 Deno.test("more than half take the address without the store only where all of them know that its holder does not go on by it", () => {
@@ -256,16 +295,16 @@ Deno.test("more than half take the address without the store only where all of t
 Deno.test("with half of the votes the address is taken by the store, once its holder has not renewed the entry for a while", () => {
   const gateway = new Gateway([0, 1]);
   gateway.passTo(1_000);
-  gateway.tell({ kind: "term-entry", entry: { term: 5, holder: 1 }, revision: 40 });
+  gateway.tell({ kind: "term-entry", entry: { term: 5, holder: 1, voters: [] }, revision: 40 });
   gateway.tell({ kind: "store", isReached: true });
   for (let revision = 41; revision < 50; revision++) {
     assertEquals(gateway.passTo(gateway.now + 400).filter(isWrite), []);
-    gateway.tell({ kind: "term-entry", entry: { term: 5, holder: 1 }, revision });
+    gateway.tell({ kind: "term-entry", entry: { term: 5, holder: 1, voters: [] }, revision });
   }
   const renewedAt = gateway.now;
   assertEquals(gateway.passTo(renewedAt + 499).filter(isWrite), []);
   assertEquals(gateway.passTo(renewedAt + 500).filter(isWrite), [
-    { kind: "write-term", id: 1, entry: { term: 6, holder: 0 }, expected: 49 },
+    { kind: "write-term", id: 1, entry: { term: 6, holder: 0, voters: [0, 1] }, expected: 49 },
   ]);
 });
 
@@ -278,6 +317,7 @@ Deno.test("the state has what is known of each gateway", () => {
     term: 0,
     holds: false,
     isDraining: false,
+    isNeeded: true,
     reachesStore: false,
     gateways: [
       { gateway: 1, isUp: true, isDraining: true, reachesStore: true, skew: 130 },

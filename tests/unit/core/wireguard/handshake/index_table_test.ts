@@ -61,8 +61,8 @@ Deno.test("allocate() has an index for all that the most peers may hold, refuses
   const table = new IndexTable();
   const random = new Random(1);
   const draw = () => random.uint32();
-  // Three sessions, a handshake, those before it, and the one for which the oldest of them goes.
-  const each = 3 + 1 + MAX_EARLIER_HANDSHAKES + 1;
+  // Three sessions, that of a key to come, a handshake, those before it, and the one for which the oldest of them goes.
+  const each = 3 + 1 + 1 + MAX_EARLIER_HANDSHAKES + 1;
   const indices = Array.from(
     { length: each * MAX_PEERS },
     (_, i) => table.allocate(1 + i % MAX_PEERS, draw),
