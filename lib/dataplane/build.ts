@@ -25,6 +25,7 @@ import { DropCounters } from "../core/wire/drop_reason.ts";
 import { TRANSPORT_OVERHEAD } from "../core/wire/messages.ts";
 import { PacketQueue } from "../core/wire/packet_queue.ts";
 import { Device } from "../core/wireguard/device.ts";
+import { Elsewhere } from "../core/wireguard/elsewhere.ts";
 import { VERSION } from "../process/version.ts";
 import type { DataPlaneConfig, Reporter } from "./data_plane_protocol.ts";
 import type { EgressConfig, EgressConfig6 } from "./egress/egress.ts";
@@ -118,6 +119,10 @@ export function buildDataPlane(
   const workers = config.shared &&
     new DeviceSide(libc, config.shared, { memory: arena, paths: sendQueue.paths });
   let fleet: FleetNode | null = null;
+  const elsewhere = new Elsewhere(
+    arena,
+    (gateway, offset, length, path) => fleet?.handOver(gateway, offset, length, path) ?? false,
+  );
   const device = new Device({
     memory: arena,
     sendQueue,
@@ -133,6 +138,7 @@ export function buildDataPlane(
     software: `vpn/${VERSION}`,
     followsTransport: config.isGateway,
     carriesIpv6: carriesIpv6(config),
+    ...(config.fleet && { elsewhere }),
     ...(workers && {
       shared: {
         sharing: workers.board,
@@ -143,7 +149,17 @@ export function buildDataPlane(
   if (config.fleet !== null) {
     const { fleet: own, mark } = config;
     fleet = opened.use(
-      new FleetNode(libc, arena, { config: own, loop, device, aead, x25519, mark, report }),
+      new FleetNode(libc, arena, {
+        config: own,
+        loop,
+        device,
+        aead,
+        x25519,
+        mark,
+        report,
+        elsewhere,
+        receive: (source, now) => engine.receive(source, now),
+      }),
     );
   }
   const egresses = opened.use(

@@ -16,7 +16,7 @@ import type { PacketDevice } from "../wireguard/packet_peer.ts";
 import type { FromOutside } from "./from_outside.ts";
 import type { HandedOverPort } from "./handed_over_port.ts";
 import type { Pipeline } from "./pipeline.ts";
-import type { CapturePort, DatagramPort, TunPort } from "./ports.ts";
+import type { CapturePort, DatagramPort, DatagramSource, TunPort } from "./ports.ts";
 import { type Receiver, receiveRounds } from "./receive_rounds.ts";
 import { TUN_WRITER_SCRATCH_SIZE, TunWriter } from "./tun_writer.ts";
 
@@ -75,7 +75,7 @@ export class Engine {
   readonly #outsides: readonly Outside[];
   readonly #tunWriter: TunWriter;
   readonly #tunBuffer: number;
-  readonly #fromNetwork: Receiver<DatagramPort> = {
+  readonly #fromNetwork: Receiver<DatagramSource> = {
     take: (port, index, now) => this.#takeMessage(port, index, now),
     endBatch: () => this.#endMessages(),
   };
@@ -134,7 +134,7 @@ export class Engine {
   // From the network to the TUN, to another peer, or outside.
 
   /** Takes what has come to a port. */
-  receive(port: DatagramPort, now: number): void {
+  receive(port: DatagramSource, now: number): void {
     this.#handshakesBefore = this.#device.admittedHandshakes;
     receiveRounds(port, this.#fromNetwork, now);
   }
@@ -145,7 +145,7 @@ export class Engine {
     receiveRounds(port, this.#fromNetwork, now, HANDSHAKE_ROUNDS);
   }
 
-  #takeMessage(port: DatagramPort, index: number, now: number): void {
+  #takeMessage(port: DatagramSource, index: number, now: number): void {
     if (!port.take(index, now)) return;
     const peerIndex = this.#pipeline.fromNetwork.takeMessage(port.messages, index, now);
     const peer = this.#device.peerAt(peerIndex);

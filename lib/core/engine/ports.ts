@@ -10,7 +10,7 @@ import type { Transport } from "../transport/transport.ts";
 import type { PacketPeer } from "../wireguard/packet_peer.ts";
 
 /**
- * What the last `receive()` of a `DatagramPort` brought, index by index: datagrams, or several equal ones merged into
+ * What the last `receive()` of a `DatagramSource` brought, index by index: datagrams, or several equal ones merged into
  * one.
  */
 export interface ReceivedMessages {
@@ -37,9 +37,8 @@ export interface Datagrams {
   readonly ecns: Uint8Array;
 }
 
-/** How datagrams travel: UDP is one, fake TCP another. */
-export interface DatagramPort {
-  readonly transport: Transport;
+/** Where datagrams come from. */
+export interface DatagramSource {
   /** The most messages that one `receive()` brings: fewer, and there are no more. */
   readonly batch: number;
   readonly messages: ReceivedMessages;
@@ -52,6 +51,11 @@ export interface DatagramPort {
   take(index: number, now: number): boolean;
   /** Takes note that message `index`, the last one taken, has proved to be `peer`'s. */
   authenticated(index: number, peer: PacketPeer, now: number): void;
+}
+
+/** How datagrams travel: UDP is one, fake TCP another. */
+export interface DatagramPort extends DatagramSource {
+  readonly transport: Transport;
   /**
    * Sends datagrams `from` (inclusive) to `to` (exclusive). What is refused is counted, and skipped.
    *

@@ -6,11 +6,7 @@
  * time; what it wants sent is left in the send queue, what it wants known in `events`. `poll(now)` does what is due,
  * `pollAt()` says when that is. Times are monotonic ms.
  */
-import type { AeadProvider } from "../noise/aead.ts";
-import type { RandomBytes } from "../noise/cookie.ts";
-import type { KeyPair, X25519Provider } from "../noise/key_pair.ts";
 import type { Paths } from "../transport/paths.ts";
-import type { SendQueue } from "../transport/send_queue.ts";
 import { Transport } from "../transport/transport.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import type { Memory } from "../wire/memory.ts";
@@ -24,13 +20,14 @@ import type { AllowedIps } from "./allowed_ips.ts";
 import type { AllowedIps6 } from "./allowed_ips6.ts";
 import { Arrivals } from "./arrivals.ts";
 import { type DeviceEvent, DeviceEvents } from "./device_events.ts";
+import type { DeviceOptions } from "./device_options.ts";
+import type { Elsewhere } from "./elsewhere.ts";
 import { type PeerActions, runTimers } from "./due_timers.ts";
 import { randomUint32 } from "./handshake/handshake_gate.ts";
 import { HandshakeDriver, type TakenPlace } from "./handshake/handshake_driver.ts";
 import { IndexTable } from "./handshake/index_table.ts";
 import { Control } from "./liveness/control.ts";
 import { writeGoodbye } from "./liveness/goodbye.ts";
-import type { WatchOptions } from "./liveness/liveness.ts";
 import type { PacketTap } from "./packet_tap.ts";
 import type { Peer, PeerOptions } from "./peer.ts";
 import { peerActions } from "./peer_actions.ts";
@@ -48,40 +45,6 @@ import { WorkerNews } from "./workers/worker_news.ts";
 
 /** Smallest message with anything in it to read: its type. */
 const TYPE_SIZE = 4;
-
-export interface DeviceOptions {
-  readonly memory: Memory;
-  readonly sendQueue: SendQueue;
-  readonly identity: KeyPair;
-  /** Of the pairs that each handshake has for itself. */
-  readonly x25519: X25519Provider;
-  readonly aead: AeadProvider;
-  readonly drops: DropCounters;
-  /** Inner MTU in bytes; that of a peer, whose path may be narrower, begins with it. */
-  readonly mtu: number;
-  readonly random: RandomBytes;
-  /** Unix ms. */
-  readonly wallClock: () => number;
-  /**
-   * Whether a peer's transport follows its packets as its address does. A server's does; a client has chosen, and two
-   * transports' packets overtake each other.
-   */
-  readonly followsTransport?: boolean;
-  /** Whether allowed IPs of IPv6 count; not if left out. */
-  readonly carriesIpv6?: boolean;
-  /**
-   * How peers are watched; left out, they are not, and nothing tells this from plain WireGuard but its answers to
-   * probes.
-   */
-  readonly watch?: WatchOptions;
-  /** Name and version of the program, for the peers that ask. */
-  readonly software?: string;
-  /** Where packet workers open and seal packets in this thread's place, and where what they hand over is put. */
-  readonly shared?: {
-    readonly sharing: Sharing;
-    readonly scratch: { readonly offset: number; readonly length: number };
-  };
-}
 
 export class Device {
   readonly allowedIps: AllowedIps<Peer>;
@@ -108,6 +71,7 @@ export class Device {
   readonly #actions: PeerActions;
   readonly #update: PeerUpdateParts;
   readonly #sharing: Sharing | null;
+  readonly #elsewhere: Elsewhere | null;
   /** What packet workers tell; null where there are none. */
   readonly workerNews: WorkerNews | null;
 
@@ -116,7 +80,11 @@ export class Device {
     const events = new DeviceEvents();
     const report = events.add.bind(events);
     const sharing = this.#sharing = options.shared?.sharing ?? null;
-    const indices = new IndexTable(sharing && ((session) => sharing.sessionEnded(session)));
+    this.#elsewhere = options.elsewhere ?? null;
+    const indices = new IndexTable(
+      sharing && ((session) => sharing.sessionEnded(session)),
+      this.#elsewhere,
+    );
     const { paths } = options.sendQueue;
     paths.seedWith(randomUint32(options.random));
     const peers = new PeerTable({ ...options, paths, watch, followsTransport, sharing });
@@ -264,15 +232,20 @@ export class Device {
     if (type === MESSAGE_TRANSPORT && this.#sharing !== null) {
       return this.#forward(this.#sharing, offset, length, path);
     }
-    if (type === MESSAGE_TRANSPORT) {
-      const result = this.#receiver.receive(offset, length, path, now);
-      if (result < 0) this.#drops.add(-result as DropReason, length);
-      return result;
-    }
-    const result = this.#handshakes.receive(type, offset, length, path, now);
-    if (result > 0) return received(result, 0);
-    if (result < 0) this.#drops.add(-result as DropReason, length);
-    return result;
+    const isTransport = type === MESSAGE_TRANSPORT;
+    const result = isTransport
+      ? this.#receiver.receive(offset, length, path, now)
+      : this.#handshakes.receive(type, offset, length, path, now);
+    if (result < 0) return this.#refuse(-result as DropReason, type, offset, length, path);
+    return isTransport || result === 0 ? result : received(result, 0);
+  }
+
+  #refuse(reason: DropReason, type: number, offset: number, length: number, path: number): number {
+    const isElsewhere = reason === DropReason.unknownIndex && this.#elsewhere !== null &&
+      this.#elsewhere.take(type, offset, length, path);
+    if (isElsewhere) return 0;
+    this.#drops.add(reason, length);
+    return -reason;
   }
 
   #forward(sharing: Sharing, offset: number, length: number, path: number): number {

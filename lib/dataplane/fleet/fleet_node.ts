@@ -7,6 +7,7 @@
 import type { Arena } from "../../../ffi/arena.ts";
 import type { Libc } from "../../../ffi/libc.ts";
 import { decodeKey } from "../../core/config/values/key_text.ts";
+import type { DatagramSource } from "../../core/engine/ports.ts";
 import { FleetPeers } from "../../core/fleet/fleet_peers.ts";
 import { decodeHeartbeat, encodeHeartbeat } from "../../core/fleet/mesh/heartbeat.ts";
 import {
@@ -14,16 +15,30 @@ import {
   type MeshEvent,
   MeshMachine,
 } from "../../core/fleet/mesh/mesh_machine.ts";
+import {
+  MISDIRECTED_HEADER_SIZE,
+  misdirectedPath,
+  misdirectedSize,
+} from "../../core/fleet/mesh/misdirected.ts";
 import type { AeadProvider } from "../../core/noise/aead.ts";
+import { blake2sHash } from "../../core/noise/blake2s.ts";
 import type { X25519Provider } from "../../core/noise/key_pair.ts";
+import { NO_PATH } from "../../core/transport/paths.ts";
 import { hash } from "../../core/wire/hash.ts";
 import type { Device } from "../../core/wireguard/device.ts";
 import type { DeviceEvent } from "../../core/wireguard/device_events.ts";
+import type { Elsewhere } from "../../core/wireguard/elsewhere.ts";
 import { randomUint32 } from "../../core/wireguard/handshake/handshake_gate.ts";
+import { IndexLayout } from "../../core/wireguard/handshake/index_layout.ts";
+import type { Peer } from "../../core/wireguard/peer.ts";
 import type { EventLoop } from "../event_loop.ts";
 import { Announcer } from "./announcer.ts";
 import type { FleetCommand, FleetConfig, FleetGateway, FleetReport } from "./fleet_protocol.ts";
 import { MeshLink } from "./mesh_link.ts";
+import { MisdirectedSource } from "./misdirected_source.ts";
+
+/** What tells the key of indices from other uses of the fleet's secret. */
+const INDEX_KEY = new TextEncoder().encode("vpn fleet index");
 
 export interface FleetNodeOptions {
   readonly config: FleetConfig;
@@ -33,6 +48,10 @@ export interface FleetNodeOptions {
   readonly x25519: X25519Provider;
   readonly mark: number;
   readonly report: (report: FleetReport) => void;
+  /** What has the device's indices name this gateway, as soon as it has its number. */
+  readonly elsewhere: Elsewhere;
+  /** Takes a datagram for the device that came by another gateway. */
+  readonly receive: (source: DatagramSource, now: number) => void;
 }
 
 export class FleetNode implements Disposable {
@@ -49,6 +68,10 @@ export class FleetNode implements Disposable {
   /** The other gateways: number by public key, and public key by number. */
   #numbers = new Map<string, number>();
   #keys = new Map<number, Uint8Array>();
+  /** The way to each of them. */
+  #links = new Map<number, Peer>();
+  readonly #view: DataView;
+  readonly #misdirected = new MisdirectedSource();
   #self = 0;
   readonly #up = new Set<number>();
   #holds = false;
@@ -57,6 +80,7 @@ export class FleetNode implements Disposable {
   /** @throws {SystemCallError} when the port is taken or a privilege is missing */
   constructor(libc: Libc, arena: Arena, options: FleetNodeOptions) {
     const { config, device, x25519 } = this.#options = options;
+    this.#view = arena.view;
     using opened = new DisposableStack();
     const identity = opened.adopt(x25519.keyPair(config.nodeKey), (pair) => pair.destroy());
     this.#link = opened.use(
@@ -65,6 +89,7 @@ export class FleetNode implements Disposable {
         ...config,
         identity,
         onMessage: (publicKey, message, now) => this.#receive(publicKey, message, now),
+        onDatagram: (offset, now) => this.#receiveDatagram(offset, now),
       }),
     );
     this.#announcer = opened.use(
@@ -125,12 +150,20 @@ export class FleetNode implements Disposable {
       others.map(({ number, endpoint }) => ({ publicKey: this.#keys.get(number)!, endpoint })),
       now,
     );
+    this.#links = new Map(
+      others.flatMap(({ number }) => {
+        const gateway = this.#link.gateway(this.#keys.get(number)!);
+        return gateway === null ? [] : [[number, gateway]];
+      }),
+    );
     const members = gateways.map(({ number }) => number);
     if (this.#machine !== null) {
       this.#tell({ kind: "members", members }, now);
       return;
     }
     this.#self = self;
+    const { config, elsewhere } = this.#options;
+    elsewhere.layout = new IndexLayout(self, blake2sHash(INDEX_KEY, config.presharedKey));
     this.#machine = new MeshMachine({
       self,
       members,
@@ -145,6 +178,8 @@ export class FleetNode implements Disposable {
   #leave(now: number): void {
     if (this.#holds) this.#giveUp("this gateway was removed from the fleet", now);
     this.#machine = null;
+    this.#options.elsewhere.layout = null;
+    this.#links.clear();
     this.#keys.clear();
     this.#numbers.clear();
     this.#up.clear();
@@ -156,6 +191,24 @@ export class FleetNode implements Disposable {
     this.#announcer.hold(null, now);
     this.#peers.giveUp();
     this.#options.report({ kind: "fleet-address", holds: false, reason });
+  }
+
+  /** Hands a client's datagram over to the gateway whose session it is of; false where there is no way to it. */
+  handOver(gateway: number, offset: number, length: number, path: number): boolean {
+    const { device, loop } = this.#options;
+    const link = this.#links.get(gateway);
+    if (link === undefined || !this.#up.has(gateway)) return false;
+    return this.#link.handOver(link, offset, length, device.paths, path, loop.now());
+  }
+
+  /** Takes such a datagram from the gateway that a client has sent it to. */
+  #receiveDatagram(offset: number, now: number): void {
+    const { device, receive } = this.#options;
+    const path = misdirectedPath(this.#view, offset, device.paths);
+    const size = misdirectedSize(this.#view, offset);
+    if (path === NO_PATH || size <= 0) return;
+    this.#misdirected.put(offset + MISDIRECTED_HEADER_SIZE, size, path);
+    receive(this.#misdirected, now);
   }
 
   #receive(publicKey: Uint8Array, message: Uint8Array, now: number): void {

@@ -10,8 +10,11 @@ import { RECEIVE_BUFFER_SIZE, UdpBuffers } from "../../../ffi/sockets/udp_buffer
 import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
 import type { AeadProvider } from "../../core/noise/aead.ts";
 import type { KeyPair, X25519Provider } from "../../core/noise/key_pair.ts";
-import { NO_PATH } from "../../core/transport/paths.ts";
+import { MeshKind, meshKind } from "../../core/fleet/mesh/mesh_messages.ts";
+import { MISDIRECTED_HEADER_SIZE, writeMisdirected } from "../../core/fleet/mesh/misdirected.ts";
+import { NO_PATH, type Paths } from "../../core/transport/paths.ts";
 import { SendQueue } from "../../core/transport/send_queue.ts";
+import { Transport } from "../../core/transport/transport.ts";
 import { DropCounters } from "../../core/wire/drop_reason.ts";
 import { TRANSPORT_OVERHEAD } from "../../core/wire/messages.ts";
 import type { SocketAddress } from "../../core/wire/socket_address.ts";
@@ -21,11 +24,14 @@ import { receivedLength, receivedOffset, receivedPeer } from "../../core/wiregua
 import type { EventLoop } from "../event_loop.ts";
 import { UdpPort } from "../ports/udp_port.ts";
 
-/** Bytes of the longest message: with all headers, it fits Ethernet. */
+/** Bytes of the longest message of our own: with all headers, it fits Ethernet. */
 const MAX_MESSAGE = 1_400;
+/** Bytes of the longest datagram of a client, as Ethernet brings it: with what is put around it, it is fragmented. */
+const MAX_DATAGRAM = 1_472;
+const MTU = MISDIRECTED_HEADER_SIZE + MAX_DATAGRAM;
 const BATCH = 4;
 const SLOTS = 256;
-const SLOT_SIZE = SendQueue.slotSize(MAX_MESSAGE + TRANSPORT_OVERHEAD + 16);
+const SLOT_SIZE = SendQueue.slotSize(MTU + TRANSPORT_OVERHEAD + 16);
 const BUFFER_SIZE = 1024 * 1024;
 /** ms between initiations to a gateway that does not answer: one that starts is reached at once. */
 const HANDSHAKE_INTERVAL = 1_000;
@@ -49,6 +55,8 @@ export interface MeshLinkOptions {
   readonly aead: AeadProvider;
   /** Takes a message of the gateway with this public key, with padding behind it; it is overwritten after the call. */
   readonly onMessage: (publicKey: Uint8Array, message: Uint8Array, now: number) => void;
+  /** Takes a message with a client's datagram (core/fleet/mesh/misdirected.ts), which is overwritten after the call. */
+  readonly onDatagram: (offset: number, now: number) => void;
 }
 
 export class MeshLink implements Disposable {
@@ -93,7 +101,7 @@ export class MeshLink implements Disposable {
       x25519,
       aead,
       drops,
-      mtu: MAX_MESSAGE,
+      mtu: MTU,
       random: (length) => crypto.getRandomValues(new Uint8Array(length)),
       wallClock: Date.now,
     });
@@ -147,9 +155,41 @@ export class MeshLink implements Disposable {
       device.initiate(peer, now);
       return;
     }
-    this.#arena.bytes.set(message, this.#scratch);
+    const { bytes } = this.#arena;
+    const at = this.#scratch;
+    bytes.set(message, at);
     if (this.#queue.free === 0) this.flush();
-    device.send(peer, this.#scratch, message.length, now);
+    device.send(peer, at, message.length, now);
+  }
+
+  /** The gateway with this public key, for `handOver()`; it is another one after `setGateways()`. */
+  gateway(publicKey: Uint8Array): Peer | null {
+    return this.#device.peer(publicKey) ?? null;
+  }
+
+  /**
+   * Hands over a client's datagram that came by a path of `paths`.
+   *
+   * @returns false where there is no session with the gateway, and of one that is too long, or no datagram of UDP
+   */
+  handOver(
+    gateway: Peer,
+    offset: number,
+    length: number,
+    paths: Paths,
+    path: number,
+    now: number,
+  ): boolean {
+    const { current } = gateway;
+    if (length > MAX_DATAGRAM || paths.transport(path) !== Transport.udp) return false;
+    if (current === null || !current.canSend(now)) return false;
+    const { bytes, view } = this.#arena;
+    const at = this.#scratch;
+    writeMisdirected(view, at, paths, path, length);
+    bytes.copyWithin(at + MISDIRECTED_HEADER_SIZE, offset, offset + length);
+    if (this.#queue.free === 0) this.flush();
+    this.#device.send(gateway, at, MISDIRECTED_HEADER_SIZE + length, now);
+    return true;
   }
 
   #receive(now: number): void {
@@ -168,10 +208,12 @@ export class MeshLink implements Disposable {
   }
 
   #take(peerIndex: number, at: number, result: number, now: number): void {
-    const { bytes } = this.#arena;
+    const { bytes, view } = this.#arena;
     const length = receivedLength(result);
+    const kind = meshKind(view, at, length);
+    if (kind === MeshKind.datagram) return this.#options.onDatagram(at, now);
     const peer = this.#device.peerAt(peerIndex);
-    if (length === 0 || peer === null) return;
+    if (kind === 0 || peer === null) return;
     this.#options.onMessage(peer.publicKey, bytes.subarray(at, at + length), now);
   }
 

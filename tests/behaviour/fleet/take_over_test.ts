@@ -1,6 +1,6 @@
 /**
- * Tests of what becomes of a fleet's peers: each is served again by whoever has the virtual address, whatever happens to
- * gateways, links and the store, and two gateways do not serve one for longer than they can both have the address.
+ * Tests of what becomes of a fleet's peers: each is served again by the gateway that has the virtual address, whatever
+ * happens to gateways, links and the store, and two do not serve one for longer than they can both have the address.
  */
 import { assert, assertEquals } from "../../support/assert.ts";
 import { happen } from "../../support/fleet/incidents.ts";

@@ -193,6 +193,19 @@ netTest(
     assertEquals(site.holders(), [last]);
     assertEquals(begun(), 1);
 
+    // A balancer brings the client's datagrams to another gateway, which hands them to the one whose session it is.
+    const balanced = site.gateways[last! % GATEWAYS.length]!;
+    await balanced.output(["ip", "address", "add", `${VIRTUAL}/32`, "dev", "lo"]);
+    const { hardwareAddress } = balanced.rtnetlink.links.get("eth0");
+    const link = Array.from(hardwareAddress!, (byte) => byte.toString(16)).join(":");
+    await site.hub.output(
+      ["ip", "neighbour", "replace", VIRTUAL, "lladdr", link, "dev", "lan", "nud", "permanent"],
+    );
+    await nextAnswer(pings);
+    await site.hub.output(["ip", "neighbour", "delete", VIRTUAL, "dev", "lan"]);
+    await balanced.output(["ip", "address", "delete", `${VIRTUAL}/32`, "dev", "lo"]);
+    assertEquals(begun(), 1);
+
     const gaps: number[] = [];
     for (let kill = 0; kill < KILLS; kill++) {
       const [owner] = site.holders();

@@ -16,6 +16,7 @@ import { Pipeline, PIPELINE_SCRATCH_SIZE } from "../../../lib/core/engine/pipeli
 import { Router, type RouterOptions } from "../../../lib/core/routing/router.ts";
 import { Device } from "../../../lib/core/wireguard/device.ts";
 import type { DeviceEvent } from "../../../lib/core/wireguard/device_events.ts";
+import type { Elsewhere } from "../../../lib/core/wireguard/elsewhere.ts";
 import type { WatchOptions } from "../../../lib/core/wireguard/liveness/liveness.ts";
 import type { Peer, PeerOptions } from "../../../lib/core/wireguard/peer.ts";
 import type { Datagrams } from "../../../lib/core/engine/ports.ts";
@@ -76,6 +77,8 @@ export interface SimulatedDeviceOptions {
   readonly aead?: (memory: Memory, owner?: string) => AeadProvider;
   /** The rules of peers; left out, they have none. */
   readonly access?: readonly AccessItem[];
+  /** Where other gateways answer under its key as well. */
+  readonly elsewhere?: (memory: Memory) => Elsewhere;
   /** Packet workers; its own thread has the packets if left out. */
   readonly workers?: number;
 }
@@ -181,6 +184,7 @@ export class SimulatedDevice {
       followsTransport: options.isGateway ?? false,
       carriesIpv6: options.tunnelAddress6 !== undefined,
       ...(options.watch && { watch: options.watch }),
+      ...(options.elsewhere && { elsewhere: options.elsewhere(this.memory) }),
       ...(this.workers && {
         shared: {
           sharing: this.workers.board,

@@ -7,6 +7,7 @@
  */
 import { MAX_PEERS } from "../../limits/max_peers.ts";
 import { MAX_EARLIER_HANDSHAKES } from "../constants.ts";
+import type { Elsewhere } from "../elsewhere.ts";
 import type { PeerSession } from "../session/peer_session.ts";
 
 const SLOTS = 1 << 17;
@@ -27,9 +28,18 @@ export class IndexTable {
   #entries = 0;
   readonly #onSessionEnd: ((session: PeerSession) => void) | null;
 
-  /** @param onSessionEnd takes a session that its index names no more */
-  constructor(onSessionEnd: ((session: PeerSession) => void) | null = null) {
+  readonly #elsewhere: Elsewhere | null;
+
+  /**
+   * @param onSessionEnd takes a session that its index names no more
+   * @param elsewhere what has indices name this gateway; null where it is alone
+   */
+  constructor(
+    onSessionEnd: ((session: PeerSession) => void) | null = null,
+    elsewhere: Elsewhere | null = null,
+  ) {
     this.#onSessionEnd = onSessionEnd;
+    this.#elsewhere = elsewhere;
   }
 
   /**
@@ -42,13 +52,18 @@ export class IndexTable {
     if (this.#entries >= MAX_ENTRIES) {
       throw new RangeError(`Cannot allocate a session index: ${this.#entries} are in use`);
     }
-    let index = random();
-    while (this.#peers[slotOf(index)] !== 0) index = random();
+    let index = this.#draw(random);
+    while (this.#peers[slotOf(index)] !== 0) index = this.#draw(random);
     const slot = slotOf(index);
     this.#indices[slot] = index;
     this.#peers[slot] = peerIndex;
     this.#entries++;
     return index;
+  }
+
+  #draw(random: () => number): number {
+    const drawn = random();
+    return this.#elsewhere === null ? drawn : this.#elsewhere.index(drawn);
   }
 
   /** Lets an index name a session from now on. */
