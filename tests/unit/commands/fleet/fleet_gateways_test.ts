@@ -26,7 +26,10 @@ async function storeOf(
       }),
     )
   );
-  server.write(TERM_KEY, termBytes({ term: 1, holder: 0 }));
+  server.write(
+    TERM_KEY,
+    termBytes({ term: 1, holder: 0, voters: names.map((_, number) => number) }),
+  );
   const store = new SharedPeerStore({
     open: server.open,
     maxPeers: 3,
@@ -42,7 +45,7 @@ hostTest("a gateway is drained, by its name or number, and comes back", async ()
   await using store = await storeOf(server, [hostname(), "gw-b", "gw-c"]);
   const heir = store.watch(() => {
     if (gatewayRows(store)[0]![1]!.endsWith("drained")) {
-      server.write(TERM_KEY, termBytes({ term: 2, holder: 2 }));
+      server.write(TERM_KEY, termBytes({ term: 2, holder: 2, voters: [0, 1, 2] }));
     }
   });
   assertEquals(
