@@ -84,6 +84,7 @@ netTest("a viewer sees all that he may see, and nothing that he could not do", a
     "Overview",
     "Peers",
     "Access rules",
+    "Gateways",
     "DNS",
     "Events",
     "API tokens",
