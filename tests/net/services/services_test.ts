@@ -165,9 +165,10 @@ for (const Capture of ["packet", "nfqueue"]) {
         return await from.output(["curl", "--silent", "--fail", "--max-time", "30", url]);
       };
       // By turns: one inside sees the visitor, one outside the gateway.
-      const seen: string[] = [];
-      for (let i = 0; i < 6; i++) seen.push(await fetch(internet));
-      assertEquals(new Set(seen), new Set([`hello ${ROUTER}`, `hello ${EXTERNAL}`]));
+      const seen = new Set<string>();
+      // One that a busy machine has kept from answering its checks is back two answers later.
+      await eventually(async () => seen.add(await fetch(internet)).size > 1 || null);
+      assertEquals(seen, new Set([`hello ${ROUTER}`, `hello ${EXTERNAL}`]));
       // Segments that the kernel has merged, in both directions.
       for (let i = 0; i < 3; i++) assertEquals(await fetchFile(internet), "8000000");
       assertEquals(await fetch(client.namespace).then((text) => text.startsWith("hello ")), true);
