@@ -2,7 +2,7 @@
 import type { JSX } from "preact";
 import { Badge, Card, Empty, Fact, Notice, TitledScreen, Wait } from "../parts/parts.tsx";
 import { liveTick, model } from "../state/live_feed.ts";
-import type { FleetAddress, FleetStore } from "../state/shapes.ts";
+import type { StoreStatus, VirtualAddressStatus } from "../../../control/fleet/store_status.ts";
 import { agoText } from "../text/format.ts";
 
 export function GatewaysScreen(): JSX.Element {
@@ -33,7 +33,7 @@ export function GatewaysScreen(): JSX.Element {
 }
 
 function FleetCard(
-  { of: { address, holder, isDraining, gateways } }: { of: FleetAddress },
+  { of: { address, holder, isDraining, gateways } }: { of: VirtualAddressStatus },
 ): JSX.Element {
   return (
     <Card
@@ -81,7 +81,7 @@ function FleetCard(
   );
 }
 
-function StoreCard({ store, now }: { store: FleetStore; now: number }): JSX.Element {
+function StoreCard({ store, now }: { store: StoreStatus; now: number }): JSX.Element {
   const { connected, server, servers, replicas, lastContact, problem, leftOut, admitsNew } = store;
   return (
     <Card

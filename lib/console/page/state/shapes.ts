@@ -1,4 +1,5 @@
 /** What the API says, of which the page reads this much. A test holds it against the server's own types. */
+import type { StoreStatus } from "../../../control/fleet/store_status.ts";
 
 export type AccountRole = "admin" | "operator" | "viewer";
 
@@ -70,36 +71,8 @@ export interface GatewayStatus {
   readonly nat: { readonly mappings: number; readonly sessions: number };
   readonly drops: Readonly<Record<string, number>>;
   /** Of a gateway that has its peers in common with others; null of one by itself. */
-  readonly store: FleetStore | null;
+  readonly store: StoreStatus | null;
   readonly peers: readonly LivePeerState[];
-}
-
-/** Where gateways have their peers in common. */
-export interface FleetStore {
-  readonly servers: readonly string[];
-  readonly connected: boolean;
-  readonly server: string | null;
-  readonly replicas: number | null;
-  readonly lastContact: string | null;
-  readonly problem: string | null;
-  readonly leftOut: number;
-  readonly admitsNew: boolean;
-  readonly virtualAddress: FleetAddress | null;
-}
-
-/** That the gateways have by turns. */
-export interface FleetAddress {
-  readonly address: string;
-  /** The number of the gateway that has it. */
-  readonly holder: number | null;
-  readonly isDraining: boolean;
-  readonly gateways: readonly {
-    readonly number: number;
-    readonly name: string;
-    readonly endpoint: string;
-    readonly isSelf: boolean;
-    readonly isUp: boolean;
-  }[];
 }
 
 export interface LivePeerState {
