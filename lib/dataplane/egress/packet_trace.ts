@@ -45,12 +45,9 @@ function describeIpv4(view: DataView, packet: number, length: number): string {
   const transport = packet + ipv4.headerSize(view, packet);
   switch (ipv4.protocol(view, packet)) {
     case ipv4.PROTOCOL_TCP:
-      return `${length} bytes, ${source}:${tcp.sourcePort(view, transport)} > ` +
-        `${destination}:${tcp.destinationPort(view, transport)} ` +
-        `${describeSegment(view, transport)}, ${rest}`;
+      return `${length} bytes, ${describeTcp(view, transport, source, destination)}, ${rest}`;
     case ipv4.PROTOCOL_UDP:
-      return `${length} bytes, ${source}:${udp.sourcePort(view, transport)} > ` +
-        `${destination}:${udp.destinationPort(view, transport)} UDP, ${rest}`;
+      return `${length} bytes, ${describeUdp(view, transport, source, destination)}, ${rest}`;
     case ipv4.PROTOCOL_ICMP:
       return `${length} bytes, ${source} > ${destination} ICMP ` +
         `${icmp.type(view, transport)}/${icmp.code(view, transport)} ` +
@@ -73,12 +70,9 @@ function describeIpv6(view: DataView, packet: number, length: number): string {
   const transport = packet + ipv6.headersSizeOf(upper);
   switch (ipv6.protocolOf(upper)) {
     case ipv4.PROTOCOL_TCP:
-      return `${length} bytes, ${source}:${tcp.sourcePort(view, transport)} > ` +
-        `${destination}:${tcp.destinationPort(view, transport)} ` +
-        `${describeSegment(view, transport)}, ${rest}`;
+      return `${length} bytes, ${describeTcp(view, transport, source, destination)}, ${rest}`;
     case ipv4.PROTOCOL_UDP:
-      return `${length} bytes, ${source}:${udp.sourcePort(view, transport)} > ` +
-        `${destination}:${udp.destinationPort(view, transport)} UDP, ${rest}`;
+      return `${length} bytes, ${describeUdp(view, transport, source, destination)}, ${rest}`;
     case ipv6.PROTOCOL_ICMPV6:
       return `${length} bytes, ${source} > ${destination} ICMPv6 ` +
         `${icmpv6.type(view, transport)}/${view.getUint8(transport + icmpv6.CODE_OFFSET)} ` +
@@ -87,6 +81,19 @@ function describeIpv6(view: DataView, packet: number, length: number): string {
       return `${length} bytes, ${source} > ${destination} protocol ` +
         `${ipv6.protocolOf(upper)}, ${rest}`;
   }
+}
+
+function describeTcp(view: DataView, at: number, source: string, destination: string): string {
+  return `${source}:${tcp.sourcePort(view, at)} > ${destination}:${
+    tcp.destinationPort(view, at)
+  } ` +
+    describeSegment(view, at);
+}
+
+function describeUdp(view: DataView, at: number, source: string, destination: string): string {
+  return `${source}:${udp.sourcePort(view, at)} > ${destination}:${
+    udp.destinationPort(view, at)
+  } UDP`;
 }
 
 function describeSegment(view: DataView, segment: number): string {
