@@ -38,19 +38,20 @@ export const PEER_ACTIONS: readonly string[] = [
   "set",
 ];
 
+/** Those of actions that write a client's configuration. */
+const CLIENT_OPTIONS: readonly string[] = [
+  "--config",
+  "--out",
+  "--endpoint",
+  "--full-tunnel",
+  "--allowed-ips",
+  "--dns",
+];
+
 /** The options of the two commands and of each action, for "did you mean". */
 export const PEER_OPTIONS: Readonly<Record<string, readonly string[]>> = {
   init: ["--endpoint", "--subnet", "--ipv6", "--console", "--out"],
-  add: [
-    "--config",
-    "--out",
-    "--endpoint",
-    "--full-tunnel",
-    "--allowed-ips",
-    "--dns",
-    "--expires",
-    "--groups",
-  ],
+  add: [...CLIENT_OPTIONS, "--expires", "--groups"],
   list: ["--group", "--config", "--json"],
   show: ["--config", "--qr", "--overwrite"],
   remove: ["--config"],
@@ -58,16 +59,7 @@ export const PEER_OPTIONS: Readonly<Record<string, readonly string[]>> = {
   disable: ["--config"],
   expire: ["--config"],
   rename: ["--config"],
-  rotate: [
-    "--config",
-    "--out",
-    "--endpoint",
-    "--full-tunnel",
-    "--allowed-ips",
-    "--dns",
-    "--until",
-    "--cancel",
-  ],
+  rotate: [...CLIENT_OPTIONS, "--until", "--cancel"],
   set: ["--config"],
 };
 
