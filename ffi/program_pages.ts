@@ -4,10 +4,11 @@ import { openLibc } from "./libc.ts";
 /** <asm-generic/mman-common.h>. */
 const MADV_DONTNEED = 4;
 
-/** A part of the address space: where it begins and its length in bytes. */
-export interface AddressRange {
+/** A part of the address space: where it begins, and its length and what of it is resident in bytes. */
+interface AddressRange {
   readonly address: bigint;
   readonly length: number;
+  readonly resident: number;
 }
 
 /**
@@ -41,7 +42,7 @@ export function releaseProgramPages(): number {
 export function mappingsOf(
   program: string,
   smaps: string,
-): readonly (AddressRange & { readonly resident: number })[] {
+): readonly AddressRange[] {
   return smaps.split(/^(?=[0-9a-f]+-[0-9a-f]+ )/m).flatMap((text) => {
     const [, from, to, mode, name] = HEADER.exec(text) ?? [];
     if (name !== program || !mode!.startsWith("r") || mode![1] !== "-") return [];
