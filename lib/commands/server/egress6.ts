@@ -94,7 +94,7 @@ export class Egress6 implements Disposable {
     return this.#cannot === null ? this.#external : null;
   }
 
-  /** Why there is none, where that is not for want of a route. */
+  /** Why there is none, where a route is not what is missing. */
   get #cannot(): string | null {
     return this.#capture === null ? this.#options.forwarding.cannot6 : null;
   }

@@ -7,7 +7,7 @@ import type { KeyPair } from "../noise/key_pair.ts";
 import { KEY_SIZE } from "../wire/messages.ts";
 import type { PeerSession } from "./session/peer_session.ts";
 
-/** What a handshake takes of whoever begins it. */
+/** What a handshake needs of the peer that begins it. */
 export interface HandshakeParty {
   readonly publicKey: Uint8Array;
   readonly presharedKey: Uint8Array;

@@ -1,7 +1,7 @@
 /**
  * Mesh link: what the gateways of a fleet tell each other, by WireGuard on a port of its own. Each has a key of its own
- * for that; a preshared key, which only those have who have the fleet's private key, keeps all others out, whoever can
- * write to the store. Messages may be lost.
+ * for that; a preshared key, which only those have who have the fleet's private key, keeps all others out, also those
+ * who can write to the store. Messages may be lost.
  */
 import type { Arena } from "../../../ffi/arena.ts";
 import { EPOLLIN, EPOLLOUT } from "../../../ffi/epoll.ts";

@@ -180,7 +180,7 @@ Deno.test("two halves that both reach the store do not take the address from eac
   }
 });
 
-Deno.test("whatever happens in a fleet, two never have the address for 2 s, and one has it when all is mended", () => {
+Deno.test("whatever happens in a fleet, two never have the address for 2 s, and one has it when all is restored", () => {
   for (let seed = 0; seed < (isSlow ? 1_000 : 25); seed++) {
     const random = new Random(seed);
     const gateways = random.pick([2, 3, 4, 5, 7]);

@@ -1,6 +1,6 @@
 /**
  * Simulated mesh: gateways of a fleet with their links and the store, on a fake clock. Links and the ways to the store
- * are cut and mended, messages are late and lost, gateways are killed; who holds the virtual address is recorded.
+ * are cut and restored, messages are late and lost, gateways are killed; who holds the virtual address is recorded.
  */
 import { decodeHeartbeat, encodeHeartbeat } from "../../../lib/core/fleet/mesh/heartbeat.ts";
 import {

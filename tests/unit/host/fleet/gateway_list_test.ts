@@ -39,7 +39,7 @@ function inFolder(test: (folder: string) => Promise<void>): () => Promise<void> 
 }
 
 hostTest(
-  "each gateway has a number of its own, whoever begins first, and the same one after a restart",
+  "each gateway has a number of its own, whichever begins first, and the same one after a restart",
   inFolder(async (folder) => {
     const server = new MemoryBucketServer();
     const store = await storeOf(server);

@@ -92,7 +92,7 @@ Deno.test("an address that a host there has is not free, is told of once, and is
   assertEquals([stage.claims.free, stage.warnings.length], [[A, B], 1]);
 });
 
-Deno.test("this host's addresses and its routers' are never free, whoever is silent", async () => {
+Deno.test("this host's addresses and its routers' are never free, also where all are silent", async () => {
   using stage = new Stage();
   stage.claims.want(LINK, [ROUTER, OWN, ANYCAST, A]);
   await stage.timers.advance(60_000);
