@@ -15,6 +15,13 @@ export interface ScryptCost {
   readonly p: number;
 }
 
+/** Makes the key of 32 bytes that a password and a salt have at a cost. */
+export type Derivation = (
+  password: string,
+  salt: Uint8Array,
+  cost: ScryptCost,
+) => Promise<Uint8Array & Buffer>;
+
 /** Of those that OWASP's cheat sheet on password storage has as equally good, one that takes 32 MiB. */
 const COST: ScryptCost = { N: 1 << 15, r: 8, p: 3 };
 const MAX_MEMORY = 64 << 20;
@@ -31,13 +38,18 @@ export class BusyError extends Error {
 
 export class Passwords {
   readonly #cost: ScryptCost;
+  readonly #derivation: Derivation;
   readonly #known: (() => void)[] = [];
   readonly #strangers: (() => void)[] = [];
   #running = 0;
 
-  /** @param cost of those that are hashed from now on */
-  constructor(cost: ScryptCost = COST) {
+  /**
+   * @param cost of those that are hashed from now on
+   * @param derivation what makes the keys; scrypt, but in tests
+   */
+  constructor(cost: ScryptCost = COST, derivation: Derivation = derivedByScrypt) {
     this.#cost = cost;
+    this.#derivation = derivation;
   }
 
   /** What is stored of a password, which somebody sets who is known here. @throws {BusyError} */
@@ -76,14 +88,8 @@ export class Passwords {
       throw new BusyError("too many passwords wait to be checked");
     } else await new Promise<void>((resolve) => waiting.push(resolve));
     try {
-      return await new Promise((resolve, reject) => {
-        // The same password may be typed as different code points.
-        const text = password.normalize("NFKC");
-        scrypt(text, salt, HASH_BYTES, { ...cost, maxmem: MAX_MEMORY }, (error, key) => {
-          if (error === null) resolve(key);
-          else reject(error);
-        });
-      });
+      // The same password may be typed as different code points.
+      return await this.#derivation(password.normalize("NFKC"), salt, cost);
     } finally {
       const next = this.#known.shift() ?? this.#strangers.shift();
       // Whose turn comes takes the place over.
@@ -91,4 +97,17 @@ export class Passwords {
       else next();
     }
   }
+}
+
+function derivedByScrypt(
+  password: string,
+  salt: Uint8Array,
+  cost: ScryptCost,
+): Promise<Uint8Array & Buffer> {
+  return new Promise((resolve, reject) => {
+    scrypt(password, salt, HASH_BYTES, { ...cost, maxmem: MAX_MEMORY }, (error, key) => {
+      if (error === null) resolve(key);
+      else reject(error);
+    });
+  });
 }
