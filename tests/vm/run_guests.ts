@@ -32,7 +32,7 @@ type Say = (line: string) => void;
 
 /**
  * Runs all guests, or those that VPN_VM names, as in `VPN_VM="trixie-arm64 bookworm-amd64"`; and in each all tests, or
- * the one whose function in guest.sh VPN_VM_ONLY names.
+ * those whose functions in guest.sh VPN_VM_ONLY names, separated by commas.
  */
 export async function runGuests(say: Say): Promise<StepResult> {
   const chosen = Deno.env.get("VPN_VM")?.split(/[\s,]+/) ?? null;
