@@ -63,7 +63,7 @@ const NFTA_CMP_SREG = 1;
 const NFTA_CMP_OP = 2;
 const NFTA_CMP_DATA = 3;
 export const NFT_CMP_EQ = 0;
-const NFT_CMP_NEQ = 1;
+export const NFT_CMP_NEQ = 1;
 const NFT_CMP_LTE = 3;
 const NFT_CMP_GTE = 5;
 

@@ -7,6 +7,7 @@ import { assertEquals } from "../../support/assert.ts";
 import { netTest, type TestNamespace } from "../../support/net.ts";
 import { eventually } from "../../support/time/patience.ts";
 import { buildTcp, fragment } from "../../support/packets/packet_builder.ts";
+import { buildTcp6, buildUdp6 } from "../../support/packets/packet_builder6.ts";
 import {
   addressOf,
   afterPing,
@@ -17,9 +18,12 @@ import {
   isReset,
   isUnreachable,
   layOutskirts,
+  ONLY_IPV6,
   OUTSIDE,
+  sendWithVnetHeader,
   Tap,
   u16,
+  VNET_HEADER_SIZE,
 } from "../support/outside.ts";
 import { ARENA_SIZE as SOCKET_ARENA_SIZE, openSocket } from "../support/traffic/sockets.ts";
 import { installNotrack } from "../../../lib/host/firewall/gateway_tables.ts";
@@ -96,6 +100,65 @@ netTest(
     // The two later fragments and the ping; the first is not there, so nothing is assembled.
     assertEquals(behind.protocols(), [17, 17, 1]);
     assertEquals(tap.seen().filter(({ packet }) => isUnreachable(packet)), []);
+  },
+  WITH_NFT,
+);
+
+const GATEWAY6 = "2001:db8:1::1";
+const OUTSIDE6 = "2001:db8:1::9";
+const [HOP_BY_HOP, ROUTING, FRAGMENT, OPTIONS] = [0, 43, 44, 60] as const;
+/** What a packet may have in front of its ports, and a host takes it all the same. */
+const CHAINS6: readonly (readonly number[])[] = [
+  ...[[], [HOP_BY_HOP], [ROUTING], [FRAGMENT], [OPTIONS]],
+  ...[[HOP_BY_HOP, OPTIONS], [HOP_BY_HOP, FRAGMENT], [OPTIONS, ROUTING, OPTIONS]],
+  ...[[FRAGMENT, OPTIONS], [OPTIONS, FRAGMENT, OPTIONS]],
+];
+/** Of each header, whose first byte is to be written: padding as options, no stop left, an atomic fragment. */
+const BODIES6: Readonly<Record<number, number[]>> = {
+  [HOP_BY_HOP]: [0, 0, 1, 4, 0, 0, 0, 0],
+  [ROUTING]: [0, 0, 0, 0, 0, 0, 0, 0],
+  [FRAGMENT]: [0, 0, 0, 0, 0, 0, 0, 7],
+  [OPTIONS]: [0, 0, 1, 4, 0, 0, 0, 0],
+};
+
+netTest(
+  "no packet of IPv6 for the NAT's ports reaches the host's stack, whatever headers it has",
+  async (topology) => {
+    const { gateway, outside } = await layOutskirts(topology);
+    for (const [namespace, address] of [[gateway, GATEWAY6], [outside, OUTSIDE6]] as const) {
+      await namespace.output(["sysctl", "-qw", `net.ipv6.conf.${DEVICE}.disable_ipv6=0`]);
+      await namespace.output(["ip", "address", "add", `${address}/64`, "dev", DEVICE, "nodad"]);
+    }
+    await outside.output(["ping", "-n", "-q", "-c", "1", "-w", "5", GATEWAY6]);
+    // More errors in a second than by default.
+    await gateway.output(["sysctl", "-qw", "net.ipv6.icmp.ratelimit=0"]);
+    using tap = new Tap(outside, { filter: ONLY_IPV6 });
+    const wire = { from: outside, to: gateway };
+    /** By chain, how many answers to a segment and a datagram there were. */
+    const answered = async (port: number): Promise<number[]> => {
+      const counts: number[] = [];
+      for (const chain of CHAINS6) {
+        const before = tap.seen().length;
+        const fields = {
+          ...{ source: OUTSIDE6, destination: GATEWAY6, destinationPort: port },
+          extensions: chain.map((type) => [type, BODIES6[type]!] as const),
+        };
+        for (const packet of [buildTcp6({ ...fields, flags: 0x12 }), buildUdp6(fields)]) {
+          sendWithVnetHeader(wire, new Uint8Array(VNET_HEADER_SIZE), packet);
+        }
+        await outside.output(["ping", "-n", "-q", "-c", "1", "-w", "5", GATEWAY6]);
+        const answers = tap.seen().slice(before).filter(({ packet }) =>
+          packet[6] === 6 || packet[6] === 58 && packet[40]! < 128
+        );
+        counts.push(answers.length);
+      }
+      return counts;
+    };
+    assertEquals(await answered(FIRST_PORT), CHAINS6.map(() => 2));
+    using nftables = open(gateway);
+    installDrop(nftables, GATEWAY6);
+    assertEquals(await answered(FIRST_PORT), CHAINS6.map(() => 0));
+    assertEquals(await answered(FIRST_PORT - 1), CHAINS6.map(() => 2));
   },
   WITH_NFT,
 );

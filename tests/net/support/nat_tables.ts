@@ -3,7 +3,8 @@ import { openLibc } from "../../../ffi/libc.ts";
 import { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
 import type { TestNamespace } from "../../support/net.ts";
 import { buildTcp, buildUdp, type Bytes } from "../../support/packets/packet_builder.ts";
-import { addressOf, DEVICE, GATEWAY, OUTSIDE } from "../support/outside.ts";
+import { DEVICE, GATEWAY, OUTSIDE } from "../support/outside.ts";
+import { parseAddress } from "../../../lib/core/wire/host_address.ts";
 import { installIngressDrop } from "../../../lib/host/firewall/gateway_tables.ts";
 
 export const TABLE = "vpn_wg0";
@@ -25,7 +26,7 @@ export function installDrop(nftables: Nftables, address = GATEWAY): void {
   installIngressDrop(nftables, {
     table: TABLE,
     device: DEVICE,
-    address: addressOf(address),
+    address: parseAddress(address)!,
     ports: PORTS,
   });
 }
