@@ -2,7 +2,7 @@
 import { check } from "../errno.ts";
 import type { Libc } from "../libc.ts";
 import { AF_INET, AF_INET6 } from "../socket_constants.ts";
-import { SOCKADDR_IN6_ADDRESS, SOCKADDR_IN6_SIZE } from "./ipv6_address.ts";
+import { SOCKADDR_IN6_ADDRESS, SOCKADDR_IN6_SCOPE, SOCKADDR_IN6_SIZE } from "./ipv6_address.ts";
 
 /** `struct sockaddr_in { u16 sin_family; be16 sin_port; be32 sin_addr; u8 sin_zero[8]; }` */
 export const SOCKADDR_IN_SIZE = 16;
@@ -13,16 +13,21 @@ export const SOCKADDR_IN_ADDRESS = 4;
 export interface SocketName {
   readonly address?: number | Uint8Array;
   readonly port?: number;
+  /** Index of the interface that a link-local address of IPv6 is on. */
+  readonly link?: number;
 }
 
 /** The bytes of an address and a port; address 0 is any, port 0 is none or any. */
-export function socketAddress({ address = 0, port = 0 }: SocketName): Uint8Array<ArrayBuffer> {
+export function socketAddress(
+  { address = 0, port = 0, link = 0 }: SocketName,
+): Uint8Array<ArrayBuffer> {
   if (typeof address !== "number") {
     const name = new Uint8Array(SOCKADDR_IN6_SIZE);
     name.set(address, SOCKADDR_IN6_ADDRESS);
     const view = new DataView(name.buffer);
     view.setUint16(0, AF_INET6, true);
     view.setUint16(SOCKADDR_IN_PORT, port);
+    view.setUint32(SOCKADDR_IN6_SCOPE, link, true);
     return name;
   }
   const name = new DataView(new ArrayBuffer(SOCKADDR_IN_SIZE));

@@ -6,6 +6,7 @@
  */
 export const SOCKADDR_IN6_SIZE = 28;
 export const SOCKADDR_IN6_ADDRESS = 8;
+export const SOCKADDR_IN6_SCOPE = 24;
 /** In an IPv6 address that maps an IPv4 one (RFC 4291 section 2.5.5.2): the 4 bytes of that. */
 export const MAPPED_IPV4 = 12;
 

@@ -10,6 +10,7 @@ import { addressQuery, AddressType } from "../../core/dns/address_query.ts";
 import { addressesIn, FLAG_RESPONSE, parse, PLAIN_UDP_SIZE } from "../../core/dns/message.ts";
 import { inTurn } from "../../core/wire/families.ts";
 import { type HostAddress, socketForm } from "../../core/wire/host_address.ts";
+import type { NameServer } from "./name_server.ts";
 
 const PORT = 53;
 /** ms between two looks for an answer. */
@@ -21,7 +22,7 @@ const REPETITION = 1_000;
 const OTHER_FAMILY_DELAY = 300;
 
 export interface DirectLookupOptions {
-  readonly nameServers: readonly HostAddress[];
+  readonly nameServers: readonly NameServer[];
   /** SO_MARK; 0 for none. */
   readonly mark: number;
   /** ms */
@@ -57,7 +58,7 @@ class Stop implements Disposable {
 }
 
 interface Question {
-  readonly server: HostAddress;
+  readonly server: NameServer;
   readonly mark: number;
   readonly deadline: number;
   readonly stopped: Stop;
@@ -94,7 +95,7 @@ async function ask(
   try {
     using socket = DatagramSocket.connect(
       openLibc(),
-      { address: socketForm(server), port: PORT },
+      { ...server, address: socketForm(server.address), port: PORT },
       mark,
     );
     for (let sentAt = -Infinity; performance.now() < deadline && !stopped.isOver;) {

@@ -4,6 +4,7 @@ import type { Endpoint } from "../../core/config/config.ts";
 import { inTurn } from "../../core/wire/families.ts";
 import { type HostAddress, isIpv6, parseAddress } from "../../core/wire/host_address.ts";
 import { lookUpDirectly } from "./direct_lookup.ts";
+import { nameServersIn } from "./name_server.ts";
 import { type Nat64Options, withNat64 } from "./nat64.ts";
 import { readText } from "./resolv_conf_file.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
@@ -108,13 +109,14 @@ export async function resolveAgain(
 ): Promise<readonly HostAddress[]> {
   const { host, address } = endpoint;
   const listed = address === null ? addressesInHosts(readText(HOSTS_FILE) ?? "", host) : [address];
-  const servers = nameServers.map(parseAddress).filter((server) => server !== null);
+  const servers = nameServersIn(nameServers);
   if (listed.length === 0 && servers.length === 0) {
     return await resolveAll(endpoint, timeout, hasRoute).catch(() => last);
   }
   const ask = (name: string, limit: number) => {
     const options = { nameServers: servers, mark, timeout: limit };
-    return whileAsking(servers, () => lookUpDirectly(name, options));
+    const addresses = servers.map((server) => server.address);
+    return whileAsking(addresses, () => lookUpDirectly(name, options));
   };
   const found = listed.length > 0 ? listed : await ask(host, timeout);
   const lookUp = (name: string) => ask(name, Math.min(timeout, NAT64_TIMEOUT));

@@ -48,7 +48,7 @@ export class LoopProbe {
     });
     try {
       const answer = lookUpDirectly(`${digits}.${DOMAIN}`, {
-        nameServers: [resolver],
+        nameServers: [{ address: resolver }],
         mark: 0,
         timeout: LIMIT,
       });

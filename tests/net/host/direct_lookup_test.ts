@@ -1,12 +1,13 @@
 /** Tests of looking a name up past a full tunnel, by resolvers that the test writes. */
 import { lookUpDirectly } from "../../../lib/host/dns/direct_lookup.ts";
-import { ipv6Bytes } from "../../../lib/core/wire/host_address.ts";
+import { resolveAgain } from "../../../lib/host/dns/resolve.ts";
+import { type HostAddress, ipv6Bytes } from "../../../lib/core/wire/host_address.ts";
 import { parseIpv4 } from "../../../lib/core/wire/ipv4_text.ts";
 import { addressData, buildAnswer, buildQuery } from "../../support/dns/messages.ts";
 import { assertEquals } from "../../support/assert.ts";
 import { netTest } from "../../support/net.ts";
 import { DnsServer } from "../support/programs/dns_server.ts";
-import { layWire, SERVER_OUTSIDE } from "../support/wire.ts";
+import { CABLE, layWire, SERVER_OUTSIDE } from "../support/wire.ts";
 
 const NAME = "vpn.example";
 const ADDRESS = parseIpv4("203.0.113.7")!;
@@ -21,13 +22,51 @@ netTest("lookUpDirectly() asks past a full tunnel, by the mark", async (topology
   await client.output(["ip", "rule", "add", "not", "fwmark", `${MARK}`, "table", "51820"]);
   await client.output(["ip", "route", "add", "blackhole", "default", "table", "51820"]);
   const ask = (mark: number) =>
-    client.inside(() => lookUpDirectly(NAME, { nameServers: [SERVER], mark, timeout: 2_000 }));
+    client.inside(() =>
+      lookUpDirectly(NAME, { nameServers: [{ address: SERVER }], mark, timeout: 2_000 })
+    );
   assertEquals(await ask(0), []);
   assertEquals(dns.questions.length, 0);
   assertEquals(await ask(MARK), [ADDRESS]);
   assertEquals(dns.questions.map(({ name }) => name), [NAME, NAME]);
   assertEquals(dns.questions.map(({ type }) => type).sort(), [1, 28]);
 }, { programs: ["ip"] });
+
+netTest(
+  "resolveAgain() asks a resolver on the link by its interface, past a full tunnel",
+  async (topology) => {
+    const { client, server } = await layWire(topology);
+    await server.output(["ip", "address", "add", "fe80::53/64", "dev", CABLE, "nodad"]);
+    await client.output(["ip", "address", "add", "fe80::9/64", "dev", CABLE, "nodad"]);
+    using dns = new DnsServer(
+      server,
+      [`fe80::53%${CABLE}`],
+      ({ query }) => [buildAnswer(query, GOOD)],
+    );
+    await client.output(["ip", "-6", "rule", "add", "not", "fwmark", `${MARK}`, "table", "51820"]);
+    await client.output(["ip", "-6", "route", "add", "blackhole", "default", "table", "51820"]);
+    const index = client.rtnetlink.links.get(CABLE).index;
+    const guarded: (readonly HostAddress[])[] = [];
+    const ask = (nameServers: string[]) =>
+      client.inside(() =>
+        resolveAgain({ host: NAME, address: null, port: 1 }, {
+          ...{ last: [], nameServers, mark: MARK, timeout: 2_000, hasRoute: () => true },
+          whileAsking: (resolvers, call) => {
+            guarded.push(resolvers);
+            return call();
+          },
+        })
+      );
+    for (const zone of [CABLE, `${index}`]) {
+      // Of interfaces that are not there, and texts that are no names of any, nothing is asked.
+      const others = ["fe80::53%gone0", "fe80::53", `fe80::53%${"x".repeat(300)}`, "fe80::53%"];
+      assertEquals(await ask([...others, `fe80::53%${zone}`]), [ADDRESS]);
+    }
+    assertEquals(guarded, [["fe80::53"], ["fe80::53"]]);
+    assertEquals(dns.questions.length, 4);
+  },
+  { programs: ["ip"] },
+);
 
 netTest("lookUpDirectly() takes no answer but that to its question", async (topology) => {
   const { client, server } = await layWire(topology);
@@ -39,7 +78,7 @@ netTest("lookUpDirectly() takes no answer but that to its question", async (topo
     buildAnswer(query, { ...evil, flags: 0x0100 }),
     buildAnswer(query, GOOD),
   ]);
-  const options = { nameServers: [SERVER], mark: 0, timeout: 2_000 };
+  const options = { nameServers: [{ address: SERVER }], mark: 0, timeout: 2_000 };
   assertEquals(await client.inside(() => lookUpDirectly(NAME, options)), [ADDRESS]);
 }, { programs: ["ip"] });
 
@@ -55,7 +94,11 @@ netTest(
       ({ query }) => count++ < 2 ? [] : [buildAnswer(query, GOOD)],
     );
     const nobody = parseIpv4("192.0.2.99")!;
-    const options = { nameServers: [nobody, SERVER], mark: 0, timeout: 4_000 };
+    const options = {
+      nameServers: [{ address: nobody }, { address: SERVER }],
+      mark: 0,
+      timeout: 4_000,
+    };
     assertEquals(
       await client.inside(() => lookUpDirectly(NAME, options)),
       [ADDRESS],
@@ -74,7 +117,7 @@ netTest(
       if (type === 28) return [buildAnswer(query, ipv6)];
       return name === NAME ? [buildAnswer(query, GOOD)] : [];
     });
-    const options = { nameServers: [SERVER], mark: 0, timeout: 60_000 };
+    const options = { nameServers: [{ address: SERVER }], mark: 0, timeout: 60_000 };
     const lookUp = (name: string) => client.inside(() => lookUpDirectly(name, options));
     assertEquals(await lookUp(NAME), ["2001:db8::7", ADDRESS]);
     assertEquals(await lookUp("six.example"), ["2001:db8::7"]);
@@ -89,7 +132,7 @@ netTest("lookUpDirectly() gives up in time when there is no address", async (top
     [SERVER_OUTSIDE],
     ({ query }) => [buildAnswer(query, { flags: 0x8183 })],
   );
-  const options = { nameServers: [SERVER], mark: 0, timeout: 500 };
+  const options = { nameServers: [{ address: SERVER }], mark: 0, timeout: 500 };
   assertEquals(await client.inside(() => lookUpDirectly(NAME, options)), []);
   assertEquals(await client.inside(() => lookUpDirectly("a..b", options)), []);
   assertEquals(

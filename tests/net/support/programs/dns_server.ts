@@ -1,6 +1,7 @@
 /** DNS server whose answers the test writes: UDP and TCP, with a record of what it was asked. */
 import { pathsTo } from "../../../../ffi/sockets/datagram_batch.ts";
 import { Arena } from "../../../../ffi/arena.ts";
+import { SOCKADDR_IN6_SCOPE } from "../../../../ffi/sockets/ipv6_address.ts";
 import type { UdpSocket } from "../../../../ffi/sockets/udp_socket.ts";
 import { ipv6At } from "../../../../lib/core/wire/host_address.ts";
 import { formatIpv4 } from "../../../../lib/core/wire/ipv4_text.ts";
@@ -38,7 +39,7 @@ export class DnsServer implements Disposable {
   readonly #resources = new DisposableStack();
   readonly #connections = new Set<Deno.TcpConn>();
 
-  /** @param addresses for which it answers; datagrams to others are left without an answer */
+  /** @param addresses for which it answers, link-local ones as in `fe80::1%eth0`; datagrams to others get no answer */
   constructor(namespace: TestNamespace, addresses: readonly string[], handler: DnsHandler) {
     this.#handler = handler;
     this.#addresses = addresses;
@@ -56,7 +57,7 @@ export class DnsServer implements Disposable {
     for (const address of addresses) {
       const listener = namespace.inside(() => Deno.listen({ hostname: address, port: PORT }));
       this.#resources.defer(() => closeQuietly(listener));
-      void this.#serveTcp(listener, address);
+      void this.#serveTcp(listener, address.split("%")[0]!);
     }
   }
 
@@ -93,6 +94,13 @@ export class DnsServer implements Disposable {
         lengths: Int32Array.of(answer.length),
         ...pathsTo([{ address: from, port, source: to }]),
       };
+      // The interface of a link-local address.
+      if (name6 >= 0) {
+        batch.paths.view.setUint32(
+          SOCKADDR_IN6_SCOPE,
+          arena.view.getUint32(name6 + SOCKADDR_IN6_SCOPE),
+        );
+      }
       socket.send(batch, 0, 1);
     }
   }
@@ -102,7 +110,7 @@ export class DnsServer implements Disposable {
     rest: Pick<DnsQuestion, "transport" | "from" | "to">,
   ): Promise<readonly Uint8Array[]> {
     const question = { ...questionOf(query), query, ...rest };
-    if (!this.#addresses.includes(rest.to)) return [];
+    if (!this.#addresses.some((address) => address.split("%")[0] === rest.to)) return [];
     this.questions.push(question);
     return await this.#handler(question);
   }
