@@ -8,12 +8,12 @@
  */
 import { SystemCallError } from "../../../ffi/errno.ts";
 import { openLibc } from "../../../ffi/libc.ts";
-import { formatIp, ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
+import { type AddressFamily, formatIp, ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
 import { AF_INET, AF_INET6 } from "../../../ffi/socket_constants.ts";
 import { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
 import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import type { Config } from "../../core/config/config.ts";
-import type { Ipv6Text } from "../../core/wire/host_address.ts";
+import { formatAddress, type HostAddress } from "../../core/wire/host_address.ts";
 import { formatIpv4, type Ipv4Prefix } from "../../core/wire/ipv4_text.ts";
 import { addressOf6, type Ipv6PrefixText } from "../../core/wire/ipv6_prefix.ts";
 import type { Journal } from "../journal/journal.ts";
@@ -45,8 +45,8 @@ export class InnerGuard implements Disposable {
   readonly #netlink: Rtnetlink;
   readonly #nftables: Nftables;
   readonly #opened: DisposableStack;
-  #shared: readonly number[];
-  #own6: readonly Ipv6Text[] | null;
+  /** Inner addresses that another interface has, too. */
+  #shared: readonly HostAddress[];
   #isArpSilent = false;
   #isClosed = false;
 
@@ -59,9 +59,8 @@ export class InnerGuard implements Disposable {
     // Fails where the kernel has netlink for the firewall but no nftables: then there is nothing to note, nor to undo.
     this.#nftables.listTables();
     this.#shared = this.#sharedNow();
-    this.#own6 = this.#own6Now();
     this.#tellOfShared();
-    for (const family of this.#own6 === null ? ["ip"] as const : FAMILIES) {
+    for (const family of options.addresses6.length === 0 ? ["ip"] as const : FAMILIES) {
       options.journal.make({
         kind: "nftables-table",
         table: { family, name: this.#table },
@@ -100,12 +99,9 @@ export class InnerGuard implements Disposable {
   networkChanged(): void {
     if (this.#isClosed) return;
     const shared = this.#sharedNow();
-    const own6 = this.#own6Now();
-    const isSame = shared.join() === this.#shared.join();
-    if (isSame && own6?.join() === this.#own6?.join()) return;
+    if (shared.join() === this.#shared.join()) return;
     this.#shared = shared;
-    this.#own6 = own6;
-    if (!isSame) this.#tellOfShared();
+    this.#tellOfShared();
     installInnerGuard(this.#nftables, this.#traffic);
     if (this.#isArpSilent) installInnerSilence(this.#nftables, this.#traffic);
   }
@@ -121,14 +117,16 @@ export class InnerGuard implements Disposable {
   }
 
   get #traffic(): InnerTraffic {
-    const { interfaceName, addresses, services } = this.#options;
+    const { interfaceName, addresses, addresses6, services } = this.#options;
+    const isShared = (address: HostAddress) => this.#shared.includes(address);
     return {
       table: this.#table,
       device: interfaceName,
-      addresses: addresses.map(({ address }) => address)
-        .filter((address) => !this.#shared.includes(address)),
-      addresses6: this.#own6,
-      services: services.filter(({ address }) => this.#shared.includes(address)),
+      addresses: addresses.map(({ address }) => address).filter((address) => !isShared(address)),
+      addresses6: addresses6.length === 0
+        ? null
+        : addresses6.map(addressOf6).filter((address) => !isShared(address)),
+      services: services.filter(({ address }) => isShared(address)),
     };
   }
 
@@ -146,32 +144,20 @@ export class InnerGuard implements Disposable {
     }
   }
 
-  /** The inner addresses that another interface has, too, host order. */
-  #sharedNow(): number[] {
-    const { role, interfaceName, addresses } = this.#options;
+  #sharedNow(): HostAddress[] {
+    const { role, interfaceName, addresses, addresses6 } = this.#options;
     const tunnel = this.#netlink.links.find(interfaceName)?.index ?? null;
-    const elsewhere = new Set(
-      this.#netlink.addresses.list({ family: AF_INET })
-        .filter(({ link, isPermanent }) => link !== tunnel && (isPermanent || role === "server"))
+    const listed = (family: AddressFamily) =>
+      this.#netlink.addresses.list({ family }).filter(({ link }) => link !== tunnel);
+    const elsewhere = new Set<HostAddress>([
+      ...listed(AF_INET).filter(({ isPermanent }) => isPermanent || role === "server")
         .map(({ address }) => ipv4ToNumber(address)),
-    );
-    return addresses.map(({ address }) => address).filter((address) => elsewhere.has(address));
-  }
-
-  /**
-   * The inner IPv6 addresses but for those that another interface has, too; no service of ours is there. Null where
-   * the tunnel has none.
-   */
-  #own6Now(): Ipv6Text[] | null {
-    const { addresses6 } = this.#options;
-    if (addresses6.length === 0) return null;
-    const tunnel = this.#netlink.links.find(this.#options.interfaceName)?.index ?? null;
-    const elsewhere = new Set(
-      this.#netlink.addresses.list({ family: AF_INET6 })
-        .filter(({ link, isPermanent }) => link !== tunnel && isPermanent)
+      // On a gateway, too, one that a router's advertisement has made does not count.
+      ...addresses6.length === 0 ? [] : listed(AF_INET6).filter(({ isPermanent }) => isPermanent)
         .map(({ address }) => formatIp(address)),
-    );
-    return addresses6.map(addressOf6).filter((address) => !elsewhere.has(address));
+    ]);
+    return [...addresses.map(({ address }) => address), ...addresses6.map(addressOf6)]
+      .filter((address) => elsewhere.has(address));
   }
 
   #tellOfShared(): void {
@@ -179,18 +165,20 @@ export class InnerGuard implements Disposable {
     this.#options.logger.info(
       "{addresses}: another interface has this address too, so packets from there go to the host; " +
         "only the services of the tunnel stay closed to them",
-      { addresses: this.#shared.map(formatIpv4).join(", ") },
+      { addresses: this.#shared.map(formatAddress).join(", ") },
     );
   }
 }
 
 /** The services that a tunnel has at addresses of its own. */
 export function tunnelServices(
-  { interface: { addresses, dnsProxy, metrics } }: Pick<Config, "interface">,
+  { interface: { addresses, addresses6, dnsProxy, metrics } }: Pick<Config, "interface">,
 ): InnerService[] {
   const services: InnerService[] = [];
-  const address = addresses[0]?.address;
-  if (dnsProxy.length > 0 && address !== undefined) {
+  // As `DnsProxy` has it: on the first of each family.
+  const first = [addresses[0]?.address, addresses6.map(addressOf6)[0]];
+  for (const address of dnsProxy.length > 0 ? first : []) {
+    if (address === undefined) continue;
     services.push({ address, protocol: "udp", port: 53 }, { address, protocol: "tcp", port: 53 });
   }
   if (metrics !== null) services.push({ ...metrics, protocol: "tcp" });

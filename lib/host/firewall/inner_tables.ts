@@ -17,10 +17,16 @@ import {
   type Expression,
   inputDeviceIsNot,
   ipv4PortsAre,
+  ipv6PortsAre,
 } from "../../../ffi/netlink/nftables/nftables_expressions.ts";
 import type { NftablesChain } from "../../../ffi/netlink/nftables/nftables_objects.ts";
 import { IPPROTO_TCP, IPPROTO_UDP } from "../../../ffi/socket_constants.ts";
-import { ipv6Bytes, type Ipv6Text } from "../../core/wire/host_address.ts";
+import {
+  type HostAddress,
+  type Ipv6Text,
+  isIpv6,
+  socketForm,
+} from "../../core/wire/host_address.ts";
 import { LOOPBACK } from "../../../ffi/netlink/links.ts";
 
 /** What belongs to a tunnel's inside alone. */
@@ -37,8 +43,7 @@ export interface InnerTraffic {
 }
 
 export interface InnerService {
-  /** Host order. */
-  readonly address: number;
+  readonly address: HostAddress;
   readonly protocol: "tcp" | "udp";
   readonly port: number;
 }
@@ -53,14 +58,9 @@ export function installInnerGuard(
   nftables: Nftables,
   { table, device, addresses, addresses6, services }: InnerTraffic,
 ): void {
-  const matches = [
-    ...addresses.map(destinationIs),
-    ...services.map(({ address, protocol, port }) => [
-      ...destinationIs(address),
-      ...ipv4PortsAre(protocol === "tcp" ? IPPROTO_TCP : IPPROTO_UDP, {
-        destination: { first: port, last: port },
-      }),
-    ]),
+  const matching = (own: readonly HostAddress[], shared: readonly InnerService[]) => [
+    ...own.map((address) => destinationIs(socketForm(address))),
+    ...shared.map(serviceIs),
   ];
   const chain = (matches: readonly Expression[][]): NftablesChain => ({
     name: "prerouting",
@@ -73,10 +73,20 @@ export function installInnerGuard(
       drop(),
     ]),
   });
-  nftables.replaceTable({ family: "ip", name: table }, chain(matches));
+  const services6 = services.filter(({ address }) => isIpv6(address));
+  const services4 = services.filter(({ address }) => !isIpv6(address));
+  nftables.replaceTable({ family: "ip", name: table }, chain(matching(addresses, services4)));
   if (addresses6 === null) return;
-  const matches6 = addresses6.map((address) => destinationIs(ipv6Bytes(address)));
-  nftables.replaceTable({ family: "ip6", name: table }, chain(matches6));
+  nftables.replaceTable({ family: "ip6", name: table }, chain(matching(addresses6, services6)));
+}
+
+function serviceIs({ address, protocol, port }: InnerService): Expression[] {
+  const number = protocol === "tcp" ? IPPROTO_TCP : IPPROTO_UDP;
+  const ports = { destination: { first: port, last: port } };
+  return [
+    ...destinationIs(socketForm(address)),
+    ...(isIpv6(address) ? ipv6PortsAre : ipv4PortsAre)(number, ports),
+  ];
 }
 
 /** Answers nobody on a link who asks by ARP who has one of these addresses: that would tell him which they are. */

@@ -31,9 +31,9 @@ const ADDRESS = "198.51.100.77";
 /** By which a neighbour is joined to each end. */
 const LAN = "lan0";
 
-/** Asks the DNS service at the server's inner address; what it says, or null where nothing comes back. */
-async function lookUp(from: TestNamespace): Promise<string | null> {
-  const command = ["dig", `@${SERVER_INSIDE}`, "+short", "+tries=1", "+time=1", "www.example"];
+/** Asks the DNS service at a server's inner address; what it says, or null where nothing comes back. */
+async function lookUp(from: TestNamespace, server = SERVER_INSIDE): Promise<string | null> {
+  const command = ["dig", `@${server}`, "+short", "+tries=1", "+time=1", "www.example"];
   const { code, stdout } = await from.run(command);
   return code === 0 ? stdout.trim() : null;
 }
@@ -239,6 +239,9 @@ netTest(
     await addIpv6(wire);
     const { server: gateway, client: neighbour } = wire;
     const name = "vpn0";
+    using _upstream = new DnsServer(neighbour, [CLIENT_OUTSIDE], ({ query }) => [
+      buildAnswer(query, { answers: [{ data: addressData(ADDRESS) }] }),
+    ]);
     const running = await startVpn(
       "server",
       gateway,
@@ -247,6 +250,7 @@ netTest(
           PrivateKey: newIdentity().privateKey,
           Address: `10.66.77.1/24, ${INSIDE6}/64`,
           Egress: "off",
+          DnsProxy: CLIENT_OUTSIDE,
         },
         { PublicKey: newIdentity().publicKey, AllowedIPs: `10.66.77.2/32, ${CLIENT_INSIDE6}/128` },
       ),
@@ -263,7 +267,9 @@ netTest(
     assertEquals((await ping(gateway, INSIDE6)).received, 3);
     await ping(neighbour, CLIENT_INSIDE6, { wait: 1 });
     assertEquals(forwarded.count(), 0);
-    // An address that another interface gets as well is the host's own there, for as long as it has it.
+    // An address that another interface gets as well is the host's own there, for as long as it has it; but the DNS
+    // proxy is the tunnel's alone.
+    assertEquals(await lookUp(gateway, INSIDE6), ADDRESS);
     for (const [change, received] of [["add", 1], ["del", 0], ["add", 1], ["del", 0]] as const) {
       const address = ["ip", "address", change, `${INSIDE6}/128`, "dev", "lo"];
       await gateway.output(address);
@@ -271,6 +277,7 @@ netTest(
         const { received: now } = await ping(neighbour, INSIDE6, { count: 1, wait: 1 });
         return now === received || null;
       }, { what: address.join(" ") });
+      if (change === "add") assertEquals(await lookUp(neighbour, INSIDE6), null);
     }
     // It is these tables that stop them, and they are put back where somebody removes them.
     await eventually(async () => {
@@ -283,5 +290,5 @@ netTest(
     await endWell(running);
     assertEquals(await gateway.output(["nft", "list", "tables"]), "");
   },
-  { programs: ["ip", "ping", "nft", "sysctl", "tcpdump"] },
+  { programs: ["ip", "ping", "nft", "sysctl", "tcpdump", "dig"] },
 );
