@@ -50,7 +50,8 @@ const ROUTING_TYPE_SOURCE_ROUTE = 0;
 const PROTOCOL_MASK = 0xff;
 const IS_FRAGMENT = 0x100;
 const IS_LATER_FRAGMENT = 0x200;
-const SIZE_SHIFT = 10;
+const IS_AUTHENTICATED = 0x400;
+const SIZE_SHIFT = 11;
 
 /** Whether the packet at `offset`, which has a byte, is one of IPv6. */
 export function isIpv6(view: DataView, offset: number): boolean {
@@ -129,6 +130,7 @@ export function upperLayer(view: DataView, offset: number): number {
   const total = totalLength(view, offset);
   let at = HEADER_SIZE;
   let fragment = 0;
+  let authentication = 0;
   let hasFragmentHeader = false;
   for (let count = 0; isExtension(protocol); count++) {
     if (count === MAX_EXTENSION_HEADERS) return -DropReason.badExtensionHeader;
@@ -153,20 +155,23 @@ export function upperLayer(view: DataView, offset: number): number {
       }
       hasFragmentHeader = true;
       at += FRAGMENT_HEADER_SIZE;
-      if (before > 0) return at << SIZE_SHIFT | IS_LATER_FRAGMENT | IS_FRAGMENT | next;
+      if (before > 0) {
+        return at << SIZE_SHIFT | authentication | IS_LATER_FRAGMENT | IS_FRAGMENT | next;
+      }
       // Else it is all of a packet, which nobody has to put together (RFC 6946).
       if (hasMore) fragment = IS_FRAGMENT;
     } else {
-      at += protocol === AUTHENTICATION
-        ? (view.getUint8(header + 1) + 2) << 2
-        : (view.getUint8(header + 1) + 1) << 3;
+      if (protocol === AUTHENTICATION) {
+        authentication = IS_AUTHENTICATED;
+        at += (view.getUint8(header + 1) + 2) << 2;
+      } else at += (view.getUint8(header + 1) + 1) << 3;
       if (at > total) {
         return fragment === 0 ? -DropReason.badExtensionHeader : -DropReason.tinyFragment;
       }
     }
     protocol = next;
   }
-  return at << SIZE_SHIFT | fragment | protocol;
+  return at << SIZE_SHIFT | authentication | fragment | protocol;
 }
 
 /** Of what `upperLayer()` returned: the protocol behind all extension headers. */
@@ -187,6 +192,11 @@ export function isFragment(upper: number): boolean {
 /** Whether it is a fragment after the first, without a transport header. */
 export function isLaterFragment(upper: number): boolean {
   return (upper & IS_LATER_FRAGMENT) !== 0;
+}
+
+/** Whether a header says that nobody may change the packet's addresses (RFC 4302). */
+export function isAuthenticated(upper: number): boolean {
+  return (upper & IS_AUTHENTICATED) !== 0;
 }
 
 /** Of a fragment: what the fragments of its packet have in common, signed. */

@@ -150,14 +150,21 @@ Deno.test("ports are found, and checksums kept right, behind destination options
 Deno.test("what authenticates its addresses, and what has no ports, is refused with an error", () => {
   const world = createWorld6();
   const authentication = [51, [0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1]] as const;
-  const udp = buildUdp6({ ...OUT, extensions: [authentication] });
+  const options = [60, [0, 0, 1, 4, 0, 0, 0, 0]] as const;
+  const atomic = [44, [0, 0, 0, 0, 0, 0, 0, 9]] as const;
+  const chains = [[authentication], [options, authentication], [atomic, options, authentication]];
+  const authenticated = chains.map((extensions) => buildUdp6({ ...OUT, extensions }));
   for (
-    const packet of [udp, buildIpv6({ ...OUT, protocol: 50 }), buildIpv6({ ...OUT, protocol: 1 })]
+    const packet of [
+      ...authenticated,
+      buildIpv6({ ...OUT, protocol: 50 }),
+      buildIpv6({ ...OUT, protocol: 1 }),
+    ]
   ) {
     const { type, code, source, destination } = read6(only(world.outbound(packet), "inside"));
     assertEquals([type, code, source, destination], [1, 1, GATEWAY6, CLIENT6]);
   }
-  assertEquals(world.dropped(DropReason.natUnsupportedProtocol), 3);
+  assertEquals(world.dropped(DropReason.natUnsupportedProtocol), 5);
   assertEquals(world.nat.mappingCount, 0);
 });
 

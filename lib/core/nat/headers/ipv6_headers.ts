@@ -80,10 +80,10 @@ export class Ipv6Headers implements Headers {
   }
 
   protocol(packet: number): number {
-    const view = this.#view;
-    const protocol = ipv6.protocolOf(ipv6.upperLayer(view, packet));
-    // One whose addresses are authenticated (RFC 4302) cannot be given others.
-    if (ipv6.nextHeader(view, packet) === ipv6.AUTHENTICATION) return ipv6.AUTHENTICATION;
+    const upper = ipv6.upperLayer(this.#view, packet);
+    const protocol = ipv6.protocolOf(upper);
+    // It cannot be given other addresses.
+    if (ipv6.isAuthenticated(upper)) return ipv6.AUTHENTICATION;
     if (protocol === ipv6.PROTOCOL_ICMPV6) return PROTOCOL_ICMP;
     return protocol === PROTOCOL_ICMP ? OTHER : protocol;
   }
