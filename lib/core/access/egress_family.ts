@@ -21,11 +21,8 @@ export interface EgressFamily<Address extends HostAddress> {
   /** Of an address. */
   readonly bits: number;
   readonly all: PrefixOf<Address>;
-  /**
-   * Where clouds tell a host about itself, its credentials included, by an address that is not link-local; with other
-   * services for their hosts.
-   */
-  readonly cloudServices: readonly PrefixOf<Address>[];
+  /** What is refused as the networks of the gateway's interfaces are, though it may look like any other. */
+  readonly networks: readonly PrefixOf<Address>[];
   /** Whether no entry opens the gateway's own addresses. */
   readonly isOwnClosed: boolean;
   /** Whether that holds for the one that the egress sends from, too. */
@@ -39,12 +36,18 @@ export interface EgressFamily<Address extends HostAddress> {
   nobodies(prefix: PrefixOf<Address>): Address[];
 }
 
+/**
+ * Where clouds tell a host about itself, its credentials included, by an address that is not link-local; with other
+ * services for their hosts: Alibaba Cloud's metadata service, Azure's host agent, Oracle Cloud's former metadata
+ * service.
+ */
+const CLOUD_SERVICES = ["100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32"]
+  .map((text) => parseCidr(text)!);
+
 export const IPV4_EGRESS: EgressFamily<number> = {
   bits: 32,
   all: { address: 0, prefixLength: 0 },
-  // Alibaba Cloud's metadata service, Azure's host agent, Oracle Cloud's former metadata service.
-  cloudServices: ["100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32"]
-    .map((text) => parseCidr(text)!),
+  networks: CLOUD_SERVICES,
   isOwnClosed: false,
   isExternalClosed: false,
   closed: [],
@@ -59,6 +62,11 @@ export const IPV4_EGRESS: EgressFamily<number> = {
 /** The metadata services of Amazon, Google, Oracle and Scaleway. */
 const CLOUD_SERVICES6 = ["fd00:ec2::254", "fd20:ce::254", "fd00:c1::a9fe:a9fe", "fd00:42::42"]
   .map((text) => parseCidr6(text)!);
+/**
+ * Of translators within one network, which may lead to all that IPv4 has there (RFC 8215 section 5); where each address
+ * of IPv4 stands in it, only that network knows.
+ */
+const LOCAL_TRANSLATORS = parseCidr6("64:ff9b:1::/48")!;
 /** What no packet of IPv4 may go to (`isMartian()`), and what a translator should refuse but need not. */
 const MARTIANS = ["0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3"]
   .map((text) => parseCidr(text)!);
@@ -66,12 +74,12 @@ const MARTIANS = ["0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3"]
 export const IPV6_EGRESS: EgressFamily<Ipv6Text> = {
   bits: 128,
   all: { address: "::", prefixLength: 0 },
-  cloudServices: CLOUD_SERVICES6,
+  networks: [LOCAL_TRANSLATORS],
   isOwnClosed: true,
   isExternalClosed: true,
   closed: [
     ...CLOUD_SERVICES6,
-    ...[...MARTIANS, ...IPV4_EGRESS.cloudServices].map(translated),
+    ...[...MARTIANS, ...CLOUD_SERVICES].map(translated),
   ],
   table: ipv6Table,
   keyOf: (prefix) => {

@@ -197,7 +197,7 @@ function entriesOf<Address extends HostAddress>(
     at(prefix).isNetwork = true;
     for (const address of family.nobodies(prefix)) alone(address).isNobody = true;
   }
-  for (const prefix of family.cloudServices) at(prefix).isNetwork = true;
+  for (const prefix of family.networks) at(prefix).isNetwork = true;
   for (const address of addresses) alone(address).isNetwork = true;
   for (const prefix of [...family.closed, ...local]) at(prefix).isClosed = true;
   if (family.isOwnClosed) { for (const address of addresses) alone(address).isClosed = true; }

@@ -333,6 +333,14 @@ Deno.test("of IPv6, a translator leads to no address that no router forwards, no
   }
 });
 
+Deno.test("of IPv6, what a translator of the gateway's network leads to is reached by an entry alone", () => {
+  const judge6 = (allow: string) =>
+    verdicts6(allow, "", HOST6, ["64:ff9b:1::a00:1", "64:ff9b:1:a00:0:100::", "64:ff9b:2::1"]);
+  assertEquals(judge6(""), ["private", "private", "pass"]);
+  assertEquals(judge6("lan"), ["private", "private", "pass", LAN]);
+  assertEquals(judge6("64:ff9b:1::/96"), ["pass", "private", "pass"]);
+});
+
 Deno.test("of IPv6, no entry opens the gateway's own addresses, nor a cloud's metadata service", () => {
   const never = [
     ...["2001:db8:1::1", "2001:db8:2::1"],
