@@ -104,7 +104,7 @@ export class DataPlaneHandle {
     dataPlane.#thread.start({ ...config, shared: workers?.shared ?? null });
     try {
       const { port, aead } = await Promise.race([dataPlane.#ready.promise, dataPlane.failed]);
-      await workers?.start(packetWorkerConfig(config, { egress: config.egress, port }));
+      await workers?.start(packetWorkerConfig(config, port));
       if (config.trace) workers?.setTrace(true);
       return { dataPlane, port, aead };
     } catch (error) {
@@ -203,9 +203,10 @@ export class DataPlaneHandle {
     this.#workers?.setExternal(external);
   }
 
-  /** The same of IPv6, which no packet worker translates. */
+  /** The same of IPv6. */
   setExternal6(external: ExternalLink<Ipv6Text> | null): void {
     this.#send({ kind: "set-external6", external });
+    this.#workers?.setExternal6(external);
   }
 
   /** Judges by these rules from now on which addresses outside peers reach; at most `MAX_EGRESS_RULES`. */

@@ -206,7 +206,7 @@ export class Engine {
       this.#drops.add(DropReason.sendQueueFull, length);
       return;
     }
-    this.#pipeline.fromOutside!.takeCaptured(offset, length, now, origin);
+    this.#pipeline.fromOthers(offset)!.takeCaptured(offset, length, now, origin);
     this.#sendSplit(now);
     if (this.#sendQueue.free < MAX_MERGED) this.flush(now);
   }

@@ -18,6 +18,7 @@ import { InboundFlows } from "../access/inbound_flows.ts";
 import { Prohibition, PROHIBITION_SIZE } from "../access/prohibition.ts";
 import type { Nat } from "../nat/nat.ts";
 import { SPLITTER_SCRATCH_SIZE } from "../offload/splitter.ts";
+import { VNET_HEADER_SIZE } from "../offload/virtio_net_header.ts";
 import { ICMPV6_ERROR_SIZE, Icmpv6Errors } from "../routing/icmpv6_errors.ts";
 import { PATH_ADVICE_SIZE, PathAdvice } from "../routing/path_advice.ts";
 import type { Router } from "../routing/router.ts";
@@ -75,9 +76,11 @@ export class Pipeline {
   /** Null where nothing is translated. */
   readonly fromOutside: FromOutside | null;
   readonly fromOutside6: FromOutside | null;
+  readonly #view: DataView;
 
   constructor(options: PipelineOptions) {
     const { memory, scratch, nat, nat6 = null, router } = options;
+    this.#view = memory.view;
     const advice = new PathAdvice(memory, scratch);
     const access = options.access ?? null;
     const shaping = this.shaping = new Shaping({
@@ -124,6 +127,11 @@ export class Pipeline {
     this.fromOutside6 = nat6 === null || router.ipv6 === null
       ? null
       : fromOutside(nat6, new OutsideIpv6({ memory, router: router.ipv6 }), 2);
+  }
+
+  /** What has a packet, behind a virtio-net header at `offset`, that another worker has handed over. */
+  fromOthers(offset: number): FromOutside | null {
+    return isIpv6(this.#view, offset + VNET_HEADER_SIZE) ? this.fromOutside6 : this.fromOutside;
   }
 
   /** Whether packets of a super-packet wait for room in the send queue: `sendSplit()` goes on with them. */

@@ -172,10 +172,9 @@ export class PeerTable {
     for (const { address, prefixLength } of allowedIps) {
       this.allowedIps.insert(address, prefixLength, peer);
     }
-    if (this.#options.carriesIpv6) {
-      for (const network of allowedIps6) this.allowedIps6.insert(network, peer);
-    }
-    this.#options.sharing?.peerPlaced(peer, allowedIps);
+    const carried6 = this.#options.carriesIpv6 ? allowedIps6 : null;
+    for (const network of carried6 ?? []) this.allowedIps6.insert(network, peer);
+    this.#options.sharing?.peerPlaced(peer, allowedIps, carried6);
   }
 
   /**

@@ -1,6 +1,6 @@
 /**
- * Egresses: the paths to the internet of a data plane that has the packets itself, by the families that are translated
- * here, and what is asked of all together.
+ * Egresses: the paths to the internet of a thread that has the packets, by the families that are translated there, and
+ * what is asked of all together.
  */
 import { randomBytes } from "node:crypto";
 import type { Arena } from "../../../ffi/arena.ts";
@@ -8,11 +8,14 @@ import type { Libc } from "../../../ffi/libc.ts";
 import { Ipv6Headers } from "../../core/nat/headers/ipv6_headers.ts";
 import type { DropCounters } from "../../core/wire/drop_reason.ts";
 import * as ipv6 from "../../core/wire/ipv6.ts";
-import type { Device } from "../../core/wireguard/device.ts";
+import type { NatSlice } from "../../core/nat/slices/owners.ts";
+import type { AllowedIps } from "../../core/wireguard/allowed_ips.ts";
+import type { AllowedIps6 } from "../../core/wireguard/allowed_ips6.ts";
+import type { PacketPeer } from "../../core/wireguard/packet_peer.ts";
 import type { PeerNatUsage } from "../workers/nat_usage.ts";
 import { Egress, type EgressConfig, type EgressConfig6 } from "./egress.ts";
 
-export interface EgressesOptions {
+export interface EgressesOptions<Peer extends PacketPeer> {
   /** Null where nothing of the family is translated; of IPv6 nothing is where nothing of IPv4 is. */
   readonly config: EgressConfig | null;
   readonly config6: EgressConfig6 | null;
@@ -21,10 +24,16 @@ export interface EgressesOptions {
   /** Inner MTU in bytes. */
   readonly mtu: number;
   readonly drops: DropCounters;
-  readonly device: Device;
+  /** Who the peers are. */
+  readonly device: {
+    readonly allowedIps: AllowedIps<Peer>;
+    readonly allowedIps6: AllowedIps6<Peer>;
+  };
+  /** What makes it one of several, see `NatSlice`; left out, it is alone. */
+  readonly slice?: Omit<NatSlice, "workerOf"> & { readonly workerOf: (peer: Peer) => number };
 }
 
-export class Egresses implements Disposable {
+export class Egresses<Peer extends PacketPeer = PacketPeer> implements Disposable {
   readonly ipv4: Egress | null;
   readonly ipv6: Egress | null;
   /** Those that are there. */
@@ -37,9 +46,17 @@ export class Egresses implements Disposable {
   }
 
   /** @throws {SystemCallError} EPERM without CAP_NET_RAW, ENODEV where an interface is gone */
-  constructor(libc: Libc, arena: Arena, options: EgressesOptions) {
-    const { config, config6, device: { allowedIps, allowedIps6 }, mtu } = options;
+  constructor(libc: Libc, arena: Arena, options: EgressesOptions<Peer>) {
+    const { config, config6, device: { allowedIps, allowedIps6 }, mtu, slice } = options;
     const random = () => randomBytes(4).readUInt32LE();
+    const sliceBy = (peerOf: (address: number) => Peer | null): NatSlice | null =>
+      slice === undefined ? null : {
+        ...slice,
+        workerOf: (address) => {
+          const peer = peerOf(address);
+          return peer === null ? -1 : slice.workerOf(peer);
+        },
+      };
     using opened = new DisposableStack();
     this.ipv4 = config && opened.use(
       new Egress(libc, arena, {
@@ -48,6 +65,7 @@ export class Egresses implements Disposable {
         clientOf: (address) => allowedIps.lookup(address),
         mtuOf: (address) => allowedIps.lookup(address)?.mtu ?? mtu,
         random,
+        slice: sliceBy((address) => allowedIps.lookup(address)),
       }),
     );
     const headers = config6 && new Ipv6Headers(arena, random());
@@ -64,6 +82,7 @@ export class Egresses implements Disposable {
         // What the path takes less than that of is in fragments outside the tunnel (RFC 8200 section 5).
         mtuOf: (address) => Math.max(peerOf(address)?.mtu ?? mtu, ipv6.MIN_LINK_MTU),
         random,
+        slice: sliceBy(peerOf),
       }),
     );
     this.all = [this.ipv4, this.ipv6].filter((each) => each !== null);
@@ -119,6 +138,13 @@ export class Egresses implements Disposable {
   /** Packets lost as they came faster than they were taken. */
   captureDrops(): number {
     return this.#sum(({ capture }) => capture.drops());
+  }
+
+  /** How many packets the kernel refused. */
+  get refusedCount(): number {
+    let count = 0;
+    for (let i = 0; i < this.all.length; i++) count += this.all[i].sender.errorCount;
+    return count;
   }
 
   /** How many packets the kernel refused, by the name of the error. */

@@ -4,8 +4,11 @@
  */
 import type { EbpfInstruction } from "../../../ffi/bpf.ts";
 import type { BpfInstruction } from "../../../ffi/sockets/packet_filter.ts";
+import { type HostAddress, ipv6Bytes, isIpv6 } from "../../core/wire/host_address.ts";
 import * as icmp from "../../core/wire/icmp.ts";
+import * as icmpv6 from "../../core/wire/icmpv6.ts";
 import * as ipv4 from "../../core/wire/ipv4.ts";
+import * as ipv6 from "../../core/wire/ipv6.ts";
 import { MESSAGE_TRANSPORT, TRANSPORT_RECEIVER_OFFSET } from "../../core/wire/messages.ts";
 import { GROUP } from "../../core/nat/slices/port_slice.ts";
 import type { PortRange } from "../../core/wire/port_range.ts";
@@ -88,14 +91,34 @@ export function workerOfDestination(address: number, count: number): number {
   return (Math.imul(address, MULTIPLIER) >>> HALF) * count >>> HALF;
 }
 
+/** The same for an address of either family: of IPv6, hosts may tell themselves apart by any of the four words. */
+export function workerOfAddress(address: HostAddress, count: number): number {
+  if (!isIpv6(address)) return workerOfDestination(address, count);
+  const view = new DataView(ipv6Bytes(address).buffer);
+  const folded = view.getInt32(0) ^ view.getInt32(4) ^ view.getInt32(8) ^ view.getInt32(12);
+  return workerOfDestination(folded, count);
+}
+
+const VERSION_IPV6 = 6;
+
 /**
  * Makes the program for a TUN of `count` queues, see `Tun.steer()`: all packets for one destination by one queue, so
- * that none overtakes another of its flow. What is shorter than an IPv4 header goes to the first.
+ * that none overtakes another of its flow. What is shorter than its family's header goes to the first.
  */
 export function tunSteering(count: number): readonly EbpfInstruction[] {
+  const word = (i: number) => ebpf.loadWord(ipv6.DESTINATION_ADDRESS_OFFSET + 4 * i);
+  const folded = [
+    word(0),
+    ...[1, 2, 3].flatMap((i) => [ebpf.keepResult(), word(i), ebpf.xorWithKept()]),
+  ];
   return [
     ebpf.keepPacket(),
+    ebpf.loadByte(0),
+    ebpf.operate(ebpf.RSH, 4),
+    ebpf.skipIf(VERSION_IPV6, 2),
     ebpf.loadWord(ipv4.DESTINATION_ADDRESS_OFFSET),
+    ebpf.skip(folded.length),
+    ...folded,
     ebpf.operate(ebpf.MUL, MULTIPLIER),
     ebpf.operate(ebpf.RSH, HALF),
     ebpf.operate(ebpf.MUL, count),
@@ -157,6 +180,50 @@ export function outsideSteering(ports: OutsidePorts): readonly BpfInstruction[] 
       at(`to ${protocol}`),
       // UDP's ports stand where TCP's do.
       statement(LD_H_IND, tcp.DESTINATION_PORT_OFFSET),
+      ...ownerOf(protocol, ports),
+    ]),
+  ]);
+}
+
+/**
+ * The same of IPv6: what has extension headers, of which fragments are most, goes to socket 0. So does what is for a
+ * forwarded port: a client's worker is that of its address of IPv4, as a rule, which the kernel cannot tell.
+ */
+export function outsideSteering6(
+  { range, count }: Omit<OutsidePorts, "forwards">,
+): readonly BpfInstruction[] {
+  const ports = { range, count, forwards: [] };
+  const quotedPacket = ipv6.HEADER_SIZE + icmpv6.HEADER_SIZE;
+  const quotedTransport = quotedPacket + ipv6.HEADER_SIZE;
+  return assemble([
+    statement(LD_B_ABS, ipv6.NEXT_HEADER_OFFSET),
+    goIf(JEQ, ipv6.PROTOCOL_ICMPV6, "icmp"),
+    ...PORT_PROTOCOLS.map((protocol) => goIf(JEQ, protocol, `to ${protocol}`)),
+    go("nobody"),
+    at("icmp"),
+    statement(LD_B_ABS, ipv6.HEADER_SIZE + icmpv6.TYPE_OFFSET),
+    goIf(JEQ, icmpv6.TYPE_ECHO_REPLY, "echo reply"),
+    // Errors have the types below.
+    goIf(JGE, icmpv6.TYPE_ECHO, "nobody"),
+    statement(LD_B_ABS, quotedPacket + ipv6.NEXT_HEADER_OFFSET),
+    goIf(JEQ, ipv6.PROTOCOL_ICMPV6, "quotes a query"),
+    ...PORT_PROTOCOLS.map((protocol) => goIf(JEQ, protocol, `quotes ${protocol}`)),
+    at("nobody"),
+    statement(RET, 0),
+    at("quotes a query"),
+    statement(LD_H_ABS, quotedTransport + icmp.IDENTIFIER_OFFSET),
+    go(`owner ${ipv4.PROTOCOL_ICMP}`),
+    ...PORT_PROTOCOLS.flatMap((protocol) => [
+      at(`quotes ${protocol}`),
+      statement(LD_H_ABS, quotedTransport + tcp.SOURCE_PORT_OFFSET),
+      go(`owner ${protocol}`),
+    ]),
+    at("echo reply"),
+    statement(LD_H_ABS, ipv6.HEADER_SIZE + icmp.IDENTIFIER_OFFSET),
+    ...ownerOf(ipv4.PROTOCOL_ICMP, ports),
+    ...PORT_PROTOCOLS.flatMap((protocol) => [
+      at(`to ${protocol}`),
+      statement(LD_H_ABS, ipv6.HEADER_SIZE + tcp.DESTINATION_PORT_OFFSET),
       ...ownerOf(protocol, ports),
     ]),
   ]);

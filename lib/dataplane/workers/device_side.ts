@@ -8,7 +8,7 @@ import type { Paths } from "../../core/transport/paths.ts";
 import type { Memory } from "../../core/wire/memory.ts";
 import type { Device } from "../../core/wireguard/device.ts";
 import { WorkerBoard } from "../../core/wireguard/workers/worker_board.ts";
-import { workerOfDestination } from "../filters/steering.ts";
+import { workerOfAddress } from "../filters/steering.ts";
 import { readNatUsage } from "./nat_usage.ts";
 import type { SharedMemory } from "./shared_memory.ts";
 
@@ -40,7 +40,7 @@ export class DeviceSide {
       counters: new Int32Array(shared.counters),
       limits: new Int32Array(shared.limits),
       turn: this.#turn,
-      workerOfAddress: (address) => workerOfDestination(address, count),
+      workerOfAddress: (address) => workerOfAddress(address, count),
     });
   }
 

@@ -77,7 +77,9 @@ export class PacketThread implements Disposable {
     const arena = this.#arena = new Arena(
       BATCH * RECEIVE_BUFFER_SIZE + (SEND_SLOTS + 1) * slotSize + ENGINE_SCRATCH_SIZE +
         CONTROL_SPACE + SHAPING_SPACE +
-        (typeof config.egress === "object" ? WorkerEgress.arenaSize(config.egress) : 0),
+        (typeof config.egress === "object"
+          ? WorkerEgress.arenaSize(config.egress, config.egress6)
+          : 0),
     );
     const loop = this.#loop = opened.use(new EventLoop(this.#libc, arena));
     const socket = this.#socket = opened.use(UdpSocket.bind(this.#libc, arena, {
@@ -122,17 +124,18 @@ export class PacketThread implements Disposable {
       },
       onReleased: (peer) => this.#outside?.release(peer),
     });
-    const { egress } = config;
+    const { egress, egress6 } = config;
     const outside = this.#outside = typeof egress === "object"
       ? opened.use(
         new WorkerEgress({
           ...config,
           config: egress,
+          config6: egress6,
           libc: this.#libc,
           arena,
           loop,
           drops,
-          allowedIps: device.allowedIps,
+          device,
           log: (level, message) => this.#log(level, message),
         }),
       )
@@ -140,11 +143,14 @@ export class PacketThread implements Disposable {
     this.#router = new Router({
       ...config,
       egress: typeof egress === "object" ? "nat" : egress,
+      isTranslated6: outside !== null && outside.nat6 !== null,
       allowedIps: device.allowedIps,
+      allowedIps6: device.allowedIps6,
     });
     const access = this.#access = !config.isGateway ? null : new AccessControl({
       view: arena.view,
       allowedIps: device.allowedIps,
+      allowedIps6: device.allowedIps6,
       seed: shared.seed,
       items: config.access,
       shared: { flows: shared.flows, own: number },
@@ -160,7 +166,8 @@ export class PacketThread implements Disposable {
         memory: arena,
         device,
         router: this.#router,
-        nat: outside?.egress.nat ?? null,
+        nat: outside?.nat ?? null,
+        nat6: outside?.nat6 ?? null,
         ...(access && { access }),
         drops,
         scratch: arena.allocate(PIPELINE_SCRATCH_SIZE),
@@ -170,6 +177,7 @@ export class PacketThread implements Disposable {
       }),
       drops,
       outside: outside?.port ?? null,
+      outside6: outside?.port6 ?? null,
       offload: config.offload,
     });
     const udp = new UdpPort(socket, {
@@ -263,15 +271,12 @@ export class PacketThread implements Disposable {
         break;
       case "set-client-to-client":
         this.#router.setClientToClient(command.allowed);
-        if (this.#outside !== null) this.#outside.egress.nat.clientToClient = command.allowed;
+        if (this.#outside !== null) this.#outside.clientToClient = command.allowed;
         break;
       case "set-external": {
-        const { external, group } = command;
-        this.#report({
-          kind: "external-set",
-          group: this.#outside?.setExternal(external, group) ?? null,
-          isOpen: this.#outside?.egress.hasExternal ?? false,
-        });
+        const nowhere = { group: null, isOpen: false };
+        const set = this.#outside?.setExternal(command, command.group) ?? nowhere;
+        this.#report({ kind: "external-set", ...set });
         break;
       }
       case "set-trace":

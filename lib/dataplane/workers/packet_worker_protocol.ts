@@ -3,7 +3,8 @@ import type { AccessItem } from "../../core/access/access_items.ts";
 import type { EgressRule } from "../../core/access/egress_rules.ts";
 import type { ExternalLink } from "../../core/nat/external_link.ts";
 import type { DataPlaneConfig } from "../data_plane_protocol.ts";
-import type { EgressConfig } from "../egress/egress.ts";
+import type { HostAddress } from "../../core/wire/host_address.ts";
+import type { EgressConfig, EgressConfig6 } from "../egress/egress.ts";
 import type { ThreadReport } from "../thread/thread_report.ts";
 import type { SharedMemory } from "./shared_memory.ts";
 import type { WorkerFigures } from "./worker_figures.ts";
@@ -19,6 +20,7 @@ export interface PacketWorkerConfig extends
     | "offload"
     | "aead"
     | "addresses"
+    | "addresses6"
     | "clientToClient"
     | "egressRules"
     | "access"
@@ -29,6 +31,8 @@ export interface PacketWorkerConfig extends
   readonly port: number;
   /** The interface outside follows by command, as sockets are numbered in the order of workers. */
   readonly egress: EgressConfig | "kernel" | "off";
+  /** Null where nothing of IPv6 is translated. */
+  readonly egress6: EgressConfig6 | null;
   readonly shared: SharedMemory;
 }
 
@@ -46,12 +50,13 @@ export type PacketWorkerCommand =
   }
   | { readonly kind: "set-client-to-client"; readonly allowed: boolean }
   /**
-   * This is the interface outside now; null for none. `group` is what the capture of the workers before this one shares
-   * by, null for none. Answered by `external-set`.
+   * This is the interface outside now, of one family; null for none. `group` is what the capture of the workers before
+   * this one shares by, null for none. Answered by `external-set`.
    */
   | {
     readonly kind: "set-external";
-    readonly external: ExternalLink | null;
+    readonly isIpv6: boolean;
+    readonly external: ExternalLink<HostAddress> | null;
     readonly group: number | null;
   }
   /** Log each packet that goes outside from now on, or no more. */

@@ -4,6 +4,7 @@ import { openLibc } from "../../../ffi/libc.ts";
 import type { AccessItem } from "../../core/access/access_items.ts";
 import type { EgressRule } from "../../core/access/egress_rules.ts";
 import type { ExternalLink } from "../../core/nat/external_link.ts";
+import type { Ipv6Text } from "../../core/wire/host_address.ts";
 import { tunSteering } from "../filters/steering.ts";
 import type { DataPlaneConfig } from "../data_plane_protocol.ts";
 import { DataPlaneError } from "../thread/data_plane_error.ts";
@@ -22,12 +23,11 @@ type CommonConfig = Omit<PacketWorkerConfig, "commandFd" | "number" | "shared">;
 
 /** What workers begin with, of what the device's thread has: not the keys, which they would have copies of for good. */
 export function packetWorkerConfig(
-  { isGateway, mark, mtu, offload, aead, addresses, clientToClient, egressRules, access }: Omit<
-    DataPlaneConfig,
-    "commandFd" | "shared"
-  >,
-  { egress, port }: Pick<CommonConfig, "egress" | "port">,
+  config: Omit<DataPlaneConfig, "commandFd" | "shared">,
+  port: number,
 ): CommonConfig {
+  const { isGateway, mark, mtu, offload, aead, addresses, addresses6 = [] } = config;
+  const { clientToClient, egressRules, access, egress, egress6 = null } = config;
   return {
     isGateway,
     mark,
@@ -35,10 +35,12 @@ export function packetWorkerConfig(
     offload,
     aead,
     addresses,
+    addresses6,
     clientToClient,
     egressRules,
     access,
     egress,
+    egress6,
     port,
   };
 }
@@ -55,7 +57,7 @@ type Answer = Exclude<
 >;
 
 /** One of them. */
-class Worker implements ExternalFollower {
+class Worker {
   readonly #thread: WorkerThread<PacketWorkerReport>;
   /** Those who wait for an answer; it answers in order. */
   readonly #waiters: {
@@ -102,13 +104,15 @@ class Worker implements ExternalFollower {
     return given;
   }
 
-  async setExternal(
-    external: ExternalLink | null,
-    group: number | null,
-  ): Promise<{ readonly group: number | null; readonly isOpen: boolean }> {
-    const answer = await this.ask({ kind: "set-external", external, group });
-    if (answer.kind !== "external-set") throw new Error("Cannot set a packet worker's interface");
-    return answer;
+  /** It, as far as it follows the interface outside of one family. */
+  follower(isIpv6: boolean): ExternalFollower {
+    return {
+      setExternal: async (external, group) => {
+        const answer = await this.ask({ kind: "set-external", isIpv6, external, group });
+        if (answer.kind === "external-set") return answer;
+        throw new Error("Cannot set a packet worker's interface");
+      },
+    };
   }
 
   async end(): Promise<void> {
@@ -134,7 +138,10 @@ export class PacketWorkers {
   readonly #listener: PacketWorkersListener;
   /** None before `start()`. */
   readonly #workers: Worker[] = [];
-  readonly #external = new SharedExternal(this.#workers);
+  readonly #followers: ExternalFollower[] = [];
+  readonly #followers6: ExternalFollower[] = [];
+  readonly #external = new SharedExternal(this.#followers);
+  readonly #external6 = new SharedExternal(this.#followers6);
 
   /** @throws {SystemCallError} where descriptors have run out */
   constructor(count: number, listener: PacketWorkersListener) {
@@ -151,10 +158,13 @@ export class PacketWorkers {
     for (let number = 0; number < this.shared.toWorkers.length; number++) {
       const worker = new Worker(number, this.#listener);
       this.#workers.push(worker);
+      this.#followers.push(worker.follower(false));
+      this.#followers6.push(worker.follower(true));
       await worker.start({ ...config, number, shared: this.shared });
     }
-    const { egress } = config;
+    const { egress, egress6 } = config;
     if (typeof egress === "object") await this.#external.set(egress.external);
+    if (egress6 !== null) await this.#external6.set(egress6.external);
   }
 
   /**
@@ -192,6 +202,11 @@ export class PacketWorkers {
     this.#external.set(external).catch(() => {});
   }
 
+  /** The same of IPv6. */
+  setExternal6(external: ExternalLink<Ipv6Text> | null): void {
+    this.#external6.set(external).catch(() => {});
+  }
+
   /** Has all of them judge by changed access rules, with those of the parts before that were not the last. */
   async changeAccess(items: readonly AccessItem[], isLast: boolean): Promise<void> {
     await Promise.all(
@@ -211,6 +226,7 @@ export class PacketWorkers {
   /** Ends them. */
   async end(): Promise<void> {
     this.#external[Symbol.dispose]();
+    this.#external6[Symbol.dispose]();
     await Promise.all(this.#workers.map((worker) => worker.end()));
   }
 

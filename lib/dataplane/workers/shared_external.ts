@@ -7,19 +7,20 @@
  * first. So then all give it up, and all try again.
  */
 import type { ExternalLink } from "../../core/nat/external_link.ts";
+import type { HostAddress } from "../../core/wire/host_address.ts";
 import { guarded } from "../../process/guard.ts";
 
 /** ms until an interface that a worker could not open is tried again. */
 export const RETRY_PAUSE = 1_000;
 
-/** A packet worker, as far as it follows the interface outside. */
+/** A packet worker, as far as it follows the interface outside of one family. */
 export interface ExternalFollower {
   /**
    * @param group of the workers before this one; null for none
    * @returns the group that those behind it are to join, and whether it has opened the interface
    */
   setExternal(
-    external: ExternalLink | null,
+    external: ExternalLink<HostAddress> | null,
     group: number | null,
   ): Promise<{ readonly group: number | null; readonly isOpen: boolean }>;
 }
@@ -30,7 +31,7 @@ export class SharedExternal implements Disposable {
   #last: Promise<unknown> = Promise.resolve();
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** What `set()` was called with last: what is older is not tried again. */
-  #wanted: ExternalLink | null = null;
+  #wanted: ExternalLink<HostAddress> | null = null;
   #isClosed = false;
 
   /** @param workers in the order of their sockets; more may be added before the first `set()` */
@@ -43,7 +44,7 @@ export class SharedExternal implements Disposable {
    *
    * @returns resolves when they have; rejects where one has ended
    */
-  set(external: ExternalLink | null): Promise<void> {
+  set(external: ExternalLink<HostAddress> | null): Promise<void> {
     clearTimeout(this.#timer);
     this.#wanted = external;
     const done = this.#last.then(() => this.#follow(external));
@@ -57,7 +58,7 @@ export class SharedExternal implements Disposable {
     clearTimeout(this.#timer);
   }
 
-  async #follow(external: ExternalLink | null): Promise<void> {
+  async #follow(external: ExternalLink<HostAddress> | null): Promise<void> {
     if (await this.#tell(external) || external === null) return;
     await this.#tell(null);
     if (this.#isClosed || this.#wanted !== external) return;
@@ -70,7 +71,7 @@ export class SharedExternal implements Disposable {
   }
 
   /** @returns whether all have opened it */
-  async #tell(external: ExternalLink | null): Promise<boolean> {
+  async #tell(external: ExternalLink<HostAddress> | null): Promise<boolean> {
     let group: number | null = null;
     let areOpen = true;
     for (const worker of this.#workers) {

@@ -23,13 +23,9 @@ const TRIAL_TUN = "vpntrial%d";
 /** What there is only with one thread, by what asks for it. */
 function obstacle(
   wanted: number,
-  { egress, hasFakeTcp, addresses6 = [] }: Pick<
-    DataPlaneConfig,
-    "egress" | "hasFakeTcp" | "addresses6"
-  >,
+  { egress, hasFakeTcp }: Pick<DataPlaneConfig, "egress" | "hasFakeTcp">,
 ): string | null {
   if (hasFakeTcp) return "fake TCP needs one";
-  if (addresses6.length > 0) return "IPv6 inside the tunnel needs one";
   const nat = typeof egress === "object" ? egress : null;
   if (nat !== null && nat.capture !== "packet") return "Capture = nfqueue needs one";
   if (nat !== null && nat.services.length > 0) {
@@ -98,7 +94,7 @@ function tryQueues(libc: Libc, arena: Arena): void {
  */
 export function workerCount(
   wanted: "auto" | number,
-  config: Pick<DataPlaneConfig, "egress" | "hasFakeTcp" | "addresses6">,
+  config: Pick<DataPlaneConfig, "egress" | "hasFakeTcp">,
 ): { workers: number; reason: string | null } {
   if (wanted === "auto" || wanted === 1) return { workers: 1, reason: null };
   const reason = obstacle(wanted, config);

@@ -80,7 +80,7 @@ Deno.test("a packet that waits for a peer which is removed goes to nobody who ha
   pair.sent.length = 0;
   whileBusy(gateway, () => gateway.send(downward("secret")));
   board.peerRemoved(toClient);
-  board.peerPlaced(toClient, [{ address: toClient.index, prefixLength: 32 }]);
+  board.peerPlaced(toClient, [{ address: toClient.index, prefixLength: 32 }], null);
   gateway.poll();
   assertEquals([toClient.staged.length, sentBy(pair, gateway).length], [0, 0]);
 });

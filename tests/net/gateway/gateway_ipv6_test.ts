@@ -155,11 +155,13 @@ netTest(
     await gateway.output(["ip", "link", "set", UPLINK, "mtu", "1500"]);
     await endWell(running);
 
-    // The kernel's NAT does the same.
+    // The kernel's NAT does the same, and so do two threads before it.
     const kernel = await startVpn(
       "server",
       gateway,
-      config6(network, { Forward6, Egress: "kernel" }, CLIENT6, {}, { Deny: "internet" }),
+      config6(network, { Forward6, Egress: "kernel", DataPlaneThreads: 2 }, CLIENT6, {}, {
+        Deny: "internet",
+      }),
     );
     await eventually(async () =>
       (await ping(client.namespace, INTERNET6, { count: 1, wait: 1 })).received === 1 || null

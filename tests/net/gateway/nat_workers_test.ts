@@ -10,14 +10,17 @@ import {
   showEverydayTraffic,
 } from "../support/traffic/everyday.ts";
 import { EXTERNAL, GatewayNetwork, INTERNET } from "../support/gateway.ts";
+import { addIpv6To, clientConfig6, config6, EXTERNAL6, INTERNET6 } from "../support/gateway6.ts";
 import { journalsOf } from "../support/simple_tunnel.ts";
 import { addressOf } from "../support/outside.ts";
 import { ping } from "../support/traffic/traffic.ts";
 import { Site } from "../support/site.ts";
 import { eventually } from "../../support/time/patience.ts";
-import { vpnCommand } from "../support/programs/vpn.ts";
+import { startVpn, vpnCommand } from "../support/programs/vpn.ts";
 import { CABLE, carrierOn } from "../support/wire.ts";
 
+/** Addresses of the clients inside. */
+const INSIDES6 = ["fd00:77::2", "fd00:77::3"];
 /** Another uplink of the gateway's. */
 const SECOND = "192.0.2.129";
 const SECOND_ROUTER = "192.0.2.137";
@@ -28,11 +31,19 @@ netTest(
     const network = await GatewayNetwork.lay(topology, { clients: 2 });
     const { clients, gateway, internet } = network;
     assertEquals(clients.map(({ inside }) => workerOfDestination(addressOf(inside), 2)), [0, 1]);
-    const server = await network.start({
-      DataPlaneThreads: "2",
-      Forward: "tcp:8080 -> 10.66.77.3:80",
-    });
-    for (const client of clients) await network.connect(client);
+    await addIpv6To(network);
+    const server = await startVpn(
+      "server",
+      gateway,
+      config6(network, {
+        DataPlaneThreads: "2",
+        Forward: "tcp:8080 -> 10.66.77.3:80",
+        Forward6: `tcp:8080 -> [${INSIDES6[1]}]:80`,
+      }, INSIDES6),
+    );
+    for (const [i, client] of clients.entries()) {
+      await startVpn("client", client.namespace, clientConfig6(network, client, INSIDES6[i]!));
+    }
     const [first, second] = clients.map(({ namespace }) => namespace);
 
     await showEverydayTraffic(second!, internet);
@@ -43,6 +54,8 @@ netTest(
     }
     await using _site = new Site(second!, 80);
     await using _internetSite = new Site(internet, 80);
+    await using _site6 = new Site(second!, 80, INSIDES6[1]);
+    await using _internetSite6 = new Site(internet, 80, INTERNET6);
     for (const guest of [first!, second!]) {
       assertEquals(await fetchText(guest, `http://${EXTERNAL}:8080/`), `hello ${EXTERNAL}`);
       assertEquals(await fetchText(guest, `http://${INTERNET}/`), `hello ${EXTERNAL}`);
@@ -51,6 +64,28 @@ netTest(
       await internet.output(curl(`http://${EXTERNAL}:8080/`)),
       "hello 192.0.2.9",
     );
+
+    // Of IPv6, each client's worker is that of its other address, and ports are dealt out alike.
+    for (const guest of [first!, second!]) {
+      const site = `http://[${INTERNET6}]/`;
+      for (let i = 0; i < 4; i++) assertEquals(await fetchText(guest, site), `hello ${EXTERNAL6}`);
+      assertEquals((await ping(guest, INTERNET6)).received, 3);
+      // The first answer is too long for the tunnel, and its sender is told.
+      await eventually(async () => {
+        const { stdout } = await guest.run(["ping", "-nc1", "-W1", "-s3000", INTERNET6]);
+        return stdout.includes(" 1 received") || null;
+      });
+      const forwarded = await fetchText(guest, `http://[${EXTERNAL6}]:8080/`);
+      assertEquals(forwarded, `hello ${EXTERNAL6}`);
+    }
+    const visit = ["curl", "-sS", "--max-time", "20", "--interface", INTERNET6];
+    assertEquals(
+      await internet.output([...visit, `http://[${EXTERNAL6}]:8080/`]),
+      `hello ${INTERNET6}`,
+    );
+    // And from one to the other inside, by either's queue.
+    assertEquals((await ping(first!, INSIDES6[1]!)).received, 3);
+    for (const inside of INSIDES6) assertEquals((await ping(gateway, inside)).received, 3);
 
     const all: Status[] = JSON.parse(await gateway.output(vpnCommand("status", "--json")));
     const status = all.find(({ pid }) => pid === server.pid)!;

@@ -8,13 +8,16 @@ import { EAGAIN, EBUSY, SystemCallError } from "../../../ffi/errno.ts";
 import { openLibc } from "../../../ffi/libc.ts";
 import { pathsTo } from "../../../ffi/sockets/datagram_batch.ts";
 import { joinFanout, startFanout, steerFanout } from "../../../ffi/sockets/packet_fanout.ts";
-import { ipv4FromNumber } from "../../../ffi/netlink/ip_address.ts";
+import { ipv4FromNumber, parseIp } from "../../../ffi/netlink/ip_address.ts";
 import { Tun } from "../../../ffi/tun.ts";
+import { type HostAddress, ipv6At, socketForm } from "../../../lib/core/wire/host_address.ts";
+import { PROTOCOL_UDP } from "../../../lib/core/wire/ipv4.ts";
+import * as ipv6 from "../../../lib/core/wire/ipv6.ts";
 import { exit, operate, RSH } from "../../../lib/dataplane/filters/ebpf.ts";
 import {
   outsideSteering,
   tunSteering,
-  workerOfDestination,
+  workerOfAddress,
 } from "../../../lib/dataplane/filters/steering.ts";
 import { assert, assertEquals, assertThrows } from "../../support/assert.ts";
 import type { BpfOutcome } from "../../support/ffi/bpf_refusal_worker.ts";
@@ -30,6 +33,7 @@ const VNET_HEADER_SIZE = 10;
 const BUFFER_SIZE = 2048;
 /** 10.66.0.0/16 */
 const NETWORK = 0x0a42_0000;
+const NETWORK6 = "fd00:77::";
 
 /** A TUN that is up and has addresses behind it, a queue for each of several threads, which here are one. */
 class Queues implements Disposable {
@@ -48,35 +52,38 @@ class Queues implements Disposable {
     const { links, addresses } = this.#namespace.rtnetlink;
     const { index } = links.get("tun7");
     addresses.add(index, { address: ipv4FromNumber(NETWORK | 1), prefixLength: 16 });
-    // Without IPv6 the kernel sends nothing of its own.
-    this.#namespace.inside(() =>
-      Deno.writeTextFileSync("/proc/sys/net/ipv6/conf/tun7/disable_ipv6", "1")
-    );
+    addresses.add(index, { address: parseIp(`${NETWORK6}1`), prefixLength: 64 });
     links.configure(index, { up: true });
     this.#buffer = this.#arena.allocate(BUFFER_SIZE);
   }
 
   /** Has the host send a datagram to each of these, and tells which come by which queue, in their order. */
-  send(destinations: readonly number[]): number[][] {
+  send(destinations: readonly HostAddress[]): HostAddress[][] {
     const arena = new Arena(ARENA_SIZE);
     using socket = openSocket(this.#namespace, arena);
     const offset = arena.allocate(64);
     const batch = {
       offsets: new Int32Array(destinations.length).fill(offset),
       lengths: new Int32Array(destinations.length).fill(64),
-      ...pathsTo(destinations.map((address) => ({ address, port: 7777 }))),
+      ...pathsTo(destinations.map((address) => ({ address: socketForm(address), port: 7777 }))),
     };
     assertEquals(socket.send(batch, 0, destinations.length), destinations.length);
     return this.queues.map((queue) => this.#drain(queue));
   }
 
-  #drain(queue: Tun): number[] {
-    const found: number[] = [];
+  #drain(queue: Tun): HostAddress[] {
+    const found: HostAddress[] = [];
+    const { view } = this.#arena;
+    const packet = this.#buffer + VNET_HEADER_SIZE;
     for (;;) {
       const length = queue.read(this.#buffer, BUFFER_SIZE);
       if (length === -EAGAIN) return found;
       assert(length > 0, `errno ${-length}`);
-      found.push(this.#arena.view.getUint32(this.#buffer + VNET_HEADER_SIZE + 16));
+      if (!ipv6.isIpv6(view, packet)) found.push(view.getUint32(packet + 16));
+      // The kernel sends more of its own.
+      else if (ipv6.nextHeader(view, packet) === PROTOCOL_UDP) {
+        found.push(ipv6At(view, packet + 24));
+      }
     }
   }
 
@@ -94,18 +101,23 @@ function steer(tun: Tun, program: ReturnType<typeof tunSteering>): void {
 }
 
 netTest(
-  "Tun.steer() has the host's packets come by the queue that workerOfDestination() names",
+  "Tun.steer() has the host's packets come by the queue that workerOfAddress() names",
   (topology) => {
     using device = new Queues(topology);
     const { queues } = device;
     steer(queues[1]!, tunSteering(QUEUES));
     const destinations = Array.from({ length: 120 }, (_, i) => NETWORK + 2 + (i % 60) * 7);
-    const shares = (count: number) =>
+    const shares = (count: number, of: readonly HostAddress[] = destinations) =>
       Array.from(
         { length: count },
-        (_, worker) => destinations.filter((to) => workerOfDestination(to, count) === worker),
+        (_, worker) => of.filter((to) => workerOfAddress(to, count) === worker),
       );
     assertEquals(device.send(destinations), shares(QUEUES));
+    const destinations6 = Array.from(
+      { length: 60 },
+      (_, i) => `${NETWORK6}${(i + 2).toString(16)}`,
+    );
+    assertEquals(device.send(destinations6), shares(QUEUES, destinations6));
 
     // Any queue takes packets for the host, whichever has the answers.
     queues[2]!.attachQueue(false);

@@ -2,7 +2,7 @@
  * Stage for tests of the NAT: a NAT with its memory, time and chance, packets as bytes in and out, read the slow way.
  */
 import { MergedTo } from "../../../lib/core/nat/inbound.ts";
-import type { Headers } from "../../../lib/core/nat/headers/headers.ts";
+import type { Ipv6Headers } from "../../../lib/core/nat/headers/ipv6_headers.ts";
 import { Nat } from "../../../lib/core/nat/nat.ts";
 import { Origin } from "../../../lib/core/nat/slices/hand_over.ts";
 import { NatGroup } from "./nat_group.ts";
@@ -59,7 +59,7 @@ const GUARD_SIZE = 64;
 export type WorldOptions = Omit<Partial<NatOptions>, "slice" | "headers"> & {
   readonly seed?: number;
   readonly workers?: number;
-  readonly headersIn?: (memory: Memory) => Headers;
+  readonly clientOf6?: (headers: Ipv6Headers, address: number) => unknown;
 };
 
 export class World {
@@ -70,10 +70,10 @@ export class World {
   readonly random: Random;
 
   /**
-   * @param options `workers` have the external address together; one, if left out. With `headersIn`, packets are of
-   * another family
+   * @param options `workers` have the external address together; one, if left out. With `clientOf6`, packets are of
+   * IPv6
    */
-  constructor({ workers = 1, headersIn, ...options }: WorldOptions = {}) {
+  constructor({ workers = 1, ...options }: WorldOptions = {}) {
     const generatedSize = Nat.generatedSize(
       Math.max(options.externalMtu ?? 1500, options.innerMtu ?? 1420),
     );
@@ -95,7 +95,6 @@ export class World {
       clientQuota: 4096,
       random: () => this.random.uint32(),
       ...options,
-      ...headersIn && { headers: headersIn(this.memory) },
     });
   }
 

@@ -1,5 +1,5 @@
 /** Stage for tests of the NAT of IPv6: `World` with its addresses, and packets read the slow way. */
-import { Ipv6Headers } from "../../../lib/core/nat/headers/ipv6_headers.ts";
+import type { Ipv6Headers } from "../../../lib/core/nat/headers/ipv6_headers.ts";
 import { assertEquals } from "../assert.ts";
 import { type Bytes, referenceChecksum } from "../packets/packet_builder.ts";
 import { World, type WorldOptions } from "./world.ts";
@@ -11,22 +11,18 @@ export const CLIENT6_2 = "fd00:77:0:0:0:0:0:3";
 export const REMOTE6 = "2001:db8:f:0:0:0:0:7";
 export const REMOTE6_2 = "2a00:0:0:8000:8000:0:0:8000";
 
-/** Of its table of addresses; that of the world is another one. */
-const TABLE_SEED = 77;
 const FRAGMENT_HEADER = 44;
 
 export type World6 = World & { readonly headers: Ipv6Headers };
 
 export function createWorld6(options: WorldOptions = {}): World6 {
-  let headers: Ipv6Headers | undefined;
   const world = new World({
     externalAddress: EXTERNAL6,
     innerAddress: GATEWAY6,
-    headersIn: (memory) => headers = new Ipv6Headers(memory, TABLE_SEED),
-    clientOf: (address) => textOf(headers!, address),
+    clientOf6: textOf,
     ...options,
   });
-  return Object.assign(world, { headers: headers! });
+  return Object.assign(world, { headers: world.nat.headers[0]! });
 }
 
 /** The text of an address that the NAT knows by a number. */

@@ -258,7 +258,7 @@ export class End {
       mtu,
       random: (length) => random.bytes(length),
       wallClock: Date.now,
-      carriesIpv6: !hasWorker,
+      carriesIpv6: true,
       ...(worker && {
         shared: {
           sharing: worker.board,
@@ -270,7 +270,7 @@ export class End {
     const access = place !== SERVER ? undefined : new AccessControl({
       view: arena.view,
       allowedIps: device.allowedIps,
-      ...(!hasWorker && { allowedIps6: this.device.allowedIps6 }),
+      allowedIps6: device.allowedIps6,
       seed: 7,
       items,
     });
@@ -282,10 +282,8 @@ export class End {
         allowedIps: device.allowedIps,
         isGateway: place === SERVER,
         addresses: [hostPrefix(place)],
-        ...(hasWorker ? {} : {
-          addresses6: [`${place.inside6}/128`],
-          allowedIps6: device.allowedIps6,
-        }),
+        addresses6: [`${place.inside6}/128`],
+        allowedIps6: device.allowedIps6,
         clientToClient: true,
         egress: "off",
         egressRules: [],

@@ -19,7 +19,9 @@ import { createRing, RingReader, RingWriter } from "../../../lib/core/threads/re
 import { Turn } from "../../../lib/core/threads/shared_counter.ts";
 import { SendQueue } from "../../../lib/core/transport/send_queue.ts";
 import type { DropCounters } from "../../../lib/core/wire/drop_reason.ts";
+import { ipv6Bytes, isIpv6 } from "../../../lib/core/wire/host_address.ts";
 import * as wire from "../../../lib/core/wire/ipv4.ts";
+import * as wire6 from "../../../lib/core/wire/ipv6.ts";
 import { createMemory, type Memory } from "../../../lib/core/wire/memory.ts";
 import { TRANSPORT_OVERHEAD } from "../../../lib/core/wire/messages.ts";
 import { PacketQueue } from "../../../lib/core/wire/packet_queue.ts";
@@ -73,7 +75,7 @@ export interface SimulatedWorkersOptions {
   readonly mtu: number;
   readonly random: Random;
   readonly aead: (memory: Memory, owner: string) => AeadProvider;
-  readonly router: Omit<RouterOptions, "allowedIps">;
+  readonly router: Omit<RouterOptions, "allowedIps" | "allowedIps6">;
   /** The addresses of a gateway that translates. */
   readonly outside?: { readonly external: number; readonly inner: number };
   /** The rules of peers, and the memory of flow tables, by worker. */
@@ -107,7 +109,10 @@ export class SimulatedWorkers {
       counters,
       limits,
       turn: this.#turn,
-      workerOfAddress: (address) => this.#workerOf(address),
+      workerOfAddress: (address) =>
+        this.#workerOf(
+          isIpv6(address) ? new DataView(ipv6Bytes(address).buffer).getInt32(12) : address,
+        ),
     });
     const between = toWorkers.map(() => toWorkers.map(() => createRing(RING_SIZE)));
     const shared = { ...options, counters, limits, between, sentOutside: this.sentOutside };
@@ -137,9 +142,7 @@ export class SimulatedWorkers {
 
   /** The host sends a packet into the tunnel. */
   send(packet: Uint8Array, now: number): void {
-    const view = new DataView(packet.buffer, packet.byteOffset);
-    const address = packet.length < 20 ? 0 : wire.destinationAddress(view, 0);
-    const worker = this.all[this.#workerOf(address)]!;
+    const worker = this.all[this.#workerOf(lastWordOfDestination(packet))]!;
     worker.tun.send(packet);
     worker.engine.readTun(now);
     this.#endTurn(worker, now);
@@ -181,6 +184,15 @@ export class SimulatedWorkers {
   #workerOf(address: number): number {
     return (address >>> 0) % this.all.length;
   }
+}
+
+function lastWordOfDestination(packet: Uint8Array): number {
+  const view = new DataView(packet.buffer, packet.byteOffset);
+  if (packet.length < wire.MIN_HEADER_SIZE) return 0;
+  if (!wire6.isIpv6(view, 0)) return wire.destinationAddress(view, 0);
+  return packet.length < wire6.HEADER_SIZE
+    ? 0
+    : view.getUint32(wire6.DESTINATION_ADDRESS_OFFSET + 12);
 }
 
 function makeWorker(
@@ -256,6 +268,7 @@ function makeWorker(
   const access = new AccessControl({
     view: memory.view,
     allowedIps: device.allowedIps,
+    allowedIps6: device.allowedIps6,
     seed: 7,
     items,
     ...(flows.length > 0 && { shared: { flows, own: number } }),
@@ -266,7 +279,12 @@ function makeWorker(
     scratch: engineScratch,
     pipeline: new Pipeline({
       ...shared,
-      router: new Router({ ...options.router, allowedIps: device.allowedIps }),
+      router: new Router({
+        ...options.router,
+        isTranslated6: false,
+        allowedIps: device.allowedIps,
+        allowedIps6: device.allowedIps6,
+      }),
       nat: outside?.nat ?? null,
       scratch,
       shaping: shapingRegion(shaping, mtu, SHAPING_SPACE),

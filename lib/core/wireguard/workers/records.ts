@@ -4,6 +4,7 @@
  */
 import { PATH_RECORD_SIZE } from "../../transport/path_record.ts";
 import { MAX_PEERS } from "../../limits/max_peers.ts";
+import { IPV6_SIZE } from "../../wire/host_address.ts";
 import { KEY_SIZE } from "../../wire/messages.ts";
 
 export const RecordKind = {
@@ -20,6 +21,8 @@ export const RecordKind = {
   watch: 6,
   /** What is kept for a peer beyond its sessions is to be given up: it has gone for now. */
   peerReleased: 14,
+  /** The same of IPv6, where the tunnel carries it, behind the record of IPv4. */
+  peerPlaced6: 15,
 
   // Either way: a message that is the other's to take.
   datagram: 7,
@@ -71,6 +74,8 @@ export const PLACED_WORKER = 8;
 export const PLACED_ACCESS_ID = 12;
 export const PLACED_PREFIXES = 16;
 export const PREFIX_SIZE = 8;
+/** Of IPv6, there is the address as it stands in packets, and a length. */
+export const PREFIX6_SIZE: number = IPV6_SIZE + 4;
 /** Prefixes in one record. */
 export const MAX_PREFIXES = 256;
 

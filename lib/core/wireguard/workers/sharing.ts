@@ -3,6 +3,7 @@
  * the peers, the handshakes and the timers.
  */
 import type { Ipv4Prefix } from "../../wire/ipv4_text.ts";
+import type { Ipv6PrefixText } from "../../wire/ipv6_prefix.ts";
 import type { TransportKeys } from "../../noise/handshake.ts";
 import type { SharedCounter } from "../../threads/shared_counter.ts";
 import type { Peer } from "../peer.ts";
@@ -22,8 +23,15 @@ export interface Sharing {
   sessionMade(session: PeerSession, keys: TransportKeys): void;
   /** A session is gone. */
   sessionEnded(session: PeerSession): void;
-  /** A peer has these allowed IPs now, and no other peer has one of them any more. */
-  peerPlaced(peer: Peer, allowedIps: readonly Ipv4Prefix[]): void;
+  /**
+   * A peer has these allowed IPs now, and no other peer has one of them any more; of IPv6, null where the tunnel
+   * carries none.
+   */
+  peerPlaced(
+    peer: Peer,
+    allowedIps: readonly Ipv4Prefix[],
+    allowedIps6: readonly Ipv6PrefixText[] | null,
+  ): void;
   peerRemoved(peer: Peer): void;
   /** The index of the peer that has this tag (records.ts); 0 for one that has been removed. */
   indexOf(tag: number): number;

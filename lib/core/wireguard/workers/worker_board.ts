@@ -10,7 +10,9 @@ import type { Outbox } from "../../threads/outbox.ts";
 import { SharedCounter, type Turn } from "../../threads/shared_counter.ts";
 import { PATH_RECORD_SIZE, writePathRecord } from "../../transport/path_record.ts";
 import { NO_PATH, type Paths } from "../../transport/paths.ts";
+import { type HostAddress, IPV6_SIZE, ipv6Bytes } from "../../wire/host_address.ts";
 import type { Ipv4Prefix } from "../../wire/ipv4_text.ts";
+import { addressOf6, type Ipv6PrefixText, splitCidr6 } from "../../wire/ipv6_prefix.ts";
 import type { Memory } from "../../wire/memory.ts";
 import type { Peer } from "../peer.ts";
 import type { PeerSession } from "../session/peer_session.ts";
@@ -24,6 +26,7 @@ import {
   PLACED_IS_FIRST,
   PLACED_PREFIXES,
   PLACED_WORKER,
+  PREFIX6_SIZE,
   PREFIX_SIZE,
   RecordKind,
   SESSION_COUNTER_HIGH,
@@ -62,7 +65,7 @@ export interface WorkerBoardOptions {
   /** Of the device's thread. */
   readonly turn: Turn;
   /** Which worker, from 0 on, has the packets for this inner address. */
-  readonly workerOfAddress: (address: number) => number;
+  readonly workerOfAddress: (address: HostAddress) => number;
 }
 
 /** What the workers know of a peer: all that the record of its state is made from. */
@@ -163,27 +166,54 @@ export class WorkerBoard implements Sharing {
 
   // Peers.
 
-  peerPlaced({ index, accessId }: Peer, allowedIps: readonly Ipv4Prefix[]): void {
-    if (allowedIps.length > 0) {
-      this.#workers[index] ??= this.#options.workerOfAddress(allowedIps[0].address);
-    }
-    const tag = this.#tags[index] ||= ++this.#placedPeers << TAG_INDEX_BITS | index;
+  peerPlaced(
+    peer: Peer,
+    allowedIps: readonly Ipv4Prefix[],
+    allowedIps6: readonly Ipv6PrefixText[] | null,
+  ): void {
+    const { index } = peer;
+    const first = allowedIps[0]?.address ?? allowedIps6?.map(addressOf6)[0];
+    if (first !== undefined) this.#workers[index] ??= this.#options.workerOfAddress(first);
+    this.#tags[index] ||= ++this.#placedPeers << TAG_INDEX_BITS | index;
+    this.#postPrefixes(peer, RecordKind.peerPlaced, PREFIX_SIZE, allowedIps, (prefix, view, at) => {
+      view.setUint32(at, prefix.address, true);
+      view.setInt32(at + 4, prefix.prefixLength, true);
+    });
+    if (allowedIps6 === null) return;
+    this.#postPrefixes(
+      peer,
+      RecordKind.peerPlaced6,
+      PREFIX6_SIZE,
+      allowedIps6,
+      (prefix, view, at) => {
+        const { address, prefixLength } = splitCidr6(prefix);
+        new Uint8Array(view.buffer).set(ipv6Bytes(address), at);
+        view.setInt32(at + IPV6_SIZE, prefixLength, true);
+      },
+    );
+  }
+
+  /** Tells of all prefixes of a family, of which there may be none. */
+  #postPrefixes<Prefix>(
+    { index, accessId }: Peer,
+    kind: number,
+    prefixSize: number,
+    prefixes: readonly Prefix[],
+    write: (prefix: Prefix, view: DataView<ArrayBuffer>, at: number) => void,
+  ): void {
     let from = 0;
     do {
-      const part = allowedIps.slice(from, from + MAX_PREFIXES);
-      const record = new Uint8Array(PLACED_PREFIXES + part.length * PREFIX_SIZE);
+      const part = prefixes.slice(from, from + MAX_PREFIXES);
+      const record = new Uint8Array(PLACED_PREFIXES + part.length * prefixSize);
       const view = new DataView(record.buffer);
-      view.setInt32(PEER, tag, true);
+      view.setInt32(PEER, this.#tags[index], true);
       view.setInt32(PLACED_IS_FIRST, from === 0 ? 1 : 0, true);
       view.setInt32(PLACED_WORKER, this.#workers[index] ?? 0, true);
       view.setInt32(PLACED_ACCESS_ID, accessId, true);
-      part.forEach(({ address, prefixLength }, i) => {
-        view.setUint32(PLACED_PREFIXES + i * PREFIX_SIZE, address, true);
-        view.setInt32(PLACED_PREFIXES + i * PREFIX_SIZE + 4, prefixLength, true);
-      });
-      this.#post(RecordKind.peerPlaced, record);
+      part.forEach((prefix, i) => write(prefix, view, PLACED_PREFIXES + i * prefixSize));
+      this.#post(kind, record);
       from += MAX_PREFIXES;
-    } while (from < allowedIps.length);
+    } while (from < prefixes.length);
   }
 
   peerRemoved({ index }: Peer): void {

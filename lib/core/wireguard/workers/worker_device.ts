@@ -17,7 +17,7 @@ import {
   TRANSPORT_RECEIVER_OFFSET,
 } from "../../wire/messages.ts";
 import type { AllowedIps } from "../allowed_ips.ts";
-import { AllowedIps6 } from "../allowed_ips6.ts";
+import type { AllowedIps6 } from "../allowed_ips6.ts";
 import type { AnyPacketTap, PacketDevice } from "../packet_peer.ts";
 import { PacketDirection } from "../packet_tap.ts";
 import { received, receivedOffset } from "../received.ts";
@@ -55,8 +55,7 @@ export interface WorkerDeviceOptions {
 
 export class WorkerDevice implements PacketDevice {
   readonly allowedIps: AllowedIps<WorkerPeer>;
-  /** Empty: a tunnel with IPv6 inside has one thread. */
-  readonly allowedIps6: AllowedIps6<WorkerPeer> = new AllowedIps6();
+  readonly allowedIps6: AllowedIps6<WorkerPeer>;
   /** Null for nobody. */
   tap: AnyPacketTap | null = null;
   /** None: handshakes are the device's. */
@@ -96,6 +95,7 @@ export class WorkerDevice implements PacketDevice {
       },
     });
     this.allowedIps = this.#knowledge.allowedIps;
+    this.allowedIps6 = this.#knowledge.allowedIps6;
   }
 
   peerAt(index: number): WorkerPeer | null {

@@ -5,8 +5,11 @@ import { SharedCounter, type Turn } from "../../threads/shared_counter.ts";
 import { liftLimits, setLimits } from "../../limits/rate_limit.ts";
 import { readPathRecord } from "../../transport/path_record.ts";
 import { NO_PATH, type Paths } from "../../transport/paths.ts";
+import { IPV6_SIZE, ipv6At } from "../../wire/host_address.ts";
+import { formatCidr6 } from "../../wire/ipv6_prefix.ts";
 import { KEY_SIZE } from "../../wire/messages.ts";
 import { AllowedIps } from "../allowed_ips.ts";
+import { AllowedIps6 } from "../allowed_ips6.ts";
 import {
   ENDED_LOCAL,
   PEER,
@@ -14,6 +17,7 @@ import {
   PLACED_IS_FIRST,
   PLACED_PREFIXES,
   PLACED_WORKER,
+  PREFIX6_SIZE,
   PREFIX_SIZE,
   RecordKind,
   SESSION_COUNTER_HIGH,
@@ -58,6 +62,7 @@ export interface WorkerKnowledgeOptions {
 
 export class WorkerKnowledge {
   readonly allowedIps: AllowedIps<WorkerPeer> = new AllowedIps();
+  readonly allowedIps6: AllowedIps6<WorkerPeer> = new AllowedIps6();
   readonly #options: WorkerKnowledgeOptions;
   readonly #peers: (WorkerPeer | null)[] = [];
   /** By index, as int32. */
@@ -122,6 +127,9 @@ export class WorkerKnowledge {
       case RecordKind.peerPlaced:
         this.#place(view, offset, length);
         break;
+      case RecordKind.peerPlaced6:
+        this.#place6(view, offset, length);
+        break;
       case RecordKind.peerRemoved:
         this.#remove(view.getInt32(offset + PEER, true));
         break;
@@ -158,6 +166,17 @@ export class WorkerKnowledge {
     }
   }
 
+  #place6(view: DataView, offset: number, length: number): void {
+    const tag = view.getInt32(offset + PEER, true);
+    const peer = this.peerAt(tag & ((1 << TAG_INDEX_BITS) - 1));
+    if (peer === null) return;
+    if (view.getInt32(offset + PLACED_IS_FIRST, true) !== 0) this.allowedIps6.removeByValue(peer);
+    for (let at = offset + PLACED_PREFIXES; at < offset + length; at += PREFIX6_SIZE) {
+      const prefixLength = view.getInt32(at + IPV6_SIZE, true);
+      this.allowedIps6.insert(formatCidr6({ address: ipv6At(view, at), prefixLength }), peer);
+    }
+  }
+
   #remove(index: number): void {
     const peer = this.peerAt(index);
     if (peer === null) return;
@@ -167,6 +186,7 @@ export class WorkerKnowledge {
     this.#move(peer, NO_PATH);
     this.#options.onReleased?.(peer);
     this.allowedIps.removeByValue(peer);
+    this.allowedIps6.removeByValue(peer);
     this.#peers[index] = null;
   }
 

@@ -165,51 +165,66 @@ Deno.test("a super-packet is judged as one, from the host and from outside", () 
   assertEquals(site.taken(gateway).length, 0);
 });
 
-Deno.test("packets of IPv6 are judged by the same rules, and the sender of a denied one is told", () => {
-  const [laptop6, printer6, phone6] = [0, 1, 2].map(inner6) as [string, string, string];
-  const allow = "peer:printer tcp/631, fd00:77::4 udp/53, icmp";
-  const site = new AccessSite({ laptop: { allow }, printer: { allow: "gateway" } }, {}, true);
-  const { gateway, clients } = site;
-  const [laptopEnd, printerEnd, phoneEnd] = ["laptop", "printer", "phone"].map((name) =>
-    clients[name]!
-  ) as [SimulatedDevice, SimulatedDevice, SimulatedDevice];
-  const tcp = { source: laptop6, destination: printer6, sourcePort: 5000, destinationPort: 631 };
-  const answer = { source: printer6, destination: laptop6, sourcePort: 631, destinationPort: 5000 };
-  printerEnd.send(buildTcp6(answer));
-  assertEquals([site.taken(laptopEnd).length, site.taken(printerEnd).length], [0, 1]);
-  laptopEnd.send(buildTcp6({ ...tcp, flags: SYN }));
-  assertEquals(site.taken(printerEnd).length, 1);
-  printerEnd.send(buildTcp6(answer));
-  assertEquals(site.taken(laptopEnd).length, 1);
-  laptopEnd.send(buildTcp6({ ...tcp, destinationPort: 632, flags: SYN }));
-  assertEquals(site.taken(printerEnd), []);
-  const [error] = site.taken(laptopEnd) as [Uint8Array];
-  // ICMPv6, type 1 code 1.
-  assertEquals([error[6], error[40], error[41]], [58, 1, 1]);
-  laptopEnd.send(buildUdp6({ source: laptop6, destination: phone6, destinationPort: 53 }));
-  laptopEnd.send(buildUdp6({ source: laptop6, destination: phone6, destinationPort: 54 }));
-  assertEquals(site.taken(phoneEnd).length, 1);
-  // The gateway's host begins, and is answered; an echo request is answered by its reply alone.
-  gateway.send(buildIcmp6({ source: GATEWAY6, destination: printer6, type: 128 }));
-  printerEnd.send(buildIcmp6({ source: printer6, destination: laptop6, type: 129 }));
-  printerEnd.send(buildIcmp6({ source: printer6, destination: GATEWAY6, type: 129 }));
-  assertEquals([site.taken(printerEnd).length, site.taken(gateway).length], [2, 1]);
-  laptopEnd.send(buildIcmp6({ source: laptop6, destination: printer6, type: 128 }));
-  printerEnd.send(buildIcmp6({ source: printer6, destination: laptop6, type: 129 }));
-  site.taken(laptopEnd);
-  // What is about a flow that passes, and what is about none.
-  const about = (packet: Uint8Array) =>
-    buildIcmp6({ source: printer6, destination: laptop6, type: 1, code: 4, payload: packet });
-  const before = gateway.dropped(DropReason.accessDenied);
-  printerEnd.send(about(buildTcp6(tcp)));
-  assertEquals([site.taken(laptopEnd).length, gateway.dropped(DropReason.accessDenied)], [
-    1,
-    before,
-  ]);
-  printerEnd.send(about(buildTcp6({ ...tcp, sourcePort: 5001 })));
-  assertEquals(site.taken(laptopEnd), []);
-  assertEquals(gateway.dropped(DropReason.accessDenied), before + 1);
-});
+for (const workers of [undefined, 2, 3]) {
+  const how = workers === undefined ? "by one thread" : `by ${workers} packet workers`;
+
+  Deno.test(`packets of IPv6 are judged by the same rules, and the sender of a denied one is told: ${how}`, () => {
+    const [laptop6, printer6, phone6] = [0, 1, 2].map(inner6) as [string, string, string];
+    const allow = "peer:printer tcp/631, fd00:77::4 udp/53, icmp";
+    const site = new AccessSite(
+      { laptop: { allow }, printer: { allow: "gateway" } },
+      workers === undefined ? {} : { workers },
+      true,
+    );
+    const { gateway, clients } = site;
+    const [laptopEnd, printerEnd, phoneEnd] = ["laptop", "printer", "phone"].map((name) =>
+      clients[name]!
+    ) as [SimulatedDevice, SimulatedDevice, SimulatedDevice];
+    const tcp = { source: laptop6, destination: printer6, sourcePort: 5000, destinationPort: 631 };
+    const answer = {
+      source: printer6,
+      destination: laptop6,
+      sourcePort: 631,
+      destinationPort: 5000,
+    };
+    printerEnd.send(buildTcp6(answer));
+    assertEquals([site.taken(laptopEnd).length, site.taken(printerEnd).length], [0, 1]);
+    laptopEnd.send(buildTcp6({ ...tcp, flags: SYN }));
+    assertEquals(site.taken(printerEnd).length, 1);
+    printerEnd.send(buildTcp6(answer));
+    assertEquals(site.taken(laptopEnd).length, 1);
+    laptopEnd.send(buildTcp6({ ...tcp, destinationPort: 632, flags: SYN }));
+    assertEquals(site.taken(printerEnd), []);
+    const [error] = site.taken(laptopEnd) as [Uint8Array];
+    // ICMPv6, type 1 code 1.
+    assertEquals([error[6], error[40], error[41]], [58, 1, 1]);
+    laptopEnd.send(buildUdp6({ source: laptop6, destination: phone6, destinationPort: 53 }));
+    laptopEnd.send(buildUdp6({ source: laptop6, destination: phone6, destinationPort: 54 }));
+    assertEquals(site.taken(phoneEnd).length, 1);
+    // The gateway's host begins, and is answered; an echo request is answered by its reply alone.
+    gateway.send(buildIcmp6({ source: GATEWAY6, destination: printer6, type: 128 }));
+    printerEnd.send(buildIcmp6({ source: printer6, destination: laptop6, type: 129 }));
+    printerEnd.send(buildIcmp6({ source: printer6, destination: GATEWAY6, type: 129 }));
+    assertEquals([site.taken(printerEnd).length, site.taken(gateway).length], [2, 1]);
+    laptopEnd.send(buildIcmp6({ source: laptop6, destination: printer6, type: 128 }));
+    printerEnd.send(buildIcmp6({ source: printer6, destination: laptop6, type: 129 }));
+    site.taken(laptopEnd);
+    // What is about a flow that passes, and what is about none.
+    const about = (packet: Uint8Array) =>
+      buildIcmp6({ source: printer6, destination: laptop6, type: 1, code: 4, payload: packet });
+    // Workers tell of drops ten times a second.
+    site.taken(laptopEnd);
+    const before = gateway.dropped(DropReason.accessDenied);
+    printerEnd.send(about(buildTcp6(tcp)));
+    assertEquals([site.taken(laptopEnd).length, gateway.dropped(DropReason.accessDenied)], [
+      1,
+      before,
+    ]);
+    printerEnd.send(about(buildTcp6({ ...tcp, sourcePort: 5001 })));
+    assertEquals([...site.taken(laptopEnd), ...site.taken(laptopEnd)], []);
+    assertEquals(gateway.dropped(DropReason.accessDenied), before + 1);
+  });
+}
 
 Deno.test("ICMP of the other family is none to a rule", () => {
   const [laptop6, printer6] = [0, 1].map(inner6) as [string, string];

@@ -6,6 +6,8 @@ import {
   datagramSteering,
   MAX_WORKERS,
   outsideSteering,
+  outsideSteering6,
+  workerOfAddress,
   workerOfDestination,
   workerOfIndex,
 } from "../../../../lib/dataplane/filters/steering.ts";
@@ -20,6 +22,13 @@ import {
   type Bytes,
   fragment,
 } from "../../../support/packets/packet_builder.ts";
+import {
+  buildIcmp6,
+  buildIpv6,
+  buildTcp6,
+  buildUdp6,
+} from "../../../support/packets/packet_builder6.ts";
+import { fragment6 } from "../../../support/nat/world6.ts";
 import { Random } from "../../../support/random.ts";
 
 function message(type: number, index: number, size = 32): Bytes {
@@ -78,6 +87,23 @@ Deno.test("workerOfDestination() spreads addresses evenly, in a row or at a dist
 
 Deno.test("workerOfDestination() takes an address as int32 and as uint32", () => {
   assertEquals(workerOfDestination(0xc0a8_0107, 7), workerOfDestination(0xc0a8_0107 | 0, 7));
+});
+
+Deno.test("workerOfAddress() spreads addresses of IPv6 evenly, whichever word tells them apart", () => {
+  for (const word of [0, 1, 2, 3]) {
+    for (const count of [2, 3, 15]) {
+      const shares = new Array<number>(count).fill(0);
+      for (let i = 0; i < 3000; i++) {
+        const groups = ["2001", "db8", "77", "0", "0", "0", "0", "1"];
+        groups[2 * word + 1] = (0x1000 + i).toString(16);
+        const worker = workerOfAddress(groups.join(":"), count);
+        shares[worker] = shares[worker]! + 1;
+      }
+      const least = Math.min(...shares) * count / 3000;
+      const most = Math.max(...shares) * count / 3000;
+      assert(least > 0.75 && most < 1.25, `${count} workers, word ${word}: ${shares}`);
+    }
+  }
 });
 
 const RANGE = { first: 30_000, last: 39_999 };
@@ -184,4 +210,44 @@ Deno.test("outsideSteering() refuses more forwarded ports than a program can nam
   const program = outsideSteering({ ...SLICES, forwards: forwards.slice(0, 1900) });
   assertEquals(runBpf(program, buildTcp({ destinationPort: 796 })), 398 % 3);
   assertThrows(() => outsideSteering({ ...SLICES, forwards }), RangeError);
+});
+
+const steer6 = (packet: Bytes) => runBpf(outsideSteering6(SLICES), packet);
+
+/** An echo, or its reply. */
+function echo6(type: number, identifier: number): Bytes {
+  const packet = buildIcmp6({ type });
+  new DataView(packet.buffer).setUint16(44, identifier);
+  return packet;
+}
+
+Deno.test("outsideSteering6() goes by ports, by the identifier of an echo reply, and by what an error quotes", () => {
+  for (const [port, socket] of EDGES) {
+    const fields = { destinationPort: port, sourcePort: 34_016 };
+    assertEquals(steer6(buildTcp6(fields)), socket, `TCP ${port}`);
+    assertEquals(steer6(buildUdp6(fields)), socket, `UDP ${port}`);
+    assertEquals(steer6(echo6(129, port)), socket, `echo reply ${port}`);
+    assertEquals(steer6(echo6(128, port)), 0);
+    const sent = { sourcePort: port, destinationPort: 34_016 };
+    for (const payload of [buildTcp6(sent), buildUdp6(sent), echo6(128, port)]) {
+      for (const type of [1, 2, 3, 4]) {
+        assertEquals(steer6(buildIcmp6({ type, payload })), socket, `type ${type}`);
+      }
+      assertEquals(steer6(buildIcmp6({ type: 135, payload })), 0);
+    }
+  }
+});
+
+Deno.test("outsideSteering6() gives what has extension headers, other protocols, and what is too short to socket 0", () => {
+  const packet = buildUdp6({ destinationPort: 34_016, payload: new Uint8Array(3000).fill(0x84) });
+  assertEquals(steer6(packet), 1);
+  const pieces = fragment6(packet, 1280, 7);
+  assertEquals(pieces.map(steer6), pieces.map(() => 0));
+  const options: [number, number[]] = [60, [0, 0, 1, 4, 0, 0, 0, 0]];
+  const payload = new Uint8Array(40).fill(0x84);
+  assertEquals(steer6(buildIpv6({ extensions: [options], protocol: 17, payload })), 0);
+  for (const protocol of [47, 59]) assertEquals(steer6(buildIpv6({ protocol, payload })), 0);
+  assertEquals(steer6(buildIcmp6({ type: 3, payload: buildIpv6({ protocol: 47 }) })), 0);
+  for (let size = 0; size < 44; size++) assertEquals(steer6(packet.slice(0, size)), 0, `${size}`);
+  assertEquals(steer6(packet.slice(0, 44)), 1);
 });

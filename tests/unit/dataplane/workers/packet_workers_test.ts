@@ -17,13 +17,15 @@ Deno.test("a packet worker is given no key of the tunnel's, nor its peers': thos
     fleet: null,
     peers: [{ publicKey: new Uint8Array(32), presharedKey: new Uint8Array(32).fill(0x11) }],
   } as unknown as DataPlaneConfig;
-  const given = packetWorkerConfig(config, { egress: "kernel", port: 51_820 });
+  const given = packetWorkerConfig(config, 51_820);
   assertEquals(Object.keys(given).sort(), [
     "access",
     "addresses",
+    "addresses6",
     "aead",
     "clientToClient",
     "egress",
+    "egress6",
     "egressRules",
     "isGateway",
     "mark",

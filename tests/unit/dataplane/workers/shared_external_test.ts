@@ -5,11 +5,13 @@ import {
   SharedExternal,
 } from "../../../../lib/dataplane/workers/shared_external.ts";
 import type { ExternalLink } from "../../../../lib/core/nat/external_link.ts";
+import type { HostAddress } from "../../../../lib/core/wire/host_address.ts";
 import { assertEquals } from "../../../support/assert.ts";
 import { FakeTimers } from "../../../support/time/fake_timers.ts";
 
-const WAN = { name: "wan0", link: 2, address: 0x0a000001, mtu: 1500 } as ExternalLink;
-const LTE = { name: "lte0", link: 3, address: 0x0a000101, mtu: 1400 } as ExternalLink;
+type Link = ExternalLink<HostAddress>;
+const WAN = { name: "wan0", link: 2, address: 0x0a000001, mtu: 1500 } as Link;
+const LTE = { name: "lte0", link: 3, address: 0x0a000101, mtu: 1400 } as Link;
 
 /** Groups of sockets, each with its workers in the order in which they joined. */
 function groups() {
@@ -36,9 +38,9 @@ function groups() {
 }
 
 /** Workers of which each opens an interface, unless `fails` says that it cannot now. */
-function workersOf(count: number, fails: (worker: number, external: ExternalLink) => boolean) {
+function workersOf(count: number, fails: (worker: number, external: Link) => boolean) {
   const kernel = groups();
-  const open: (ExternalLink | null)[] = Array.from({ length: count }, () => null);
+  const open: (Link | null)[] = Array.from({ length: count }, () => null);
   const joined: (number | null)[] = Array.from({ length: count }, () => null);
   const workers = open.map((_, worker): ExternalFollower => ({
     setExternal(external, group) {

@@ -84,3 +84,36 @@ Deno.test("workers are told of a peer that has gone for now, or for good", () =>
     assertEquals(worker.released, [toClient.index, toClient.index]);
   }
 });
+
+Deno.test("workers know the networks of IPv6 that a peer has, as many as it has, and none that it had", () => {
+  const { gateway, toClient } = connectedPair({ gatewayWorkers: 2, hasIpv6: true });
+  const { device, workers } = gateway;
+  const { publicKey } = toClient;
+  const many = Array.from({ length: 600 }, (_, i) => `fd00:8:${(i + 1).toString(16)}::/48`);
+  for (const allowedIps6 of [many, ["fd00:77::2/128", "::/0"], []]) {
+    device.updatePeer(toClient, { publicKey, allowedIps: [], allowedIps6 }, 0);
+    workers!.settle(device, () => {}, 0);
+    for (const { device: { allowedIps6: known, peers } } of workers!.all) {
+      assertEquals(known.entries(peers[0]!), allowedIps6.toSorted());
+    }
+  }
+  device.removePeer(toClient);
+  workers!.settle(device, () => {}, 0);
+  const any = new DataView(new ArrayBuffer(16));
+  for (const worker of workers!.all) {
+    assertEquals(worker.device.allowedIps6.lookup(any, 0), null);
+  }
+});
+
+Deno.test("a peer with addresses of IPv6 alone is spread over the workers by these", () => {
+  const { gateway } = connectedPair({ gatewayWorkers: 2, hasIpv6: true });
+  const { board } = gateway.workers!;
+  const workers = [2, 3, 4, 5].map((last) => {
+    const peer = gateway.addPeer(
+      { identity: { public: new Uint8Array(32).fill(last) } },
+      [`fd00:77::${last}/128`],
+    );
+    return board.workerOf(peer);
+  });
+  assertEquals(workers, [0, 1, 0, 1]);
+});
