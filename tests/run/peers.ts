@@ -21,6 +21,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   "crun": "crun",
   "runc": "runc",
   "zbarimg": "zbar-tools",
+  "rsvg-convert": "librsvg2-bin",
   "chromium": "chromium",
   "nats-server": "nats-server",
   "zsh": "zsh",

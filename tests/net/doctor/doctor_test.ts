@@ -43,8 +43,10 @@ netTest(
     assertMatch(asClient.finding("path-mtu").why, /1480 bytes without fragments/);
     assertEquals(await hostState(client.namespace), clientBefore);
 
-    await startVpn("client", client.namespace, clientConfig);
+    // The gateway tells of the test handshake, and of the client's, up to a second after each.
     await server.waitFor(/handshake completed/);
+    await startVpn("client", client.namespace, clientConfig);
+    await server.waitFor(/handshake completed[^]*handshake completed/);
     const said = server.stderr.length;
     const running = await examine(client.namespace, clientConfig);
     running.expectHealth();

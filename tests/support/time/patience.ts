@@ -16,15 +16,15 @@ function crowd(): number {
   return state === "granted" ? Deno.loadavg()[0]! / navigator.hardwareConcurrency : 1;
 }
 
-/** Polls until there is a result; fails when PATIENCE has run out. */
+/** Polls until there is a result, which neither null nor false is; fails when PATIENCE has run out. */
 export async function eventually<Result>(
-  poll: () => Result | null | Promise<Result | null>,
+  poll: () => Result | null | false | Promise<Result | null | false>,
   { interval = 5, what = `${poll}` }: { interval?: number; what?: string } = {},
 ): Promise<Result> {
   const deadline = performance.now() + PATIENCE;
   for (;;) {
     const result = await poll();
-    if (result !== null) return result;
+    if (result !== null && result !== false) return result;
     if (performance.now() > deadline) throw new Error(`Cannot wait any longer for: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, interval));
   }

@@ -57,6 +57,8 @@ export interface FlowOptions {
   readonly seconds?: number;
   /** Of TCP: how much is sent, however long that takes, in place of `seconds`. */
   readonly bytes?: number;
+  /** Of TCP: how fast it is sent; as fast as it goes if left out. */
+  readonly bitsPerSecond?: number;
   /** From the listening end to the other. */
   readonly reverse?: boolean;
   /** Connections at once, of TCP. */
@@ -72,13 +74,15 @@ export async function tcpFlow(
   client: TestNamespace,
   server: TestNamespace,
   address: string,
-  { seconds = 2, bytes, reverse = false, streams = 1 }: FlowOptions = {},
+  { seconds = 2, bytes, bitsPerSecond, reverse = false, streams = 1 }: FlowOptions = {},
 ): Promise<FlowResult> {
   await using listener = server.spawn(["iperf3", "-s", "-1", "-B", address, "--forceflush"]);
   await listener.waitFor(/Server listening/);
   const { stdout, stderr } = await client.run([
     ...["iperf3", "-c", address, "--connect-timeout", `${PATIENCE}`, "--json"],
     ...bytes === undefined ? ["-t", `${seconds}`] : ["-n", `${bytes}`],
+    // In small blocks, as iperf3 keeps to a rate between one block and the next.
+    ...bitsPerSecond === undefined ? [] : ["-b", `${bitsPerSecond}`, "-l", "8K"],
     ...["-P", `${streams}`, ...reverse ? ["-R"] : []],
   ], { timeoutMs: seconds * 1000 + PATIENCE });
   const report = parseReport<FlowReport>(stdout, stderr);
