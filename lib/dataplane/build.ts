@@ -122,6 +122,7 @@ export function buildDataPlane(
   const elsewhere = new Elsewhere(
     arena,
     (gateway, offset, length, path) => fleet?.handOver(gateway, offset, length, path) ?? false,
+    config.shared?.elsewhere,
   );
   const device = new Device({
     memory: arena,

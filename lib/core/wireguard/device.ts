@@ -72,6 +72,7 @@ export class Device {
   readonly #update: PeerUpdateParts;
   readonly #sharing: Sharing | null;
   readonly #elsewhere: Elsewhere | null;
+  readonly #indices: IndexTable;
   /** What packet workers tell; null where there are none. */
   readonly workerNews: WorkerNews | null;
 
@@ -81,7 +82,7 @@ export class Device {
     const report = events.add.bind(events);
     const sharing = this.#sharing = options.shared?.sharing ?? null;
     this.#elsewhere = options.elsewhere ?? null;
-    const indices = new IndexTable(
+    const indices = this.#indices = new IndexTable(
       sharing && ((session) => sharing.sessionEnded(session)),
       this.#elsewhere,
     );
@@ -251,10 +252,11 @@ export class Device {
   #forward(sharing: Sharing, offset: number, length: number, path: number): number {
     if (length >= TRANSPORT_MIN_SIZE) {
       const index = this.#view.getInt32(offset + TRANSPORT_RECEIVER_OFFSET, true);
-      if (sharing.forward(index, offset, length, path)) return 0;
+      // None but a session's: a worker would give back what is another gateway's, and so on.
+      const isOurs = this.#indices.session(index) !== null;
+      if (isOurs && sharing.forward(index, offset, length, path)) return 0;
     }
-    this.#drops.add(DropReason.unknownIndex, length);
-    return -DropReason.unknownIndex;
+    return this.#refuse(DropReason.unknownIndex, MESSAGE_TRANSPORT, offset, length, path);
   }
 
   // To the network.

@@ -1,6 +1,9 @@
 /**
  * Elsewhere: where this is one of several gateways that answer under one key, what is another's: its indices name it,
  * and a message under one of them is handed over to it.
+ *
+ * Packet workers get such messages as well, and give them to the device's thread. Which gateways there is a way to,
+ * they read in shared memory: what strangers make up names any of 256, and so is dropped where it comes.
  */
 import type { Memory } from "../wire/memory.ts";
 import {
@@ -10,7 +13,7 @@ import {
   RESPONSE_RECEIVER_OFFSET,
   TRANSPORT_RECEIVER_OFFSET,
 } from "../wire/messages.ts";
-import type { IndexLayout } from "./handshake/index_layout.ts";
+import { gatewayOf, type IndexLayout, LAYOUT_TABLES_LENGTH } from "./handshake/index_layout.ts";
 
 /** Hands the message that begins at `offset` to the gateway with this number; false where there is no way to it. */
 export type HandToGateway = (
@@ -20,20 +23,47 @@ export type HandToGateway = (
   path: number,
 ) => boolean;
 
+/** Words with a bit for each gateway that there may be. */
+const WORDS = 256 / 32;
+/** Bytes of shared memory: those, then the tables of the layout. */
+export const ELSEWHERE_SIZE: number = 4 * WORDS + 2 * LAYOUT_TABLES_LENGTH;
+
 export class Elsewhere {
-  /** Null until this gateway has its number: what it makes up before names any gateway. */
-  layout: IndexLayout | null = null;
   readonly #view: DataView;
   readonly #handOver: HandToGateway;
+  readonly #shared: SharedArrayBuffer | null;
+  #layout: IndexLayout | null = null;
 
-  constructor(memory: Memory, handOver: HandToGateway) {
+  /** @param shared `ELSEWHERE_SIZE` bytes, all zero, where there are packet workers */
+  constructor(
+    memory: Memory,
+    handOver: HandToGateway,
+    shared: SharedArrayBuffer | null = null,
+  ) {
     this.#view = memory.view;
     this.#handOver = handOver;
+    this.#shared = shared;
+  }
+
+  /** Null until this gateway has its number: what it makes up before names any gateway. */
+  set layout(layout: IndexLayout | null) {
+    this.#layout = layout;
+    if (layout === null || this.#shared === null) return;
+    new Uint16Array(this.#shared, 4 * WORDS).set(layout.tables);
+  }
+
+  /** Has packet workers know which gateways there is a way to, by their numbers. */
+  setReachable(gateways: Iterable<number>): void {
+    if (this.#shared === null) return;
+    const bits = new Int32Array(WORDS);
+    for (const gateway of gateways) bits[gateway >>> 5]! |= 1 << (gateway & 31);
+    const words = new Int32Array(this.#shared, 0, WORDS);
+    bits.forEach((word, i) => Atomics.store(words, i, word));
   }
 
   /** An index for this gateway, of 32 random bits; the lowest four, the worker's, are kept. */
   index(random: number): number {
-    return this.layout === null ? random : this.layout.index(random);
+    return this.#layout === null ? random : this.#layout.index(random);
   }
 
   /**
@@ -42,7 +72,7 @@ export class Elsewhere {
    * @returns false where it is nobody's
    */
   take(type: number, offset: number, length: number, path: number): boolean {
-    const { layout } = this;
+    const layout = this.#layout;
     if (layout === null) return false;
     const at = type === MESSAGE_TRANSPORT
       ? TRANSPORT_RECEIVER_OFFSET
@@ -51,5 +81,22 @@ export class Elsewhere {
       : COOKIE_REPLY_RECEIVER_OFFSET;
     const gateway = layout.gatewayOf(this.#view.getInt32(offset + at, true));
     return gateway !== layout.gateway && this.#handOver(gateway, offset, length, path);
+  }
+}
+
+/** What a packet worker knows of that. */
+export class ElsewhereOfWorker {
+  readonly #words: Int32Array;
+  readonly #tables: Uint16Array;
+
+  constructor(shared: SharedArrayBuffer) {
+    this.#words = new Int32Array(shared, 0, WORDS);
+    this.#tables = new Uint16Array(shared, 4 * WORDS);
+  }
+
+  /** Whether an index that names nothing here names a gateway that there is a way to. */
+  has(index: number): boolean {
+    const gateway = gatewayOf(this.#tables, index);
+    return (Atomics.load(this.#words, gateway >>> 5) >>> (gateway & 31) & 1) !== 0;
   }
 }

@@ -156,6 +156,7 @@ export class FleetNode implements Disposable {
         return gateway === null ? [] : [[number, gateway]];
       }),
     );
+    this.#tellReachable();
     const members = gateways.map(({ number }) => number);
     if (this.#machine !== null) {
       this.#tell({ kind: "members", members }, now);
@@ -183,7 +184,13 @@ export class FleetNode implements Disposable {
     this.#keys.clear();
     this.#numbers.clear();
     this.#up.clear();
+    this.#tellReachable();
     this.#link.setGateways([], now);
+  }
+
+  /** Whom `handOver()` has a way to. */
+  #tellReachable(): void {
+    this.#options.elsewhere.setReachable([...this.#up].filter((number) => this.#links.has(number)));
   }
 
   #giveUp(reason: string, now: number): void {
@@ -235,10 +242,12 @@ export class FleetNode implements Disposable {
       }
       case "gateway-up":
         this.#up.add(action.gateway);
+        this.#tellReachable();
         this.#peers.gatewayUp(now);
         break;
       case "gateway-down":
         this.#up.delete(action.gateway);
+        this.#tellReachable();
         if (this.#holds) this.#takeOver(now);
         break;
       case "write-term":

@@ -24,6 +24,7 @@ import { SendQueue } from "../../core/transport/send_queue.ts";
 import { DropCounters } from "../../core/wire/drop_reason.ts";
 import { TRANSPORT_OVERHEAD } from "../../core/wire/messages.ts";
 import { PacketQueue } from "../../core/wire/packet_queue.ts";
+import { ElsewhereOfWorker } from "../../core/wireguard/elsewhere.ts";
 import { WorkerDevice } from "../../core/wireguard/workers/worker_device.ts";
 import {
   BATCH,
@@ -122,6 +123,7 @@ export class PacketThread implements Disposable {
         forwarded.put(record);
         this.#engine.receive(forwarded, now);
       },
+      elsewhere: new ElsewhereOfWorker(shared.elsewhere),
       onReleased: (peer) => this.#outside?.release(peer),
     });
     const { egress, egress6 } = config;

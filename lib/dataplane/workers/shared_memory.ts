@@ -5,6 +5,7 @@ import { FLOW_CAPACITY, flowTableSize } from "../../core/access/flow_table.ts";
 import { INBOUND_FLOWS_SIZE } from "../../core/access/inbound_flows.ts";
 import { MAX_PEERS } from "../../core/limits/max_peers.ts";
 import { createRing } from "../../core/threads/record_ring.ts";
+import { ELSEWHERE_SIZE } from "../../core/wireguard/elsewhere.ts";
 import { bucketWords } from "../../core/wireguard/workers/worker_peer.ts";
 import { NAT_USAGE_SIZE } from "./nat_usage.ts";
 import { randomBytes } from "node:crypto";
@@ -42,6 +43,8 @@ export interface SharedMemory {
   readonly between: readonly (readonly SharedArrayBuffer[])[];
   /** By worker, what peers hold of the NAT (nat_usage.ts). */
   readonly natUsage: readonly SharedArrayBuffer[];
+  /** Which indices are other gateways' (elsewhere.ts). */
+  readonly elsewhere: SharedArrayBuffer;
 }
 
 /** Bytes of the ring from one of so many workers to another, a power of two. */
@@ -69,6 +72,7 @@ export function createSharedMemory(workers: number): SharedMemory {
     toDevice: ofEach(() => createRing(RING_SIZE)),
     deviceWake: createEventFd(libc),
     between: ofEach(() => ofEach(() => createRing(ringBetweenSize(workers)))),
+    elsewhere: new SharedArrayBuffer(ELSEWHERE_SIZE),
     natUsage: ofEach(() => new SharedArrayBuffer(NAT_USAGE_SIZE)),
   };
 }

@@ -69,6 +69,8 @@ class Site implements AsyncDisposable {
           PrivateKey: fleet.privateKey,
           Address: `${INSIDE}/24`,
           ListenPort: 51820,
+          // Not as many everywhere: what one hands to another is for any worker there.
+          DataPlaneThreads: number,
           PublicEndpoint: `${VIRTUAL}:51820`,
           Egress: "off",
           Store: "nats://203.0.113.254:4222",

@@ -16,7 +16,7 @@ import { Pipeline, PIPELINE_SCRATCH_SIZE } from "../../../lib/core/engine/pipeli
 import { Router, type RouterOptions } from "../../../lib/core/routing/router.ts";
 import { Device } from "../../../lib/core/wireguard/device.ts";
 import type { DeviceEvent } from "../../../lib/core/wireguard/device_events.ts";
-import type { Elsewhere } from "../../../lib/core/wireguard/elsewhere.ts";
+import { type Elsewhere, ELSEWHERE_SIZE } from "../../../lib/core/wireguard/elsewhere.ts";
 import type { WatchOptions } from "../../../lib/core/wireguard/liveness/liveness.ts";
 import type { Peer, PeerOptions } from "../../../lib/core/wireguard/peer.ts";
 import type { Datagrams } from "../../../lib/core/engine/ports.ts";
@@ -78,7 +78,7 @@ export interface SimulatedDeviceOptions {
   /** The rules of peers; left out, they have none. */
   readonly access?: readonly AccessItem[];
   /** Where other gateways answer under its key as well. */
-  readonly elsewhere?: (memory: Memory) => Elsewhere;
+  readonly elsewhere?: (memory: Memory, shared: SharedArrayBuffer) => Elsewhere;
   /** Packet workers; its own thread has the packets if left out. */
   readonly workers?: number;
 }
@@ -148,29 +148,29 @@ export class SimulatedDevice {
       egressRules: external6 === undefined ? [] : [outsides.ALL_PASS6],
     };
     const items = options.access ?? [];
+    const elsewhere = new SharedArrayBuffer(ELSEWHERE_SIZE);
     const flows = Array.from(
       { length: options.access === undefined ? 0 : (options.workers ?? 0) + 1 },
       () => new SharedArrayBuffer(flowTableSize(FLOW_CAPACITY)),
     );
-    this.workers = options.workers ===
-        undefined
-      ? null
-      : new SimulatedWorkers({
-        count: options.workers,
-        mtu,
-        random: new Random(random.uint32()),
-        aead: options.aead ?? createBuiltinAead,
-        router,
-        ...(external !== undefined && {
-          outside: {
-            external: ipv4(external),
-            inner: parseCidr(options.tunnelAddress)!.address,
-          },
-        }),
-        access: { items, flows },
-        memory: this.memory,
-        paths: this.sendQueue.paths,
-      });
+    const { workers } = options;
+    this.workers = workers === undefined ? null : new SimulatedWorkers({
+      count: workers,
+      mtu,
+      random: new Random(random.uint32()),
+      aead: options.aead ?? createBuiltinAead,
+      router,
+      ...(external !== undefined && {
+        outside: {
+          external: ipv4(external),
+          inner: parseCidr(options.tunnelAddress)!.address,
+        },
+      }),
+      access: { items, flows },
+      elsewhere,
+      memory: this.memory,
+      paths: this.sendQueue.paths,
+    });
     this.device = new Device({
       memory: this.memory,
       sendQueue: this.sendQueue,
@@ -184,7 +184,7 @@ export class SimulatedDevice {
       followsTransport: options.isGateway ?? false,
       carriesIpv6: options.tunnelAddress6 !== undefined,
       ...(options.watch && { watch: options.watch }),
-      ...(options.elsewhere && { elsewhere: options.elsewhere(this.memory) }),
+      ...(options.elsewhere && { elsewhere: options.elsewhere(this.memory, elsewhere) }),
       ...(this.workers && {
         shared: {
           sharing: this.workers.board,

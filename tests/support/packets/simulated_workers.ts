@@ -26,6 +26,7 @@ import { createMemory, type Memory } from "../../../lib/core/wire/memory.ts";
 import { TRANSPORT_OVERHEAD } from "../../../lib/core/wire/messages.ts";
 import { PacketQueue } from "../../../lib/core/wire/packet_queue.ts";
 import type { Device } from "../../../lib/core/wireguard/device.ts";
+import { ElsewhereOfWorker } from "../../../lib/core/wireguard/elsewhere.ts";
 import { WorkerBoard } from "../../../lib/core/wireguard/workers/worker_board.ts";
 import { WorkerDevice } from "../../../lib/core/wireguard/workers/worker_device.ts";
 import { bucketWords } from "../../../lib/core/wireguard/workers/worker_peer.ts";
@@ -83,6 +84,7 @@ export interface SimulatedWorkersOptions {
     readonly items: readonly AccessItem[];
     readonly flows: readonly SharedArrayBuffer[];
   };
+  readonly elsewhere: SharedArrayBuffer;
   /** Of the device's own thread. */
   readonly memory: Memory;
   readonly paths: SendQueue["paths"];
@@ -246,6 +248,7 @@ function makeWorker(
     limits: options.limits,
     fromDevice,
     toDevice: new RingWriter(toDevice),
+    elsewhere: new ElsewhereOfWorker(options.elsewhere),
     onDatagram: (record, now) => {
       forwarded.put(record);
       engine.receive(forwarded, now);

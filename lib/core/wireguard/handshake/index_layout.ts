@@ -19,23 +19,24 @@ const HALF_MASK = (1 << HALF_BITS) - 1;
 const ROUNDS = 6;
 /** Numbers of 16 bits in a digest. */
 const NUMBERS = HASH_SIZE / 2;
+/** Numbers of 16 bits in all round functions, one behind the other. */
+export const LAYOUT_TABLES_LENGTH: number = ROUNDS << HALF_BITS;
 
 export class IndexLayout {
   /** This gateway's number. */
   readonly gateway: number;
-  /** A round function behind the other. */
-  readonly #tables = new Uint16Array(ROUNDS << HALF_BITS);
+  readonly tables: Uint16Array = new Uint16Array(LAYOUT_TABLES_LENGTH);
 
   /** @param key of the fleet, any length */
   constructor(gateway: number, key: Uint8Array) {
     this.gateway = gateway;
     const counter = new Uint8Array(4);
     const view = new DataView(counter.buffer);
-    for (let at = 0; at < this.#tables.length; at += NUMBERS) {
+    for (let at = 0; at < this.tables.length; at += NUMBERS) {
       view.setUint32(0, at);
       const digest = new DataView(blake2sHash(key, counter).buffer);
       for (let i = 0; i < NUMBERS; i++) {
-        this.#tables[at + i] = digest.getUint16(2 * i) & HALF_MASK;
+        this.tables[at + i] = digest.getUint16(2 * i) & HALF_MASK;
       }
     }
   }
@@ -51,7 +52,7 @@ export class IndexLayout {
     let left = block >>> HALF_BITS;
     let right = block & HALF_MASK;
     for (let round = 0; round < ROUNDS; round++) {
-      const next = left ^ this.#tables[round << HALF_BITS | right]!;
+      const next = left ^ this.tables[round << HALF_BITS | right]!;
       left = right;
       right = next;
     }
@@ -61,14 +62,19 @@ export class IndexLayout {
 
   /** The gateway that an index names; any, of one that none of the fleet has made. */
   gatewayOf(index: number): number {
-    const permuted = index >>> WORKER_BITS;
-    let left = permuted >>> HALF_BITS;
-    let right = permuted & HALF_MASK;
-    for (let round = ROUNDS - 1; round >= 0; round--) {
-      const last = right ^ this.#tables[round << HALF_BITS | left]!;
-      right = left;
-      left = last;
-    }
-    return (left << HALF_BITS | right) >>> RANDOM_BITS;
+    return gatewayOf(this.tables, index);
   }
+}
+
+/** The same by the tables of a layout. */
+export function gatewayOf(tables: Uint16Array, index: number): number {
+  const permuted = index >>> WORKER_BITS;
+  let left = permuted >>> HALF_BITS;
+  let right = permuted & HALF_MASK;
+  for (let round = ROUNDS - 1; round >= 0; round--) {
+    const last = right ^ tables[round << HALF_BITS | left]!;
+    right = left;
+    left = last;
+  }
+  return (left << HALF_BITS | right) >>> RANDOM_BITS;
 }

@@ -17,6 +17,7 @@ import {
   TRANSPORT_RECEIVER_OFFSET,
 } from "../../wire/messages.ts";
 import type { AllowedIps } from "../allowed_ips.ts";
+import type { ElsewhereOfWorker } from "../elsewhere.ts";
 import type { AllowedIps6 } from "../allowed_ips6.ts";
 import type { AnyPacketTap, PacketDevice } from "../packet_peer.ts";
 import { PacketDirection } from "../packet_tap.ts";
@@ -49,6 +50,8 @@ export interface WorkerDeviceOptions {
   readonly toDevice: RingWriter;
   /** Takes a datagram that another thread got, see `receive()`. */
   readonly onDatagram: (record: Uint8Array<ArrayBuffer>, now: number) => void;
+  /** What is other gateways', where this is one of several. */
+  readonly elsewhere?: ElsewhereOfWorker | null;
   /** Gives up what is kept for a peer that is gone, or has gone for now. */
   readonly onReleased?: (peer: WorkerPeer) => void;
 }
@@ -71,6 +74,7 @@ export class WorkerDevice implements PacketDevice {
   readonly #knowledge: WorkerKnowledge;
   readonly #reports: WorkerReports;
   readonly #turn: Turn;
+  readonly #elsewhere: ElsewhereOfWorker | null;
   /** Messages and bytes that came, and that went. */
   readonly #passed = new Float64Array(4);
 
@@ -84,6 +88,7 @@ export class WorkerDevice implements PacketDevice {
     this.#drops = options.drops;
     this.#mtu = options.mtu;
     this.#turn = options.turn;
+    this.#elsewhere = options.elsewhere ?? null;
     this.#messages = new TransportMessages(options);
     this.#reports = new WorkerReports({ ...options, ring: options.toDevice, paths });
     this.#knowledge = new WorkerKnowledge({
@@ -125,12 +130,12 @@ export class WorkerDevice implements PacketDevice {
     const worker = index & WORKER_MASK;
     if (worker !== this.#number) {
       // Anybody can make up an index: what is nobody's is nobody else's trouble.
-      if (worker >= this.#workers) return this.#drop(DropReason.unknownIndex, length);
+      if (worker >= this.#workers) return this.#unknown(index, offset, length, path);
       this.#reports.datagram(offset, length, path);
       return 0;
     }
     const session = this.#knowledge.session(index) ?? this.#knowledge.newSession(index);
-    if (session === null) return this.#drop(DropReason.unknownIndex, length);
+    if (session === null) return this.#unknown(index, offset, length, path);
     const packetLength = this.#messages.open(session, offset, length, now);
     if (packetLength < 0) return this.#drop(-packetLength as DropReason, length);
     const packet = receivedOffset(offset);
@@ -152,6 +157,16 @@ export class WorkerDevice implements PacketDevice {
     peer.noteReceived(length, packetLength > 0, now);
     this.#reports.isActive(peer, now);
     return received(peer.index, packetLength);
+  }
+
+  /** What is under an index that names nothing here: another gateway's, perhaps, to whom the device gives it. */
+  #unknown(index: number, offset: number, length: number, path: number): number {
+    const elsewhere = this.#elsewhere;
+    if (elsewhere === null || !elsewhere.has(index)) {
+      return this.#drop(DropReason.unknownIndex, length);
+    }
+    this.#reports.datagram(offset, length, path);
+    return 0;
   }
 
   #drop(reason: DropReason, length: number): number {
