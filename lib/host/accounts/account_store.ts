@@ -6,7 +6,8 @@
  */
 import type { DatabaseSync } from "node:sqlite";
 import type { UsagePeriod } from "../../core/config/values/usage_period.ts";
-import { makeOurs, requireOurs, SCHEMA, valueOf } from "./account_file.ts";
+import { ACCOUNT_FILE } from "./account_file.ts";
+import { isFull, openToRead, openToWrite, transact } from "./kept_file.ts";
 
 /**
  * Days of usage and of events that are kept, and events at most. It is days with any that count, not those since: a
@@ -19,11 +20,6 @@ const EVENT_DAYS = 90;
 const EVENTS = 100_000;
 /** Events that are read at a time. */
 const EVENTS_READ = 10_000;
-/** Bytes of a page, and pages at most: 64 MiB. */
-const PAGE_SIZE = 4096;
-const PAGES = 16_384;
-/** ms that a write waits for another process. */
-const BUSY_TIMEOUT = 200;
 /** ms */
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
@@ -116,29 +112,12 @@ export class AccountStore implements Disposable {
    * @throws {Error} for one that is not ours, or is damaged, or cannot be made
    */
   static async open(path: string): Promise<AccountStore> {
-    Deno.mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true, mode: 0o700 });
-    // In a folder that was there already, others may read what has their mode by default; its logs take over this one.
-    Deno.openSync(path, { append: true, create: true, mode: 0o600 }).close();
-    return await opened(path, { timeout: BUSY_TIMEOUT }, (database) => {
-      const isNew = valueOf(database, "PRAGMA page_count") === 0;
-      if (!isNew) requireOurs(database);
-      // Where nothing is new, nothing is written: a file that is locked, or on a full disk, is still there to be read.
-      database.exec(`PRAGMA page_size = ${PAGE_SIZE}`);
-      if (isNew) makeOurs(database);
-      else database.exec(SCHEMA);
-      // In the log by then, a transaction is safe from the end of the process, though not from that of the machine.
-      database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL`);
-      database.exec(`PRAGMA max_page_count = ${PAGES}`);
-      return new AccountStore(database);
-    });
+    return await openToWrite(path, ACCOUNT_FILE, (database) => new AccountStore(database));
   }
 
   /** Opens the file to read it. @throws {Error} the same, or where there is none */
   static async openToRead(path: string): Promise<AccountStore> {
-    return await opened(path, { timeout: 10 * BUSY_TIMEOUT, readOnly: true }, (database) => {
-      requireOurs(database);
-      return new AccountStore(database);
-    });
+    return await openToRead(path, ACCOUNT_FILE, (database) => new AccountStore(database));
   }
 
   /**
@@ -167,23 +146,11 @@ export class AccountStore implements Disposable {
 
   #write(change: () => void): void {
     try {
-      this.#transact(change);
+      transact(this.#database, change);
     } catch (error) {
       // SQLITE_FULL is also what the bound on the size leads to.
       if (!this.#forgetOldest()) throw error;
-      this.#transact(change);
-    }
-  }
-
-  #transact(change: () => void): void {
-    const database = this.#database;
-    database.exec("BEGIN IMMEDIATE");
-    try {
-      change();
-      database.exec("COMMIT");
-    } catch (error) {
-      if (database.isTransaction) database.exec("ROLLBACK");
-      throw error;
+      transact(this.#database, change);
     }
   }
 
@@ -263,7 +230,7 @@ export class AccountStore implements Disposable {
   /** Makes room by what is oldest. Returns false where the file is not that long: it is the disk that is full. */
   #forgetOldest(): boolean {
     const database = this.#database;
-    if (valueOf(database, "PRAGMA page_count") < PAGES) return false;
+    if (!isFull(database)) return false;
     database.exec(
       `DELETE FROM usage WHERE day IN (SELECT DISTINCT day FROM usage ORDER BY day LIMIT 31);
        DELETE FROM hour WHERE hour < (SELECT MAX(hour) FROM hour) - 24;
@@ -373,22 +340,6 @@ function eventOf(
     name: text(name),
     detail: text(detail),
   };
-}
-
-async function opened(
-  path: string,
-  options: { readonly timeout: number; readonly readOnly?: boolean },
-  use: (database: DatabaseSync) => AccountStore,
-): Promise<AccountStore> {
-  // Only a gateway and the commands about its accounts need it.
-  const { DatabaseSync } = await import("node:sqlite");
-  const database = new DatabaseSync(path, options);
-  try {
-    return use(database);
-  } catch (error) {
-    database.close();
-    throw error;
-  }
 }
 
 /** The query for the newest value that is behind so many newer ones; it finds none where there are not more. */
