@@ -74,12 +74,16 @@ async function run(command: Command): Promise<number> {
       return await runFleet(command.request);
     }
     case "usage": {
-      const { runUsage } = await import("./lib/commands/usage.ts");
+      const { runUsage } = await import("./lib/commands/kept/usage.ts");
       return await runUsage(command.request);
     }
     case "events": {
-      const { runEvents } = await import("./lib/commands/events.ts");
+      const { runEvents } = await import("./lib/commands/kept/events.ts");
       return await runEvents(command.request);
+    }
+    case "queries": {
+      const { runQueries } = await import("./lib/commands/kept/queries.ts");
+      return await runQueries(command.request);
     }
     case "demo": {
       const { runDemo } = await import("./lib/commands/demo/demo.ts");

@@ -1,4 +1,4 @@
-/** Grammar of `vpn usage` and `vpn events`, which read what a gateway has kept. */
+/** Grammar of `vpn usage`, `vpn events` and `vpn queries`, which read what a gateway has kept. */
 import { optional, withDefault } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { choice } from "@optique/core/valueparser";
@@ -34,7 +34,7 @@ export const usageRequest = {
   ),
 };
 
-/** What is particular to `vpn events`. */
+/** What is particular to `vpn events` and `vpn queries`. */
 export const eventsRequest = {
   ...kept,
   since: optional(
@@ -44,5 +44,5 @@ export const eventsRequest = {
       about("--since", "Show only what is no older: a period, as in 30d or 12h, or a moment"),
     ),
   ),
-  follow: option("--follow", about("--follow", "Go on with new events until Ctrl-C")),
+  follow: option("--follow", about("--follow", "Go on with what is new until Ctrl-C")),
 };

@@ -29,6 +29,7 @@ const COMMAND_NAMES: readonly string[] = [
   "status",
   "usage",
   "events",
+  "queries",
   "capture",
   "log",
   "reload",
@@ -119,7 +120,7 @@ export function createGrammar(argv: readonly string[]) {
     if (name === "server" || name === "client") return [...extractOptionNames(run.usage)];
     if (name === "relay") return [...extractOptionNames(relay.usage)];
     if (name === "status") return [...extractOptionNames(status.usage)];
-    if (name === "events") return [...extractOptionNames(events.usage)];
+    if (name === "events" || name === "queries") return [...extractOptionNames(events.usage)];
     if (name === "usage") return [...extractOptionNames(usage.usage)];
     if (name === "capture") return [...extractOptionNames(capture.usage)];
     if (name === "access") return ACCESS_OPTIONS;
@@ -157,7 +158,7 @@ export function createGrammar(argv: readonly string[]) {
           "Runs until SIGINT, SIGTERM or SIGHUP. Requires root, or CAP_NET_ADMIN and CAP_NET_RAW.",
       ),
     }),
-    // Three in one, as one `or()` takes fifteen at most.
+    // Four in one, as one `or()` takes fifteen at most.
     or(
       command("status", object({ command: constant("status"), status }), {
         brief: line("Show running tunnels, their peers and traffic"),
@@ -180,6 +181,13 @@ export function createGrammar(argv: readonly string[]) {
           "Shows when peers connected, disconnected and moved, expired, were disabled or enabled, used up a quota, and when the " +
             "configuration changed, the oldest first, as the gateway keeps it in /var/lib/vpn. The exit code is 3 if there " +
             "is no such file.",
+        ),
+      }),
+      command("queries", object({ command: constant("queries"), request: events }), {
+        brief: line("Show which names the clients of a gateway have asked for"),
+        description: line(
+          "Shows what the DNS proxy was asked, by whom, and what the answer was, the oldest first, as the gateway keeps it " +
+            "for 7 days in /var/lib/vpn where its file has DnsQueryLog = on. The exit code is 3 if there is no such file.",
         ),
       }),
     ),

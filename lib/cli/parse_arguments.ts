@@ -103,10 +103,11 @@ export function parseArguments(argv: readonly string[], presentation: Presentati
       const { interfaceName = null, ...rest } = parsed.status;
       return { command: "status", options: { ...rest, interfaceName } };
     }
-    case "events": {
+    case "events":
+    case "queries": {
       const { netns, peer = null, since = null, ...rest } = parsed.request;
       const place = netns === undefined ? {} : { netns };
-      return { command: "events", request: { ...rest, ...place, peer, since } };
+      return { command: parsed.command, request: { ...rest, ...place, peer, since } };
     }
     case "access": {
       const { port = null, configPath = null, interfaceName = null, ...rest } = parsed.request;

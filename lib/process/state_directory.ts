@@ -26,6 +26,14 @@ export function accountsPath(
   }${interfaceName}.sqlite`;
 }
 
+/** The file of what clients have asked the DNS proxy, beside them; of no other device whose name has a dot in it. */
+export function queriesPath(
+  interfaceName: string,
+  netns: string | null | undefined = null,
+): string {
+  return accountsPath(interfaceName, netns).replace(/sqlite$/, "queries");
+}
+
 /** The file of what is known of a fleet's store, beside them. */
 export function storePath(
   interfaceName: string,

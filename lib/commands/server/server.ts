@@ -3,7 +3,7 @@ import type { RunOptions } from "../../cli/command.ts";
 import { Accounts } from "../../control/accounts.ts";
 import { Examinations } from "../../control/application/examinations.ts";
 import { PeerEvents } from "../../control/peer_events.ts";
-import { accountsPath } from "../../process/state_directory.ts";
+import { accountsPath, queriesPath } from "../../process/state_directory.ts";
 import { DeniedEvents } from "../../control/denied_events.ts";
 import { KeySuccession } from "../../control/application/key_succession.ts";
 import { LiveAccess } from "../../control/live_access.ts";
@@ -29,6 +29,7 @@ import { type ServiceManager, underManager } from "../../process/service_manager
 import type { PeerNetworks } from "../../services/dns_proxy/clients.ts";
 import { readBlockFiles } from "../../services/dns_proxy/block_files.ts";
 import { DnsProxy } from "../../services/dns_proxy/dns_proxy.ts";
+import { QueryLog } from "../../services/dns_proxy/query_log.ts";
 import { connectTcp } from "../../services/published/health_checks.ts";
 import { PublishedServices } from "../../services/published/published_services.ts";
 import {
@@ -201,6 +202,14 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
       accounts.rename(encodeKey(peer.publicKey), encodeKey(peer.nextKey!.publicKey));
     }
     accounts.follow(peersByKey(admitted));
+    const queryLog = services.use(
+      new QueryLog({
+        path: queriesPath(interfaceName, options.netns),
+        now: Date.now,
+        logger: getLogger("dns"),
+      }),
+    );
+    await queryLog.turn(config.interface.dnsQueryLog && config.interface.dnsProxy.length > 0);
     const dnsProxy = services.use(
       config.interface.dnsProxy.length === 0 ? null : await DnsProxy.start({
         addresses,
@@ -210,6 +219,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
         domain: config.interface.dnsDomain,
         blockList,
         peers: () => peers,
+        queryLog,
         onHosts: (hosts) => {
           access.followHosts(hosts);
           return livePeers.followAccess();

@@ -20,7 +20,7 @@ export interface ServerReloadOptions {
   readonly dataPlane: Pick<DataPlaneHandle, "setClientToClient" | "setEgressRules">;
   /** Null where the gateway was started without one: the port needs a privilege that is given up since. */
   readonly dnsProxy:
-    | Pick<DnsProxy, "setUpstreams" | "setRoutes" | "setDomain" | "setBlockList">
+    | Pick<DnsProxy, "setUpstreams" | "setRoutes" | "setDomain" | "setBlockList" | "setQueryLog">
     | null;
   readonly webhooks: Pick<GatewayWebhooks, "follow">;
   readonly published: Pick<PublishedServices, "canFollow" | "setForwards">;
@@ -38,6 +38,7 @@ export class ServerReload implements ReloadRole<ServerConfig> {
     "DnsDomain",
     "DnsRoute",
     "DnsBlock",
+    "DnsQueryLog",
     "Webhook",
     "WebhookSecret",
     "Forward",
@@ -72,7 +73,7 @@ export class ServerReload implements ReloadRole<ServerConfig> {
   ): Promise<ReloadPlan> {
     const { gateway, dataPlane, dnsProxy, webhooks, published } = this.#options;
     const { egressAllow, egressDeny, clientToClient, dnsProxy: upstreams } = after.interface;
-    const { dnsDomain, dnsRoutes, dnsBlock } = after.interface;
+    const { dnsDomain, dnsRoutes, dnsBlock, dnsQueryLog } = after.interface;
     const keys = changedKeys(change);
     const steps: ReloadStep[] = [];
     const restart: string[] = [];
@@ -100,6 +101,9 @@ export class ServerReload implements ReloadRole<ServerConfig> {
     }
     if (keys.includes("DnsRoute")) {
       steps.push({ key: "DnsRoute", run: () => dnsProxy?.setRoutes(dnsRoutes) });
+    }
+    if (keys.includes("DnsQueryLog")) {
+      steps.push({ key: "DnsQueryLog", run: () => dnsProxy?.setQueryLog(dnsQueryLog) });
     }
     const webhookKey = keys.find((key) => key === "Webhook" || key === "WebhookSecret");
     if (webhookKey !== undefined) {

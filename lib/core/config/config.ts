@@ -98,6 +98,8 @@ export interface InterfaceConfig {
   readonly dnsRoutes: readonly DnsRoute[];
   /** Files of names that the proxy does not resolve, as the file has their paths. */
   readonly dnsBlock: readonly string[];
+  /** Whether the proxy keeps which names clients ask for. */
+  readonly dnsQueryLog: boolean;
   readonly forwards: readonly PortForward[];
   readonly forwards6: readonly PortForward6[];
   readonly transport: "udp" | "faketcp" | "auto";

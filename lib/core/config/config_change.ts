@@ -41,6 +41,7 @@ export const SETTING_KEYS: Readonly<Record<keyof Settings, string>> = {
   dnsDomain: "DnsDomain",
   dnsRoutes: "DnsRoute",
   dnsBlock: "DnsBlock",
+  dnsQueryLog: "DnsQueryLog",
   forwards: "Forward",
   forwards6: "Forward6",
   transport: "Transport",

@@ -26,6 +26,7 @@ export const SERVER_ONLY_KEYS: readonly string[] = [
   "DnsDomain",
   "DnsRoute",
   "DnsBlock",
+  "DnsQueryLog",
   "Forward",
   "Forward6",
   "ReleaseAfter",
@@ -51,7 +52,7 @@ const EGRESS_KEYS = ["Egress6", "EgressAllow", "EgressDeny", "Forward6"];
 /** Of no use to one whose tunnel carries IPv4 alone. */
 const IPV6_KEYS = ["Egress6", "Forward6"];
 /** Of no use to one that answers no questions. */
-const DNS_KEYS = ["DnsDomain", "DnsRoute", "DnsBlock"];
+const DNS_KEYS = ["DnsDomain", "DnsRoute", "DnsBlock", "DnsQueryLog"];
 /** Of no use to one that has its peers from its file. */
 const STORE_KEYS = ["StoreCredentials", "StoreCA", "StoreGrace", "VirtualAddress"];
 

@@ -37,6 +37,17 @@ const MAX_WAITING = 512;
 /** How a query came, and so how long its answer may be. */
 export type DnsTransport = "udp" | "tcp";
 
+/** Who has answered: a resolver, the cache, or the proxy itself, by the peers' names or by a list of blocked names. */
+export type AnswerSource = "resolver" | "cache" | "names" | "block-list";
+
+/** Who asks, and how. */
+export interface DnsAsker {
+  readonly transport: DnsTransport;
+  readonly client: DnsClient;
+  /** Is set to who has answered where it is no resolver. */
+  source: AnswerSource;
+}
+
 export interface DnsForwarderOptions
   extends Omit<UpstreamOptions, "resolver" | "onWrong" | "onAnswer"> {
   /** In the order in which they are tried. */
@@ -48,10 +59,8 @@ export interface DnsForwarderOptions
     query: Uint8Array,
     parsed: Parsed,
     limit: number,
-    client: DnsClient,
+    asker: DnsAsker,
   ) => Uint8Array | null;
-  /** Is told whose query was answered from the cache. */
-  readonly onHit?: (client: DnsClient) => void;
   /** Monotonic ms. */
   readonly now: () => number;
   /** Is told when an upstream answers no more, and when it answers again. */
@@ -194,11 +203,8 @@ export class DnsForwarder {
     return health;
   }
 
-  /** The answer to a query that came by `transport`; null for what deserves none. */
-  async answer(
-    query: Uint8Array,
-    { transport, client }: { transport: DnsTransport; client: DnsClient },
-  ): Promise<Uint8Array | null> {
+  /** The answer to a query; null for what deserves none. */
+  async answer(query: Uint8Array, asker: DnsAsker): Promise<Uint8Array | null> {
     if (query.length < HEADER_SIZE) return null;
     const flags = query[2]! << 8 | query[3]!;
     // An answer to an answer would go on for ever.
@@ -207,22 +213,19 @@ export class DnsForwarder {
     const parsed = parse(query);
     if (parsed === null) return failure(query, RCODE_FORMAT_ERROR);
     if (!isQuery(flags)) return failure(query, RCODE_NOT_IMPLEMENTED);
-    return await this.#resolve(query, parsed, { transport, client });
+    return await this.#resolve(query, parsed, asker);
   }
 
-  async #resolve(
-    query: Uint8Array,
-    parsed: Parsed,
-    { transport, client }: { transport: DnsTransport; client: DnsClient },
-  ): Promise<Uint8Array> {
+  async #resolve(query: Uint8Array, parsed: Parsed, asker: DnsAsker): Promise<Uint8Array> {
+    const { transport, client } = asker;
     const limit = transport === "udp" ? parsed.udpSize : Infinity;
-    const own = this.#options.local?.(query, parsed, limit, client) ?? null;
+    const own = this.#options.local?.(query, parsed, limit, asker) ?? null;
     if (own !== null) return own;
     const key = cacheKey(parsed);
     const kept = this.#cache.find(key, this.#options.now());
     if (kept !== null) {
       this.counts.hits++;
-      this.#options.onHit?.(client);
+      asker.source = "cache";
       return answerFor(query, kept.answer, { ...kept, limit });
     }
     const found = await this.#join(key, query, { parsed, client });

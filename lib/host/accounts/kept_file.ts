@@ -7,8 +7,9 @@ import type { DatabaseSync } from "node:sqlite";
 /** ms that a write waits for another process; a reader waits longer. */
 const BUSY_TIMEOUT = 200;
 const PAGE_SIZE = 4096;
-/** Pages at most: 64 MiB. */
+/** Pages at most: 64 MiB; and from how many in use on the bound is what a write has failed by. */
 const PAGES = 16_384;
+const PAGES_FULL = PAGES * 3 / 4;
 
 /** What a file is for. */
 export interface FileKind {
@@ -70,9 +71,13 @@ export function transact(database: DatabaseSync, change: () => void): void {
   }
 }
 
-/** Whether the file is as long as it may be: where a write fails and it is not, it is the disk that is full. */
+/**
+ * Whether so much is in the file that a write may have failed by its bound: else it is the disk that is full. What was
+ * undone is in use no more, so that it need not be all pages.
+ */
 export function isFull(database: DatabaseSync): boolean {
-  return valueOf(database, "PRAGMA page_count") >= PAGES;
+  const inUse = valueOf(database, "PRAGMA page_count") - valueOf(database, "PRAGMA freelist_count");
+  return inUse >= PAGES_FULL;
 }
 
 async function opened<T>(

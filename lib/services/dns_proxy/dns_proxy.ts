@@ -6,14 +6,16 @@ import type { BlockList } from "../../core/dns/block_list.ts";
 import type { DnsClient } from "../../core/dns/cache.ts";
 import { type ClientQueries, ClientTally } from "../../core/dns/client_tally.ts";
 import {
+  type DnsAsker,
   DnsForwarder,
   type DnsTransport,
   type DomainUpstreams,
   type ForwarderCounts,
 } from "../../core/dns/forwarder.ts";
-import { isNameError, type Parsed } from "../../core/dns/message.ts";
+import { isNameError, parse, type Parsed, responseCode } from "../../core/dns/message.ts";
 import type { Resolver } from "../../core/dns/upstream.ts";
 import { blockedAnswer, questionOf } from "../../core/dns/own_answer.ts";
+import { codeText, nameText, typeText } from "../../core/dns/question_text.ts";
 import { QueryBudget } from "../../core/dns/query_budget.ts";
 import type { Ipv4Prefix } from "../../core/wire/ipv4_text.ts";
 import { formatAddress, type HostAddress } from "../../core/wire/host_address.ts";
@@ -23,6 +25,7 @@ import { closeQuietly } from "./framing.ts";
 import { NamedHosts, type NamedHostsOptions } from "./named_hosts.ts";
 import { LoopProbe } from "./loop_probe.ts";
 import { PeerNames } from "./peer_names.ts";
+import type { QueryLog } from "./query_log.ts";
 import { TlsUpstreams } from "./tls_upstreams.ts";
 import { TcpService } from "./tcp_service.ts";
 import { UdpService } from "./udp_service.ts";
@@ -54,6 +57,8 @@ export interface DnsProxyOptions {
   readonly blockList: BlockList | null;
   /** By their keys, as they are now: another map when they have changed. */
   readonly peers: () => ReadonlyMap<string, PeerNetworks>;
+  /** Takes note of what clients ask for where it is on. */
+  readonly queryLog: Pick<QueryLog, "isOn" | "add" | "turn">;
   /** Takes the addresses of the hosts that access rules name when they are others; resolves when rules go by them. */
   readonly onHosts: NamedHostsOptions["onChange"];
   readonly logger: Logger;
@@ -78,6 +83,8 @@ export class DnsProxy implements AsyncDisposable {
   readonly #names: PeerNames;
   readonly #hosts: NamedHosts;
   readonly #tcp: TcpService;
+  readonly #queryLog: DnsProxyOptions["queryLog"];
+  readonly #peers: DnsProxyOptions["peers"];
   #resources: AsyncDisposableStack;
   #blockList: BlockList | null;
   #blockedQueries = 0;
@@ -93,6 +100,8 @@ export class DnsProxy implements AsyncDisposable {
     const { upstreams, routes, logger } = options;
     this.#names = new PeerNames(options);
     this.#blockList = options.blockList;
+    this.#queryLog = options.queryLog;
+    this.#peers = options.peers;
     this.#logger = logger;
     this.#resources = resources;
     const libc = openLibc();
@@ -115,9 +124,7 @@ export class DnsProxy implements AsyncDisposable {
     this.#forwarder = new DnsForwarder({
       upstreams,
       routes,
-      local: (query, parsed, limit, client) =>
-        this.#names.answer(query, parsed, limit) ?? this.#blocked(query, parsed, limit, client),
-      onHit: (client) => this.#tally.add(client, "cached"),
+      local: (query, parsed, limit, asker) => this.#ownAnswer(query, parsed, limit, asker),
       exchange: (upstream, message, transport, verdict) =>
         transport === "tls"
           ? secure.exchange(upstream, { message, verdict })
@@ -140,7 +147,8 @@ export class DnsProxy implements AsyncDisposable {
     });
     this.#hosts = resources.use(
       new NamedHosts({
-        ask: (query) => this.#forwarder.answer(query, { transport: "tcp", client: GATEWAY }),
+        ask: (query) =>
+          this.#forwarder.answer(query, { transport: "tcp", client: GATEWAY, source: "resolver" }),
         hasIpv6: options.addresses6.length > 0,
         onChange: options.onHosts,
         now: () => performance.now(),
@@ -154,7 +162,7 @@ export class DnsProxy implements AsyncDisposable {
       return isAdmitted;
     };
     const answer = (query: Uint8Array, transport: DnsTransport, client: DnsClient) =>
-      this.#answer(query, { transport, client });
+      this.#answer(query, { transport, client, source: "resolver" });
     for (const address of ownAddresses(options)) {
       resources.use(
         new UdpService(libc, watcher, {
@@ -256,16 +264,26 @@ export class DnsProxy implements AsyncDisposable {
     this.#blockList = blockList;
   }
 
-  #blocked(
+  /** Keeps from now on which names clients ask for; or does not, and removes what was kept. */
+  setQueryLog(isOn: boolean): Promise<void> {
+    return this.#queryLog.turn(isOn);
+  }
+
+  #ownAnswer(
     query: Uint8Array,
     parsed: Parsed,
     limit: number,
-    client: DnsClient,
+    asker: DnsAsker,
   ): Uint8Array | null {
+    const named = this.#names.answer(query, parsed, limit);
+    if (named !== null) {
+      asker.source = "names";
+      return named;
+    }
     const blocked = this.#blockList?.find(questionOf(parsed).name) ?? null;
     if (blocked === null) return null;
     this.#blockedQueries++;
-    this.#tally.add(client, "blocked");
+    asker.source = "block-list";
     return blockedAnswer(query, parsed, blocked.kind === "domain" ? blocked.domain : null, limit);
   }
 
@@ -273,19 +291,35 @@ export class DnsProxy implements AsyncDisposable {
     await this.#resources.disposeAsync();
   }
 
-  async #answer(
-    query: Uint8Array,
-    from: { transport: DnsTransport; client: DnsClient },
-  ): Promise<Uint8Array | null> {
+  async #answer(query: Uint8Array, asker: DnsAsker): Promise<Uint8Array | null> {
+    const { client } = asker;
     this.#loopProbe.see(query);
-    this.#tally.add(from.client, "queries");
-    const answer = await this.#forwarder.answer(query, from);
+    this.#tally.add(client, "queries");
+    const answer = await this.#forwarder.answer(query, asker);
     this.#tellOfWrongAnswers();
+    if (asker.source === "cache") this.#tally.add(client, "cached");
+    if (asker.source === "block-list") this.#tally.add(client, "blocked");
+    if (this.#queryLog.isOn) this.#log(query, answer, asker);
     if (answer === null) return null;
-    if (isNameError(answer)) this.#tally.add(from.client, "nameErrors");
-    this.#budget.charge(from.client, answer.length, performance.now());
+    if (isNameError(answer)) this.#tally.add(client, "nameErrors");
+    this.#budget.charge(client, answer.length, performance.now());
     await this.#hosts.learn(answer);
     return answer;
+  }
+
+  #log(query: Uint8Array, answer: Uint8Array | null, { client, source }: DnsAsker): void {
+    const parsed = parse(query);
+    if (parsed === null) return;
+    const { name, type } = questionOf(parsed);
+    const peer = typeof client === "string" ? this.#peers().get(client) : undefined;
+    this.#queryLog.add({
+      client: typeof client === "string" ? client : formatAddress(client),
+      name: peer?.name ?? null,
+      question: nameText(name),
+      type: typeText(type),
+      source,
+      code: answer && codeText(responseCode(answer[3]!)),
+    });
   }
 
   #tellOfWrongAnswers(): void {

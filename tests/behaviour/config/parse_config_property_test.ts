@@ -63,6 +63,7 @@ DnsProxy = 1.1.1.1, 9.9.9.9
 DnsDomain = vpn
 DnsRoute = corp.example -> 10.20.0.53
 DnsBlock = /etc/vpn/ads.txt
+DnsQueryLog = on
 Webhook = https://hooks.example.org/vpn
 WebhookSecret = whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw
 ControlGroup = vpn-console

@@ -73,7 +73,9 @@ netTest(
       Deno.writeTextFileSync(list, "0.0.0.0 ads.example\n||bad.example^\n@@||ok.bad.example^\n");
       const network = await GatewayNetwork.lay(topology);
       using upstream = new DnsServer(network.internet, [INTERNET], answerAddress);
-      using config = temporaryFile(network.config({ DnsProxy: INTERNET, DnsBlock: list }));
+      using config = temporaryFile(
+        network.config({ DnsProxy: INTERNET, DnsBlock: list, DnsQueryLog: "on" }),
+      );
       const server = network.gateway.spawn(vpnCommand("server", "--config", config.path));
       await server.waitFor(/listening on UDP port/);
       await network.connect();
@@ -89,6 +91,20 @@ netTest(
       assertEquals((await statusOf(server)).peers.map(({ dns }) => dns), [
         { queries: 6, cached: 1, blocked: 3, nameErrors: 1, refused: 0 },
       ]);
+
+      const queries = network.gateway.spawn(vpnCommand("queries", "--follow"));
+      await queries.waitFor(/(.*\n){6}/);
+      assertEquals(
+        queries.stdout.trim().split("\n").map((line) => line.split(/ +/).slice(2)),
+        [
+          ["ads.example", "A", "blocked"],
+          ["ads.example", "AAAA", "blocked"],
+          ["a.b.bad.example", "A", "blocked"],
+          ["www.ok.bad.example", "A", "NOERROR"],
+          ["www.ads.example", "A", "NOERROR"],
+          ["www.ads.example", "A", "NOERROR"],
+        ],
+      );
 
       Deno.writeTextFileSync(list, "0.0.0.0 www.ads.example\n");
       await ask(server, "reload");

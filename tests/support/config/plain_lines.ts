@@ -13,6 +13,8 @@ export const PLAIN_LINES: readonly [line: string, config: Partial<InterfaceConfi
     virtualAddress: { address: 0xcb007105, prefixLength: 24 },
   }],
   ["DnsBlock = lists/ads and more.txt", { dnsBlock: ["lists/ads and more.txt"] }],
+  ["NatFiltering = endpoint", { natFiltering: "endpoint" }],
+  ["DnsQueryLog = on", { dnsQueryLog: true }],
   ["ControlGroup = vpn-console", { controlGroup: "vpn-console" }],
   ["Webhook = https://A.example/x?y", { webhooks: ["https://a.example/x?y"] }],
   [`WebhookSecret = ${"A".repeat(43)}=`, { webhookSecret: new Uint8Array(32) }],

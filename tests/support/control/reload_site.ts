@@ -104,6 +104,7 @@ export function serverRole(
         setRoutes: (routes) => Promise.resolve(void asked.push(routes)),
         setDomain: (domain) => void asked.push(domain),
         setBlockList: (list) => void asked.push(list?.count ?? null),
+        setQueryLog: (isOn) => Promise.resolve(void asked.push({ isOn })),
       }
       : null,
     webhooks: { follow: ({ webhooks }) => Promise.resolve(void asked.push(webhooks)) },

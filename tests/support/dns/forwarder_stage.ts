@@ -75,7 +75,7 @@ export class Stage {
     query: Uint8Array,
     { transport = "udp", client = CLIENT }: { transport?: DnsTransport; client?: string } = {},
   ): Promise<Uint8Array | null> {
-    return this.forwarder.answer(query, { transport, client });
+    return this.forwarder.answer(query, { transport, client, source: "resolver" });
   }
 
   #exchange(

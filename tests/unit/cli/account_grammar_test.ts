@@ -1,4 +1,4 @@
-/** Shows what the command lines of `vpn usage` and `vpn events` mean. */
+/** Shows what the command lines of `vpn usage`, `vpn events` and `vpn queries` mean. */
 import { parseArguments } from "../../../lib/cli/parse_arguments.ts";
 import { assertEquals } from "../../support/assert.ts";
 
@@ -28,7 +28,7 @@ Deno.test("parseArguments() reads what usage is asked for", () => {
   );
 });
 
-Deno.test("parseArguments() reads which events are asked for", () => {
+Deno.test("parseArguments() reads which events, or queries, are asked for", () => {
   const request = {
     interfaceName: "vpn0",
     peer: null,
@@ -37,6 +37,7 @@ Deno.test("parseArguments() reads which events are asked for", () => {
     json: false,
   };
   assertEquals(parse("events"), { command: "events", request });
+  assertEquals(parse("queries"), { command: "queries", request });
   assertEquals(parse("events", "--peer", "a", "--since", "2h", "--follow", "--json"), {
     command: "events",
     request: {

@@ -21,6 +21,7 @@ const COMMANDS = [
   "status",
   "usage",
   "events",
+  "queries",
   "capture",
   "log",
   "reload",

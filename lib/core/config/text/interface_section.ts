@@ -88,6 +88,7 @@ export function readInterface(section: Section, notes: Notes): InterfaceDraft {
     dnsDomain: values.DnsDomain ?? null,
     dnsRoutes: mergedRoutes(values.DnsRoute),
     dnsBlock: values.DnsBlock,
+    dnsQueryLog: values.DnsQueryLog ?? false,
     forwards: values.Forward.map(({ forward }) => forward),
     forwards6: values.Forward6.map(({ forward }) => forward),
     transport: values.Transport ?? "udp",

@@ -77,6 +77,7 @@ export const INTERFACE_KEYS = {
   DnsDomain: single(parseDnsDomain),
   DnsRoute: list(parseDnsRoute),
   DnsBlock: list(parseDnsBlock),
+  DnsQueryLog: single(parseSwitch),
   Forward: list(parseForward),
   Forward6: list(parseForward6),
   Transport: single(oneOf("udp", "faketcp", "auto")),

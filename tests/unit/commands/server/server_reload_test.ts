@@ -53,6 +53,7 @@ hostTest(
       "DnsProxy = 9.9.9.9",
       "DnsDomain = vpn",
       "DnsRoute = corp.example -> 10.20.0.53",
+      "DnsQueryLog = on",
       "PublicEndpoint = vpn.example.org:1",
       "KillSwitch = on",
     );
@@ -61,13 +62,14 @@ hostTest(
       "ClientToClient",
       "DnsDomain",
       "DnsProxy",
+      "DnsQueryLog",
       "DnsRoute",
       "EgressAllow",
       "PublicEndpoint",
     ]);
     const resolver = (text: string) => ({ address: parseIpv4(text), tlsName: null });
     const route = { domain: "corp.example", upstreams: [resolver("10.20.0.53")] };
-    assertEquals(asked, [["lan"], false, [resolver("9.9.9.9")], "vpn", [route]]);
+    assertEquals(asked, [["lan"], false, [resolver("9.9.9.9")], "vpn", [route], { isOn: true }]);
     assertEquals(result.restart, ["ListenPort (line 4)", "PostUp (removed)"]);
     assertEquals(result.exitCode, ExitCode.usage);
     assertMatch(

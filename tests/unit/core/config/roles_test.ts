@@ -68,10 +68,12 @@ Deno.test("validateServer() throws when webhooks have nothing to be signed with"
 });
 
 Deno.test("validateServer() warns when there is no DNS proxy to answer for a domain", () => {
-  const text = `${HEAD}${ADDRESS}DnsDomain = vpn\nDnsRoute = a.example -> 10.0.0.1\n`;
+  const text =
+    `${HEAD}${ADDRESS}DnsDomain = vpn\nDnsRoute = a.example -> 10.0.0.1\nDnsQueryLog = on\n`;
   assertEquals(validateServer(parseConfig(text, "s.conf")).warnings, [
     "s.conf:4: DnsDomain: has no effect on a gateway without DnsProxy",
     "s.conf:5: DnsRoute: has no effect on a gateway without DnsProxy",
+    "s.conf:6: DnsQueryLog: has no effect on a gateway without DnsProxy",
   ]);
 });
 

@@ -180,6 +180,23 @@ hostTest("days beyond the bound are forgotten, and still count in all", async ()
   });
 });
 
+hostTest(
+  "a file that is as long as it may be makes room for what comes by what is oldest",
+  async () => {
+    await withFolder(async (path) => {
+      using store = await AccountStore.open(path);
+      // Long names in place of very many peers.
+      const name = "n".repeat(50_000);
+      const peers = Array.from({ length: 70 }, (_, i) => ({ ...of(`${i}`, 1, 1), name }));
+      for (let day = TODAY; day < TODAY + 20; day++) store.add(day, peers);
+      assertEquals(store.used("0", { first: TODAY, last: TODAY }), 0);
+      assertEquals(store.used("0", { first: TODAY + 19, last: TODAY + 19 }), 2);
+      assertEquals(store.used("0", null), 40);
+      assert(Deno.statSync(path).size <= 64 * 1024 * 1024);
+    });
+  },
+);
+
 hostTest("nobody else may read it, be the folder open to all", async () => {
   await withFolder(async (path) => {
     const folder = path.slice(0, path.lastIndexOf("/"));

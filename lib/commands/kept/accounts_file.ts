@@ -1,7 +1,7 @@
 /** Accounts file: opens what a gateway has kept, for the commands that show it. */
-import { AccountStore } from "../host/accounts/account_store.ts";
-import { AppError, ExitCode } from "../process/errors.ts";
-import { accountsPath } from "../process/state_directory.ts";
+import { AccountStore } from "../../host/accounts/account_store.ts";
+import { AppError, ExitCode } from "../../process/errors.ts";
+import { accountsPath } from "../../process/state_directory.ts";
 
 /** @throws {AppError} with exit code 3 where there are no accounts that this user may read */
 export async function openAccounts(

@@ -1,11 +1,11 @@
 /** Command `vpn usage`: what a gateway's peers have sent and received, by month or day, as its accounts have it. */
 import { format as formatBytes } from "@std/fmt/bytes.js";
-import type { UsageRequest } from "../cli/command.ts";
-import { tableLines } from "../cli/table.ts";
-import type { UsageEntry } from "../control/application/methods.ts";
-import { usageEntries } from "../control/application/methods_of_accounts.ts";
-import { ExitCode } from "../process/errors.ts";
-import { writeText } from "../process/output.ts";
+import type { UsageRequest } from "../../cli/command.ts";
+import { tableLines } from "../../cli/table.ts";
+import type { UsageEntry } from "../../control/application/methods.ts";
+import { usageEntries } from "../../control/application/methods_of_accounts.ts";
+import { ExitCode } from "../../process/errors.ts";
+import { writeText } from "../../process/output.ts";
 import { openAccounts } from "./accounts_file.ts";
 
 /** @throws {AppError} with exit code 3 where there are no accounts that this user may read */

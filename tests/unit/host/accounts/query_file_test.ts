@@ -1,0 +1,108 @@
+/** Tests of the file of queries: who may read it, how long it keeps them, whose are forgotten first, its removal. */
+import { type ClientQuery, QueryFile } from "../../../../lib/host/accounts/query_file.ts";
+import { AccountStore } from "../../../../lib/host/accounts/account_store.ts";
+import { assert, assertEquals, assertRejects } from "../../../support/assert.ts";
+import { hostTest } from "../../../support/permissions.ts";
+
+const NOW = Date.UTC(2026, 10, 28);
+const DAY = 86_400_000;
+
+const by = (client: string, question = "example.org", time = NOW): ClientQuery => ({
+  time,
+  client,
+  name: `${client}'s name`,
+  question,
+  type: "A",
+  source: "resolver",
+  code: "NOERROR",
+});
+
+async function withFolder(use: (path: string) => Promise<void>): Promise<void> {
+  const folder = Deno.makeTempDirSync();
+  try {
+    await use(`${folder}/vpn0.queries`);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+}
+
+/** How many there are of each client. */
+function counts(file: QueryFile): Record<string, number> {
+  const found: Record<string, number> = {};
+  for (let part = file.queries(0, 0); part.length > 0; part = file.queries(part.at(-1)!.id, 0)) {
+    for (const { client } of part) found[client] = (found[client] ?? 0) + 1;
+  }
+  return found;
+}
+
+hostTest(
+  "queries are read in their order, behind one and since a time, by root alone",
+  async () => {
+    await withFolder(async (path) => {
+      Deno.chmodSync(path.slice(0, path.lastIndexOf("/")), 0o755);
+      using file = await QueryFile.open(path);
+      const late = { ...by("b", "b.example", NOW + 1_000), name: null, code: null };
+      file.add([by("a"), late]);
+      using reader = await QueryFile.openToRead(path);
+      assertEquals(reader.queries(0, 0), [{ id: 1, ...by("a") }, { id: 2, ...late }]);
+      assertEquals(reader.queries(1, 0).map(({ id }) => id), [2]);
+      assertEquals(reader.queries(0, NOW + 1).map(({ id }) => id), [2]);
+      for (const suffix of ["", "-wal", "-shm"]) {
+        assertEquals(Deno.statSync(path + suffix).mode! & 0o777, 0o600, suffix);
+      }
+    });
+  },
+);
+
+hostTest(
+  "what is older than 7 days is forgotten, and so is what a wrong clock has dated ahead",
+  async () => {
+    await withFolder(async (path) => {
+      using file = await QueryFile.open(path);
+      const old = "long-ago.example";
+      file.add([by("a", old, NOW - 7 * DAY - 1), by("b", "b.example", NOW - 7 * DAY)]);
+      file.add([by("c", "c.example", NOW + DAY), by("d", "d.example", NOW + 1_000)]);
+      file.forgetOld(NOW);
+      assertEquals(file.queries(0, 0).map(({ client }) => client), ["b", "d"]);
+      // Nor are its bytes there any more.
+      for (const suffix of ["", "-wal"]) {
+        assert(!new TextDecoder("latin1").decode(Deno.readFileSync(path + suffix)).includes(old));
+      }
+    });
+  },
+);
+
+hostTest("a client that asks a lot loses its own queries, not those of others", async () => {
+  await withFolder(async (path) => {
+    using file = await QueryFile.open(path, 1_000);
+    file.add(Array.from({ length: 10 }, () => by("quiet")));
+    for (let i = 0; i < 22; i++) file.add(Array.from({ length: 50 }, () => by("loud")));
+    assertEquals(counts(file), { quiet: 10, loud: 990 });
+    assertEquals(file.queries(0, 0)[0]!.client, "quiet");
+  });
+});
+
+hostTest("names as long as they come do not make it longer than 64 MiB", async () => {
+  await withFolder(async (path) => {
+    using file = await QueryFile.open(path);
+    const long = "\\000".repeat(5_000);
+    file.add([by("quiet")]);
+    for (let i = 0; i < 15; i++) file.add(Array.from({ length: 250 }, () => by("loud", long)));
+    assertEquals(counts(file)["quiet"], 1);
+    assert(Deno.statSync(path).size <= 64 * 1024 * 1024);
+  });
+});
+
+hostTest("it is removed with all its parts, and another program's file is refused", async () => {
+  await withFolder(async (path) => {
+    const file = await QueryFile.open(path);
+    file.add([by("a")]);
+    QueryFile.remove(path);
+    QueryFile.remove(path);
+    file[Symbol.dispose]();
+    const folder = path.slice(0, path.lastIndexOf("/"));
+    assertEquals([...Deno.readDirSync(folder)].map(({ name }) => name), []);
+    (await AccountStore.open(path))[Symbol.dispose]();
+    await assertRejects(() => QueryFile.open(path), Error, "another program's file");
+  });
+});
