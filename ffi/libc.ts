@@ -91,6 +91,8 @@ const SYMBOLS = {
     result: "i32",
     nonblocking: true,
   },
+  /** `int poll(struct pollfd *fds, nfds_t count, int timeout_ms)` */
+  poll: { parameters: ["buffer", "usize", "i32"], result: "i32" },
   /** `int eventfd(unsigned initial, int flags)` */
   eventfd: { parameters: ["u32", "i32"], result: "i32" },
   /** `int clock_gettime(clockid_t clock, struct timespec *time)` */

@@ -10,6 +10,7 @@ import { peerGroups, peerUser } from "../../ffi/sockets/unix_socket.ts";
 import { FairShares } from "../core/limits/fair_shares.ts";
 import type { Journal } from "../host/journal/journal.ts";
 import { allJournals } from "../host/journal/journal_files.ts";
+import { ListenerWatch } from "../host/network/listener_watch.ts";
 import { guarded } from "../process/guard.ts";
 import { isAlive } from "../process/process_identity.ts";
 import { LocalConnection } from "./local_connection.ts";
@@ -39,6 +40,7 @@ export class LocalSocket implements AsyncDisposable {
   });
   readonly #resources = new DisposableStack();
   #server: Server;
+  #listenerWatch: ListenerWatch | null = null;
 
   private constructor(path: string, { onConnection, group }: LocalSocketOptions) {
     this.path = path;
@@ -84,6 +86,8 @@ export class LocalSocket implements AsyncDisposable {
 
   /** To be called when the file is there. */
   #watch(): void {
+    this.#listenerWatch?.[Symbol.dispose]();
+    this.#listenerWatch = new ListenerWatch(this.#server, () => this.#listenAgain());
     this.#server.on(
       "error",
       guarded("control", "listening for connections", (error) => {
@@ -95,7 +99,8 @@ export class LocalSocket implements AsyncDisposable {
   }
 
   /**
-   * The file is gone, and nobody can connect any more: makes it again, with a socket of its own. Connections go on.
+   * The file is gone, or the listener deaf, and nobody can connect any more: makes it again, with a socket of its own.
+   * Connections go on.
    *
    * @throws {Error} where it cannot be made
    */
@@ -143,6 +148,7 @@ export class LocalSocket implements AsyncDisposable {
   /** Ends all connections and stops listening; the journal removes the file. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#resources.dispose();
+    this.#listenerWatch?.[Symbol.dispose]();
     const closed = new Promise((resolve) => this.#server.close(resolve));
     for (const connection of this.#connections) connection.close();
     await closed;

@@ -9,6 +9,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createTlsServer } from "node:https";
 import type { Socket } from "node:net";
 import { ConnectionShares } from "../../host/network/connection_shares.ts";
+import { type ListenerWatch, watchPort } from "../../host/network/listener_watch.ts";
 import { listenerOn } from "../../host/network/port_safety.ts";
 import { bracketed } from "../../core/wire/host_address.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
@@ -52,11 +53,13 @@ export interface ListenerOptions {
 
 export class Listener implements AsyncDisposable {
   readonly #server: Server;
+  readonly #watch: ListenerWatch;
   /** The port that it listens on. */
   readonly port: number;
 
-  private constructor(server: Server, port: number) {
+  private constructor(server: Server, watch: ListenerWatch, port: number) {
     this.#server = server;
+    this.#watch = watch;
     this.port = port;
   }
 
@@ -104,11 +107,13 @@ export class Listener implements AsyncDisposable {
     server.listen({ host: address, port }, resolve);
     await promise;
     const bound = server.address();
-    return new Listener(server, typeof bound === "object" && bound !== null ? bound.port : port);
+    const own = typeof bound === "object" && bound !== null ? bound.port : port;
+    return new Listener(server, watchPort(server, address), own);
   }
 
   /** Closes all connections. */
   async [Symbol.asyncDispose](): Promise<void> {
+    this.#watch[Symbol.dispose]();
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     this.#server.closeAllConnections();
     await closed;
@@ -116,8 +121,8 @@ export class Listener implements AsyncDisposable {
 }
 
 /**
- * How many connections there is room for: a listener of node:net (Deno 2.9) that is out of descriptors once (EMFILE)
- * accepts nothing ever again.
+ * How many connections there is room for: who has them all takes no descriptor that the console needs for its files
+ * and for the gateway.
  *
  * @param limits as /proc/self/limits has them
  */

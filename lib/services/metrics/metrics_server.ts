@@ -14,6 +14,7 @@ import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import { guarded } from "../../process/guard.ts";
 import { ConnectionShares } from "../../host/network/connection_shares.ts";
+import { type ListenerWatch, watchPort } from "../../host/network/listener_watch.ts";
 import { listenerOn } from "../../host/network/port_safety.ts";
 
 const PATH = "/metrics";
@@ -32,9 +33,11 @@ export interface MetricsServerOptions {
 
 export class MetricsServer implements Disposable {
   readonly #server: Server;
+  readonly #watch: ListenerWatch;
 
-  private constructor(server: Server) {
+  private constructor(server: Server, watch: ListenerWatch) {
     this.#server = server;
+    this.#watch = watch;
   }
 
   /**
@@ -75,10 +78,11 @@ export class MetricsServer implements Disposable {
     server.once("error", (error) => reject(explained(error, listen)));
     server.listen({ host: formatIpv4(listen.address), port: listen.port }, resolve);
     await promise;
-    return new MetricsServer(server);
+    return new MetricsServer(server, watchPort(server, formatIpv4(listen.address)));
   }
 
   [Symbol.dispose](): void {
+    this.#watch[Symbol.dispose]();
     this.#server.close();
     this.#server.closeAllConnections();
   }

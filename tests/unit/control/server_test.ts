@@ -1,5 +1,7 @@
 /** Shows what passes on a control socket: between our own two ends, and with one that says anything at all. */
+import { connect } from "node:net";
 import { cString, openLibc } from "../../../ffi/libc.ts";
+import { hasWaiting, listeningSocket } from "../../../ffi/sockets/listening_socket.ts";
 import { AppError, ExitCode } from "../../../lib/process/errors.ts";
 import { ControlClient } from "../../../lib/control/client.ts";
 import { findInstance, runningInstances } from "../../../lib/control/instances.ts";
@@ -9,6 +11,7 @@ import { Journal } from "../../../lib/host/journal/journal.ts";
 import { journalDirectory } from "../../../lib/process/journal_directory.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../../support/assert.ts";
 import { eventually } from "../../support/time/patience.ts";
+import { DescriptorShortage } from "../../support/descriptor_shortage.ts";
 import { hostTest, whereAllowed } from "../../support/permissions.ts";
 
 const INTERFACE = `t${Deno.pid}`;
@@ -190,6 +193,35 @@ hostTest("request() throws when the instance ends", async () => {
   });
   await assertRejects(() => late, AppError, "it has ended");
   await assertRejects(() => client!.request("echo"), AppError, "it has ended");
+});
+
+hostTest("a control socket whose process was out of descriptors once is heard again", async () => {
+  const libc = openLibc();
+  await withServer(async (path) => {
+    const fd = listeningSocket(libc, path)!;
+    // Until the kernel has a connection that the runtime has tried in vain to accept.
+    await eventually(async () => {
+      {
+        using _shortage = new DescriptorShortage(libc, 1);
+        const waiting = connect(path);
+        waiting.on("error", () => {});
+        waiting.on("connect", () => waiting.destroy());
+        for (let turn = 0; turn < 50; turn++) {
+          await new Promise((resolve) => setTimeout(resolve, 0));
+        }
+      }
+      for (let turn = 0; turn < 50; turn++) await new Promise((resolve) => setTimeout(resolve, 0));
+      return hasWaiting(libc, fd) || null;
+    }, { what: "the socket to be deaf" });
+    using client = await ControlClient.connect(INTERFACE);
+    const answer = client.request("echo", { a: 1 }).catch(async () => {
+      // It was one of those that waited.
+      using other = await ControlClient.connect(INTERFACE);
+      return await other.request("echo", { a: 1 });
+    });
+    assertEquals(await answer, { a: 1 });
+    assertEquals(Deno.statSync(path).mode! & 0o777, 0o600);
+  });
 });
 
 hostTest("a socket that a dead process left is taken over", async () => {

@@ -264,7 +264,7 @@ async function fetchFrom(source: string, port: number): Promise<string> {
   }
 }
 
-Deno.test("connections leave descriptors for all else, as a listener without one is deaf from then on", () => {
+Deno.test("connections leave descriptors for all else", () => {
   const limits = (soft: string) =>
     `Limit                     Soft Limit           Hard Limit           Units     \n` +
     `Max open files            ${soft.padEnd(20)} 524288               files     \n`;
