@@ -62,8 +62,8 @@ export class Origins {
     let source = plain(peer);
     // From the right: each proxy appends whom it has it from, and what a client has made up stands further left.
     while (this.#isProxy(source)) {
-      const before = forwarded.pop();
-      if (before === undefined || isIP(before) === 0) break;
+      const before = addressIn(forwarded.pop() ?? "");
+      if (before === null) break;
       source = plain(before);
     }
     return source;
@@ -73,6 +73,13 @@ export class Origins {
     const family = isIP(address);
     return family !== 0 && this.#proxies.check(address, family === 6 ? "ipv6" : "ipv4");
   }
+}
+
+/** The address that a proxy has put down, as some do with a port; null for what is none. */
+function addressIn(text: string): string | null {
+  const [, bracketed, dotted] = /^(?:\[([\da-f:.]+)\]|([\d.]+))(?::\d{1,5})?$/i.exec(text) ?? [];
+  const address = bracketed ?? dotted ?? text;
+  return isIP(address) === 0 ? null : address;
 }
 
 /** An IPv4 address that is mapped into IPv6, as sockets of both and proxies behind them have it, as such. */

@@ -49,6 +49,11 @@ Deno.test("what X-Forwarded-For says counts from trusted proxies, and up to the 
   assertEquals(source("127.0.0.1", "192.0.2.1, ::ffff:10.1.2.3", proxies), "192.0.2.1");
   assertEquals(source("127.0.0.1", "::FFFF:c000:0201", proxies), "192.0.2.1");
   assertEquals(source("::ffff:198.51.100.7", null, []), "198.51.100.7");
+  // With the port that the connection came from, as some proxies write it.
+  assertEquals(source("127.0.0.1", "203.0.113.9, 192.0.2.1:50123", proxies), "192.0.2.1");
+  assertEquals(source("127.0.0.1", "[2001:db8::7]:50123, 10.1.2.3:8080", proxies), "2001:db8::7");
+  assertEquals(source("127.0.0.1", "[2001:db8::7]", proxies), "2001:db8::7");
+  assertEquals(source("127.0.0.1", "192.0.2.1:x", proxies), "127.0.0.1");
 });
 
 Deno.test("of IPv6, the network of a customer is one source", () => {
