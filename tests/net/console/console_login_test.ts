@@ -37,7 +37,7 @@ netTest("a passkey that was added to an account logs it in, without a password",
   await page.getByRole("link", { name: "root" }).click();
   await page.getByRole("region", { name: "Passkeys" }).getByRole("button", { name: "Add" }).click();
   await page.getByLabel("Your password").fill(PASSWORD);
-  await page.getByRole("button", { name: "Go on" }).click();
+  await page.getByRole("button", { name: "Continue" }).click();
   await page.getByText(/^Added 20/).waitFor();
   await page.getByRole("button", { name: "Log out" }).click();
   await page.getByRole("button", { name: "Use a passkey" }).click();

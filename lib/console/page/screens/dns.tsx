@@ -15,12 +15,12 @@ type Figures = Readonly<Record<string, number>>;
 
 /** What the figures are called here; others are shown under their own names. */
 const NAMES: Readonly<Record<string, string>> = {
-  merged: "Joined an equal question under way",
-  overBudget: "Refused, as their client asks too many",
-  refused: "Dropped, too many in a second",
-  evicted: "Lost their place to another",
-  evictedConnections: "TCP connections that lost their place",
-  wrongAnswers: "Answers that were late, broken or forged",
+  merged: "Merged with an equal query in flight",
+  overBudget: "Refused: over the client’s share",
+  refused: "Dropped: over the rate limit",
+  evicted: "Evicted: the table was full",
+  evictedConnections: "TCP connections evicted",
+  wrongAnswers: "Answers late, malformed or forged",
   blockedNames: "Names on the block list",
 };
 /** Shown large, and not again below. */

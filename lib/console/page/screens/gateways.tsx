@@ -13,7 +13,7 @@ export function GatewaysScreen(): JSX.Element {
       {status === null ? <Wait /> : status.store === null
         ? (
           <Card>
-            <Empty icon="gateways" title="This gateway is by itself">
+            <Empty icon="gateways" title="This gateway is not in a fleet">
               <p>
                 Its peers are in its configuration. With Store, several gateways have the same ones.
               </p>
@@ -103,10 +103,10 @@ function StoreCard({ store, now }: { store: StoreStatus; now: number }): JSX.Ele
         )}
         <dl class="facts">
           <Fact name="Servers">{servers.join(", ")}</Fact>
-          <Fact name="Answers">{server ?? "none"}</Fact>
-          <Fact name="Last answer">{agoText(lastContact, now)}</Fact>
-          <Fact name="Each peer is on">
-            {replicas === null ? "–" : replicas === 1 ? "1 server" : `${replicas} servers`}
+          <Fact name="Connected to">{server ?? "none"}</Fact>
+          <Fact name="Last contact">{agoText(lastContact, now)}</Fact>
+          <Fact name="Replicas">
+            {replicas ?? "–"}
           </Fact>
         </dl>
       </div>

@@ -53,7 +53,7 @@ function Password(): JSX.Element {
     <Card title="Password">
       <Form onSubmit={change}>
         <TextField
-          label="Password as it is"
+          label="Current password"
           type="password"
           value={password}
           onInput={setPassword}
@@ -116,7 +116,7 @@ function SecondFactor(): JSX.Element {
         ? (
           <PasswordDialog
             title="Turn the second factor on"
-            action="Go on"
+            action="Continue"
             onPassword={async (password) => {
               const secret = await call<TotpSecret>("POST", "/account/totp", {
                 body: { password },

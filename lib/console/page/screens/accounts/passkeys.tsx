@@ -81,7 +81,7 @@ export function Passkeys(): JSX.Element {
         ? (
           <PasswordDialog
             title="Add a passkey"
-            action="Go on"
+            action="Continue"
             onPassword={add}
             onClose={() => setAdding(false)}
           />

@@ -13,8 +13,8 @@ import type { ApiToken, OneTimeLink } from "../../state/shapes.ts";
 import { agoText, aheadText } from "../../text/format.ts";
 
 const SCOPES = [
-  { scope: "read", text: "Read: sees everything, changes nothing" },
-  { scope: "peers", text: "Peers: adds and changes devices too" },
+  { scope: "read", text: "Read: changes nothing" },
+  { scope: "peers", text: "Peers: changes devices" },
   { scope: "admin", text: "Admin: everything" },
 ] as const;
 
@@ -64,12 +64,15 @@ export function TokensScreen(): JSX.Element {
       {made === null ? null : (
         <Dialog title="The token" onClose={() => setMade(null)}>
           <div class="stack">
-            <Notice tone="warn">It is shown this once. What is kept of it is a hash.</Notice>
+            <Notice tone="warn">
+              It is shown only once: the console keeps no more than its hash.
+            </Notice>
             <div class="row">
               <input
                 class="input mono"
                 readOnly
                 aria-label="The token"
+                autofocus
                 value={made}
                 onFocus={(event) => event.currentTarget.select()}
               />

@@ -28,16 +28,14 @@ export function EventLine(
   const stamp = timeText(time);
   const who = name ?? (publicKey === null ? "the gateway" : `${publicKey.slice(0, 12)}…`);
   return (
-    <li class={isShort ? undefined : "event-line"}>
+    <li class={`event-line${isShort ? " is-short" : ""}`}>
       <time class="event-time" dateTime={time} title={stamp}>
         {isShort ? stamp.slice(11, 16) : stamp}
       </time>
-      {isShort ? <EventBadge event={event.event} /> : (
-        <span class="event-kind">
-          <EventBadge event={event.event} />
-        </span>
-      )}
-      <span class="grow cut" title={detail ?? undefined}>
+      <span class="event-kind">
+        <EventBadge event={event.event} />
+      </span>
+      <span class={isShort ? "grow cut" : "grow"} title={detail ?? undefined}>
         {publicKey === null
           ? <span class="muted">{who}</span>
           : <a href={linkTo("peers", publicKey)}>{who}</a>}

@@ -98,12 +98,9 @@ function KnownPeer(
             onChange={entry.reload}
           />
         )}
-        <div class="grid two-columns">
-          <div class="stack">
-            <TrafficCard publicKey={key} />
-            <EventsCard publicKey={key} />
-          </div>
-          <div class="stack">
+        <div class="grid two-columns is-beside">
+          <TrafficCard publicKey={key} />
+          <div class="stack beside">
             <StateCard
               track={track}
               onRotate={() => openRotation({ publicKey: key, name, onDone: entry.reload })}
@@ -117,6 +114,7 @@ function KnownPeer(
               )}
             </Loaded>
           </div>
+          <EventsCard publicKey={key} />
         </div>
       </TitledScreen>
       {dialog === "rename"
@@ -218,7 +216,7 @@ function Quota({ quota }: { quota: NonNullable<LivePeerState["quota"]> }): JSX.E
       <Meter part={used / bytes} label="Quota used" />
       {resetsAt === null
         ? null
-        : <span class="muted small">begins again {aheadText(resetsAt, Date.now())}</span>}
+        : <span class="muted small">resets {aheadText(resetsAt, Date.now())}</span>}
     </>
   );
 }

@@ -23,7 +23,7 @@ export function standingOf(
   return presence === "never" ? "never" : "offline";
 }
 
-const STANDING_TEXTS: Readonly<Record<Standing, string>> = {
+export const STANDING_TEXTS: Readonly<Record<Standing, string>> = {
   online: "Online",
   silent: "Silent",
   offline: "Offline",

@@ -6,7 +6,14 @@ import { Sparkline } from "../../parts/sparkline.tsx";
 import { PEER_HISTORY, type PeerTrack } from "../../state/live_model.ts";
 import { linkTo } from "../../state/router.ts";
 import { agoText, byteRateText, bytesText } from "../../text/format.ts";
-import { addressesOf, nameOf, StandingBadge, StandingDot, TRANSPORT_TEXTS } from "./peer_look.tsx";
+import {
+  addressesOf,
+  nameOf,
+  STANDING_TEXTS,
+  StandingBadge,
+  StandingDot,
+  TRANSPORT_TEXTS,
+} from "./peer_look.tsx";
 import type { Listed, Order, SortKey } from "./peer_order.ts";
 
 interface HeadProps {
@@ -100,7 +107,10 @@ export function PeerRow({ track, standing, index, now, choice }: RowProps): JSX.
           <div class="cut">
             <a href={linkTo("peers", state.publicKey)}>{name}</a>
           </div>
-          <div class="cut muted small">{addressesOf(state)}</div>
+          <div class="cut muted small">
+            {addressesOf(state)}
+            <span class="when-narrow">· {STANDING_TEXTS[standing]}</span>
+          </div>
         </div>
       </div>
       <div role="cell" class="at-narrow">

@@ -92,7 +92,7 @@ function SettingsForm({ settings, onDone }: FormProps): JSX.Element {
       />
       {trouble === null ? null : <Notice tone="bad">{trouble}</Notice>}
       <div class="form-end">
-        {isChanged ? <Button onClick={() => setText(settings.text)}>Undo</Button> : null}
+        {isChanged ? <Button onClick={() => setText(settings.text)}>Discard</Button> : null}
         <Button kind="main" isSubmit disabled={!isChanged}>Review changes</Button>
       </div>
       {review === null ? null : (
