@@ -5,7 +5,7 @@
 import { TOTP } from "otpauth";
 import type { Page } from "playwright-core";
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
-import { Chromium, DESK } from "../../support/console/chromium.ts";
+import { Chromium, DESK, explained } from "../../support/console/chromium.ts";
 import { withFolder } from "../../support/folder.ts";
 import { netTest, output, type TestNamespace } from "../../support/net.ts";
 import { eventually } from "../../support/time/patience.ts";
@@ -117,95 +117,95 @@ netTest(
       await using chromium = await Chromium.start(gateway);
       const origin = `http://127.0.0.1:${PORT}`;
       const page = await chromium.page(origin, DESK);
-      await setUp(page, link, folder);
-      const { text, clicks } = await addPhone(page, folder);
-      assert(clicks <= 3, `${clicks} clicks`);
-      assertMatch(text, /^PrivateKey = [\w+/]{43}=$/m);
-      const [, privateKey] = /^PrivateKey = (.*)$/m.exec(text)!;
-      assert(chromium.sent.some((body) => body.includes(PHONE)), "nothing was seen to be sent");
-      assert(!chromium.sent.some((body) => body.includes(privateKey!)), "the page sent the key");
+      await explained(page, async () => {
+        await setUp(page, link, folder);
+        const { text, clicks } = await addPhone(page, folder);
+        assert(clicks <= 3, `${clicks} clicks`);
+        assertMatch(text, /^PrivateKey = [\w+/]{43}=$/m);
+        const [, privateKey] = /^PrivateKey = (.*)$/m.exec(text)!;
+        assert(chromium.sent.some((body) => body.includes(PHONE)), "nothing was seen to be sent");
+        assert(!chromium.sent.some((body) => body.includes(privateKey!)), "the page sent the key");
 
-      const phone = await connect(namespace, text);
-      await untilReached(namespace, INSIDE, true);
-      await page.getByText("It is connected.").waitFor();
-      await page.getByRole("button", { name: "Done" }).click();
-      await page.getByRole("link", { name: /^Peers/ }).click();
-      const row = page.getByRole("row", { name: PHONE });
-      await row.getByText("Online").waitFor();
+        const phone = await connect(namespace, text);
+        await untilReached(namespace, INSIDE, true);
+        await page.getByText("It is connected.").waitFor();
+        await page.getByRole("button", { name: "Done" }).click();
+        await page.getByRole("link", { name: /^Peers/ }).click();
+        const row = page.getByRole("row", { name: PHONE });
+        await row.getByText("Online").waitFor();
 
-      await row.getByRole("switch").click();
-      await row.getByText("Disabled").waitFor().catch(async (cause) => {
-        throw new Error(`the page says: ${await page.locator("body").innerText()}`, { cause });
+        await row.getByRole("switch").click();
+        await row.getByText("Disabled").waitFor();
+        await untilReached(namespace, INSIDE, false);
+        await row.getByRole("switch").click();
+        await untilReached(namespace, INSIDE, true);
+
+        await row.getByRole("link", { name: PHONE }).click();
+        await untilReached(namespace, INTERNET, true);
+        await editBesideAnother(page);
+        await edit(page, "Access", { Deny: INTERNET });
+        await untilReached(namespace, INTERNET, false);
+        await untilReached(namespace, INSIDE, true);
+        await testRules(page);
+
+        await page.goBack();
+        await edit(page, "Limits", { Quota: "1M/day" });
+        // There and back, 400 of them are more than the quota.
+        await namespace.run(["ping", "-q", "-f", "-c", "600", "-s", "1300", "-w", "10", INSIDE]);
+        await untilStanding(page, "Quota used up");
+        await untilReached(namespace, INSIDE, false);
+        await edit(page, "Limits", { Quota: "" });
+        await untilReached(namespace, INSIDE, true);
+
+        await page.getByRole("button", { name: "New key", exact: true }).click();
+        await page.getByRole("button", { name: "Show QR code" }).click();
+        const renewed = await scanned(page, /QR code of the configuration/, folder);
+        const [, renewedKey] = /^PrivateKey = (.*)$/m.exec(renewed)!;
+        assert(!chromium.sent.some((body) => body.includes(renewedKey!)), "the page sent the key");
+        await untilReached(namespace, INSIDE, true);
+        await phone.process.stop();
+        await connect(namespace, renewed);
+        await untilReached(namespace, INSIDE, true);
+        await page.getByText("It is connected.").waitFor();
+        await page.getByRole("button", { name: "Done" }).click();
+
+        await page.getByRole("button", { name: "Expire…" }).click();
+        await page.getByLabel("Expires").selectOption("at");
+        await page.getByLabel("Time").fill(new Date(Date.now() + 2_000).toISOString());
+        await page.getByRole("button", { name: "Set", exact: true }).click();
+        await untilStanding(page, "Expired");
+        await untilReached(namespace, INSIDE, false);
+
+        await page.getByRole("link", { name: /^Peers/ }).click();
+        await page.getByRole("checkbox", { name: `Choose ${PHONE}` }).check();
+        await page.getByRole("button", { name: "Disable" }).click();
+        await row.getByText("Disabled").waitFor();
+
+        await addGroup(page);
+        await changeSettings(page);
+        const written = Deno.readTextFileSync(config);
+        assertMatch(written, /^Name = contractors$/m);
+        assertMatch(written, /^DnsDomain = office$/m);
+
+        await page.getByRole("link", { name: "Events", exact: true }).click();
+        for (
+          const event of [
+            "connected",
+            "disabled",
+            "enabled",
+            "configuration changed",
+            "quota reached",
+            "key replaced",
+            "expired",
+          ]
+        ) await page.locator(".badge", { hasText: new RegExp(`^${event}$`) }).first().waitFor();
+        await page.getByRole("button", { name: "Console" }).click();
+        await page.getByRole("cell", { name: "account added", exact: true }).waitFor();
+        // What the browser itself says of the one change that was refused.
+        assertEquals(chromium.complaints, [
+          "Failed to load resource: the server responded with a status of 412 (Precondition Failed)",
+        ]);
       });
-      await untilReached(namespace, INSIDE, false);
-      await row.getByRole("switch").click();
-      await untilReached(namespace, INSIDE, true);
-
-      await row.getByRole("link", { name: PHONE }).click();
-      await untilReached(namespace, INTERNET, true);
-      await editBesideAnother(page);
-      await edit(page, "Access", { Deny: INTERNET });
-      await untilReached(namespace, INTERNET, false);
-      await untilReached(namespace, INSIDE, true);
-      await testRules(page);
-
-      await page.goBack();
-      await edit(page, "Limits", { Quota: "1M/day" });
-      // There and back, 400 of them are more than the quota.
-      await namespace.run(["ping", "-q", "-f", "-c", "600", "-s", "1300", "-w", "10", INSIDE]);
-      await untilStanding(page, "Quota used up");
-      await untilReached(namespace, INSIDE, false);
-      await edit(page, "Limits", { Quota: "" });
-      await untilReached(namespace, INSIDE, true);
-
-      await page.getByRole("button", { name: "New key", exact: true }).click();
-      await page.getByRole("button", { name: "Show QR code" }).click();
-      const renewed = await scanned(page, /QR code of the configuration/, folder);
-      const [, renewedKey] = /^PrivateKey = (.*)$/m.exec(renewed)!;
-      assert(!chromium.sent.some((body) => body.includes(renewedKey!)), "the page sent the key");
-      await untilReached(namespace, INSIDE, true);
-      await phone.process.stop();
-      await connect(namespace, renewed);
-      await untilReached(namespace, INSIDE, true);
-      await page.getByText("It is connected.").waitFor();
-      await page.getByRole("button", { name: "Done" }).click();
-
-      await page.getByRole("button", { name: "Expire…" }).click();
-      await page.getByLabel("Expires").selectOption("at");
-      await page.getByLabel("Time").fill(new Date(Date.now() + 2_000).toISOString());
-      await page.getByRole("button", { name: "Set", exact: true }).click();
-      await untilStanding(page, "Expired");
-      await untilReached(namespace, INSIDE, false);
-
-      await page.getByRole("link", { name: /^Peers/ }).click();
-      await page.getByRole("checkbox", { name: `Choose ${PHONE}` }).check();
-      await page.getByRole("button", { name: "Disable" }).click();
-      await row.getByText("Disabled").waitFor();
-
-      await addGroup(page);
-      await changeSettings(page);
-      const written = Deno.readTextFileSync(config);
-      assertMatch(written, /^Name = contractors$/m);
-      assertMatch(written, /^DnsDomain = office$/m);
-
-      await page.getByRole("link", { name: "Events", exact: true }).click();
-      for (
-        const event of [
-          "connected",
-          "disabled",
-          "enabled",
-          "configuration changed",
-          "quota reached",
-          "key replaced",
-          "expired",
-        ]
-      ) await page.locator(".badge", { hasText: new RegExp(`^${event}$`) }).first().waitFor();
-      await page.getByRole("button", { name: "Console" }).click();
-      await page.getByRole("cell", { name: "account added", exact: true }).waitFor();
-      // What the browser itself says of the one change that was refused.
-      assertEquals(chromium.complaints, [
-        "Failed to load resource: the server responded with a status of 412 (Precondition Failed)",
-      ]);
     });
   },
   { programs: PROGRAMS },

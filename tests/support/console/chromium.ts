@@ -87,6 +87,17 @@ async function addCookie(context: BrowserContext, origin: string, cookie: string
   }]);
 }
 
+/** Runs what a test does with a page; where that fails, its error also has where the page is and what it says. */
+export async function explained<Result>(page: Page, body: () => Promise<Result>): Promise<Result> {
+  try {
+    return await body();
+  } catch (cause) {
+    const text = await page.locator("body").innerText().catch((error) => `${error}`);
+    const reason = cause instanceof Error ? cause.message : `${cause}`;
+    throw new Error(`${reason}\nThe page at ${page.url()} says:\n${text}`, { cause });
+  }
+}
+
 /** Whether anything of the page lies beside what is seen, so that one would have to scroll sideways. */
 export function isTooWide(page: Page): Promise<boolean> {
   return page.evaluate("document.documentElement.scrollWidth > innerWidth");
