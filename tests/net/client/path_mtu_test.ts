@@ -31,6 +31,7 @@ import {
   SERVER_PORT,
 } from "../support/wire.ts";
 import { WIREGUARD_GO_PROGRAMS } from "../support/programs/wireguard_go.ts";
+import { expectReached } from "../support/traffic/traffic.ts";
 
 const PROGRAMS = [...NARROW_PATH_PROGRAMS, ...TRANSFER_PROGRAMS];
 const LENGTH = 10 * 1024 * 1024;
@@ -153,7 +154,7 @@ netTest("a sender on the internet is told through the kernel's NAT, too", async 
   const gateway = await path.startGateway({ Egress: "kernel" });
   // It takes its tunnel to be wider than it is, and says so to those whom it talks to.
   await path.startOtherClient();
-  await path.client.output(["ping", "-n", "-c", "1", "-W", "2", SERVER_INSIDE]);
+  await expectReached(path.client, SERVER_INSIDE);
   await gateway.waitFor(NARROWED);
   await using site = new Site(path.internet, 80);
   assert(await downloads(path.client, site), "a download arrived otherwise than it was sent");

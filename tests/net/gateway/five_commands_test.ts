@@ -8,6 +8,7 @@ import { netTest, type TestNamespace } from "../../support/net.ts";
 import { HOST_FILES_PROGRAMS, HostFiles } from "../support/host_files.ts";
 import { vpnCommand } from "../support/programs/vpn.ts";
 import { CABLE, layWire, SERVER_INSIDE, SERVER_OUTSIDE } from "../support/wire.ts";
+import { expectReached } from "../support/traffic/traffic.ts";
 
 const README = await whereAllowed(() =>
   Deno.readTextFile(new URL("../../../README.md", import.meta.url))
@@ -91,7 +92,7 @@ for (
       }
       await laptop.run(onLaptop, UP.client);
 
-      await client.output(["ping", "-c", "1", "-W", "2", SERVER_INSIDE]);
+      await expectReached(client, SERVER_INSIDE);
       const route = await client.output(["ip", "route", "get", "203.0.113.9"]);
       assertMatch(route, /dev vpn0/);
       for (const path of [`${gateway.folder}/server.conf`, `${laptop.folder}/laptop.conf`]) {
@@ -101,9 +102,9 @@ for (
       const [, inside6] = /^Address = .*, (fd[0-9a-f:]+)\/64$/m.exec(text) ?? [];
       assertEquals(inside6 !== undefined, option !== "", text);
       if (inside6 === undefined) return;
-      await client.output(["ping", "-c", "1", "-W", "2", inside6]);
+      await expectReached(client, inside6);
       // To the internet, there is none by IPv6: the gateway says so.
-      const far = await client.run(["ping", "-n", "-c", "1", "-W", "5", "2001:db8:99::1"]);
+      const far = await client.run(["ping", "-n", "-c", "1", "-W", "30", "2001:db8:99::1"]);
       assertMatch(far.stdout, new RegExp(`From ${inside6} .*No route`));
     },
     { programs: [...HOST_FILES_PROGRAMS, "ip", "ping"] },

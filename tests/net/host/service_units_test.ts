@@ -9,6 +9,7 @@ import { temporaryFile } from "../support/config.ts";
 import { endWell, simpleTunnel } from "../support/simple_tunnel.ts";
 import { vpnCommand } from "../support/programs/vpn.ts";
 import { CABLE, layWire, SERVER_INSIDE } from "../support/wire.ts";
+import { expectReached } from "../support/traffic/traffic.ts";
 
 /** What a unit says, by key; the last one counts. */
 function readUnit(role: "server" | "client" | "killswitch"): ReadonlyMap<string, string> {
@@ -67,7 +68,7 @@ netTest(
     const laptop = client.spawn(command("client", clientConfig.path));
     await laptop.waitFor(/connected to \S+/);
 
-    await client.output(["ping", "-c", "1", "-W", "2", SERVER_INSIDE]);
+    await expectReached(client, SERVER_INSIDE);
     assertStringIncludes(files.resolvConf ?? "", `nameserver ${SERVER_INSIDE}`);
     for (const { pid } of [gateway, laptop]) {
       assertMatch(Deno.readTextFileSync(`/proc/${pid}/status`), /^NoNewPrivs:\t1$/m);

@@ -13,6 +13,7 @@ import { eventually } from "../../support/time/patience.ts";
 import { simpleTunnel } from "../support/simple_tunnel.ts";
 import { patientClient, vpnCommand } from "../support/programs/vpn.ts";
 import { layWire, SERVER_INSIDE } from "../support/wire.ts";
+import { expectReached } from "../support/traffic/traffic.ts";
 
 /** A folder with configurations, and the logs of what runs from them. */
 class Folder implements Disposable {
@@ -67,7 +68,7 @@ netTest(
       const connected = await client.run(vpnCommand("up", laptop.path));
       assertEquals(connected.code, 0, connected.stderr);
       assertMatch(connected.stdout, /^c\d+: connected to \S+ by UDP; process \d+/);
-      await client.output(["ping", "-c", "1", "-W", "5", SERVER_INSIDE]);
+      await expectReached(client, SERVER_INSIDE);
 
       // It has no terminal and no session of ours, and its log is in the file.
       const { pid } = findInstance(laptop.device).owner;

@@ -97,7 +97,7 @@ for (const outer of OUTERS) {
       assertEquals((await ping(server, "fd00:88::5")).received, 3);
       // What leads nowhere is said to at once.
       await peer.route("2001:db8:99::/64");
-      const refused = await client.run(["ping", "-n", "-c", "1", "-W", "5", FAR6]);
+      const refused = await client.run(["ping", "-n", "-c", "1", "-W", "30", FAR6]);
       assert(/From fd00:77::1 .*No route/.test(refused.stdout), refused.stdout);
       const status = await server.output(vpnCommand("status", "--json"));
       const instances: {
