@@ -1,6 +1,7 @@
 /**
  * Denied events: what access rules have cost each peer, as an event now and then. A program that is denied may try a
- * thousand times a second, so a peer's denials are looked at each minute, and are one event in ten minutes at most.
+ * thousand times a second, so a peer's denials are looked at each minute, and are one event in ten minutes at most; and
+ * one at the end, as what has not been told by then never would be.
  */
 import { encodeKey } from "../core/config/values/key_text.ts";
 import type { Denials } from "../core/access/access_items.ts";
@@ -38,7 +39,7 @@ interface Told {
   readonly packets: ReadonlyMap<number, number>;
 }
 
-export class DeniedEvents implements Disposable {
+export class DeniedEvents implements AsyncDisposable {
   readonly #options: DeniedEventsOptions;
   /** By public key in base64. */
   #told = new Map<string, Told>();
@@ -47,15 +48,22 @@ export class DeniedEvents implements Disposable {
   /** Looks until it is disposed of. */
   constructor(options: DeniedEventsOptions) {
     this.#options = options;
-    const look = guarded("control", "looking at what access rules deny", () => this.#look());
+    const look = guarded(
+      "control",
+      "looking at what access rules deny",
+      () => this.#look(EVENT_PAUSE),
+    );
     this.#timer = setInterval(look, LOOK);
   }
 
-  [Symbol.dispose](): void {
+  async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer);
+    // A data plane that has died has nothing more to say.
+    await this.#look(0).catch(() => {});
   }
 
-  async #look(): Promise<void> {
+  /** @param pause ms since the last event of a peer until there may be another */
+  async #look(pause: number): Promise<void> {
     const { ask, hasRules, now } = this.#options;
     if (!hasRules()) return;
     const peers = await ask();
@@ -64,7 +72,7 @@ export class DeniedEvents implements Disposable {
       if (peer.denials.length === 0) continue;
       const key = encodeKey(peer.publicKey);
       const last = this.#told.get(key);
-      const isDue = last === undefined || now() - last.at >= EVENT_PAUSE;
+      const isDue = last === undefined || now() - last.at >= pause;
       const told = isDue && this.#tell(peer, last?.packets ?? new Map())
         ? { at: now(), packets: new Map(peer.denials.map(({ rule, packets }) => [rule, packets])) }
         : last;

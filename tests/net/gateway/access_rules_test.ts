@@ -147,6 +147,12 @@ for (const [way, section] of Object.entries(WAYS)) {
         0,
       );
       assert(drops["access_denied"]! >= sum);
+
+      // Its programs have been told of each; who reads the events is told of all, at the end at the latest.
+      await server.stop();
+      const events = await network.gateway.output(vpnCommand("events"));
+      assertMatch(events, /denied +laptop +\d+ packets?: .*no Allow/);
+      assertMatch(events, /denied +printer +\d+ packets?: no Allow/);
     },
     { programs: PROGRAMS },
   );
