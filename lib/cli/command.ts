@@ -242,7 +242,11 @@ export interface InitRequest {
 
 /** What `vpn peer` is asked for, about the gateway with this configuration. */
 export type PeerRequest =
-  & { readonly configPath: string }
+  & {
+    readonly configPath: string;
+    /** TUN device of the running gateway that is meant, in place of one by its file. */
+    readonly interfaceName?: string;
+  }
   & (
     | PeerAddition
     /** All, or those of a group. */

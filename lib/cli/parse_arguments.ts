@@ -17,6 +17,7 @@ import type {
 } from "./command.ts";
 import { type KnownNames, shellsWith } from "./completion.ts";
 import { createGrammar } from "./grammar.ts";
+import { DEFAULT_CONFIG_PATH } from "./peer_grammar.ts";
 import { UsageError } from "./usage_error.ts";
 
 /** How help is laid out, and what `--version` shows. */
@@ -154,14 +155,25 @@ export function parseArguments(argv: readonly string[], presentation: Presentati
     case "demo":
       return { command: "demo", options: parsed.log };
     case "peer": {
-      const { request } = parsed;
-      if (request.action === "add") return { command: "peer", request: addition(request) };
-      if (request.action === "rotate") return { command: "peer", request: rotation(request) };
-      if (request.action === "list") {
-        return { command: "peer", request: { ...request, group: request.group ?? null } };
+      const { interfaceName, ...request } = parsed.request;
+      if (interfaceName !== undefined && request.configPath !== DEFAULT_CONFIG_PATH) {
+        throw new UsageError("--config and --interface exclude each other: give only one of them");
       }
-      if (request.action === "show") return { command: "peer", request: view(request) };
-      return { command: "peer", request };
+      const place = interfaceName === undefined ? {} : { interfaceName };
+      switch (request.action) {
+        case "add":
+          return { command: "peer", request: { ...addition(request), ...place } };
+        case "rotate":
+          return { command: "peer", request: { ...rotation(request), ...place } };
+        case "list": {
+          const { group = null } = request;
+          return { command: "peer", request: { ...request, ...place, group } };
+        }
+        case "show":
+          return { command: "peer", request: { ...view(request), ...place } };
+        default:
+          return { command: "peer", request: { ...request, ...place } };
+      }
     }
     default:
       return parsed;
@@ -243,7 +255,9 @@ function rotation(
 ): PeerRotation & { readonly configPath: string } {
   const given = fileWishes(wishes);
   if (cancel && (keyExpiry !== undefined || Object.keys(given).length > 0)) {
-    throw new UsageError("--cancel gives the new key up: give no other option but --config");
+    throw new UsageError(
+      "--cancel gives the new key up: give no other option but --config",
+    );
   }
   return {
     action,

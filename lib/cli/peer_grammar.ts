@@ -16,10 +16,10 @@ import {
   settingKey,
   settingValue,
 } from "./peer_values.ts";
-import { about, filePath, keyValue, line } from "./values.ts";
+import { about, filePath, interfaceName, keyValue, line } from "./values.ts";
 
 /** Where `vpn init` writes and `vpn peer` looks unless told otherwise. */
-const DEFAULT_CONFIG_PATH = "server.conf";
+export const DEFAULT_CONFIG_PATH = "server.conf";
 const DEFAULT_SUBNET = "10.66.77.0/24";
 const WHEN = "a period, as in 30d, 12h or 2w, a date, as in 2027-01-31, a time, as in " +
   '2027-01-31T18:00:00Z, or "never"';
@@ -41,6 +41,7 @@ export const PEER_ACTIONS: readonly string[] = [
 /** Those of actions that write a client's configuration. */
 const CLIENT_OPTIONS: readonly string[] = [
   "--config",
+  "--interface",
   "--out",
   "--endpoint",
   "--full-tunnel",
@@ -52,15 +53,15 @@ const CLIENT_OPTIONS: readonly string[] = [
 export const PEER_OPTIONS: Readonly<Record<string, readonly string[]>> = {
   init: ["--endpoint", "--subnet", "--ipv6", "--console", "--out"],
   add: [...CLIENT_OPTIONS, "--expires", "--groups"],
-  list: ["--group", "--config", "--json"],
-  show: ["--config", "--qr", "--overwrite"],
-  remove: ["--config"],
-  enable: ["--config"],
-  disable: ["--config"],
-  expire: ["--config"],
-  rename: ["--config"],
+  list: ["--group", "--config", "--interface", "--json"],
+  show: ["--config", "--interface", "--qr", "--overwrite"],
+  remove: ["--config", "--interface"],
+  enable: ["--config", "--interface"],
+  disable: ["--config", "--interface"],
+  expire: ["--config", "--interface"],
+  rename: ["--config", "--interface"],
   rotate: [...CLIENT_OPTIONS, "--until", "--cancel"],
-  set: ["--config"],
+  set: ["--config", "--interface"],
 };
 
 /** Makes the parser of `vpn init`'s options. */
@@ -109,10 +110,17 @@ export function initGrammar() {
 /** Makes the parser of `vpn peer`'s actions. */
 // deno-lint-ignore explicit-module-boundary-types -- inferred: the type is the grammar over again
 export function peerGrammar() {
-  const configPath = withDefault(
-    option("--config", filePath, about("--config", "Configuration file of the gateway")),
-    DEFAULT_CONFIG_PATH,
-  );
+  const gateway = {
+    configPath: withDefault(
+      option("--config", filePath, about("--config", "Configuration file of the gateway")),
+      DEFAULT_CONFIG_PATH,
+    ),
+    interfaceName: optional(option(
+      "--interface",
+      interfaceName,
+      about("--interface", "TUN device of the running gateway that is meant, in place of --config"),
+    )),
+  };
   const clientFile = {
     out: optional(option(
       "--out",
@@ -147,7 +155,7 @@ export function peerGrammar() {
   const add = object({
     action: constant("add"),
     name: nameArgument(keyValue("NAME", parsePeerName, "laptop"), "Name of the new client"),
-    configPath,
+    ...gateway,
     ...clientFile,
     expiry: optional(option(
       "--expires",
@@ -170,7 +178,7 @@ export function peerGrammar() {
       keyValue("GROUP", parseGroupName, "contractors"),
       about("--group", "Only the clients in this group"),
     )),
-    configPath,
+    ...gateway,
     json: option("--json", about("--json", "Print JSON")),
   });
   const show = object({
@@ -180,7 +188,7 @@ export function peerGrammar() {
       description: line("Image file for the QR code, .png or .svg. Default: the terminal"),
       errors: { invalidValue: (error) => error, multiple: line("one FILE at a time") },
     })),
-    configPath,
+    ...gateway,
     qr: option(
       "--qr",
       about("--qr", "Show the configuration of the client, with its private key, as a QR code"),
@@ -193,13 +201,13 @@ export function peerGrammar() {
   const remove = object({
     action: constant("remove"),
     name: nameArgument(nameOrKey, "Name or public key of the client"),
-    configPath,
+    ...gateway,
   });
   const name = nameArgument(nameOrKey, "Name or public key of the client");
   const rotate = object({
     action: constant("rotate"),
     name,
-    configPath,
+    ...gateway,
     ...clientFile,
     keyExpiry: optional(option(
       "--until",
@@ -238,16 +246,16 @@ export function peerGrammar() {
     },
   });
   const changes = or(
-    command("enable", object({ action: constant("enable"), name: names, configPath }), {
+    command("enable", object({ action: constant("enable"), name: names, ...gateway }), {
       brief: line("Let a disabled client in again"),
     }),
-    command("disable", object({ action: constant("disable"), name: names, configPath }), {
+    command("disable", object({ action: constant("disable"), name: names, ...gateway }), {
       brief: line("Keep a client out, and end its session, until it is enabled"),
     }),
-    command("expire", object({ action: constant("expire"), name: names, expiry, configPath }), {
+    command("expire", object({ action: constant("expire"), name: names, expiry, ...gateway }), {
       brief: line("Set when the access of a client ends"),
     }),
-    command("rename", object({ action: constant("rename"), name, newName, configPath }), {
+    command("rename", object({ action: constant("rename"), name, newName, ...gateway }), {
       brief: line("Give a client another name"),
     }),
     command("rotate", rotate, {
@@ -259,7 +267,7 @@ export function peerGrammar() {
     }),
     command(
       "set",
-      object({ action: constant("set"), name: names, key: settingKey(), value, configPath }),
+      object({ action: constant("set"), name: names, key: settingKey(), value, ...gateway }),
       {
         brief: line("Set a key of a client's section in the configuration file"),
         description: line("Comments and everything else in the file stay as they are."),
@@ -274,7 +282,13 @@ export function peerGrammar() {
           "only traffic to the network of the gateway. The file works with vpn, wg-quick and the WireGuard apps.",
       ),
     }),
-    command("list", list, { brief: line("List the clients") }),
+    command("list", list, {
+      brief: line("List the clients"),
+      description: line(
+        "Reads them from the configuration file, or from the store that it names; with --interface, they are those that the " +
+          "running gateway has by now, which it says.",
+      ),
+    }),
     command("show", show, { brief: line("Show a client, or its QR code for the WireGuard app") }),
     command("remove", remove, { brief: line("Remove a client") }),
     changes,

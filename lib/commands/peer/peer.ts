@@ -8,16 +8,17 @@ import { formatAccessRules } from "../../core/config/values/access_rules.ts";
 import { formatExpires } from "../../core/config/values/expiry.ts";
 import { formatQuota } from "../../core/config/values/quota.ts";
 import { admissionOf } from "../../core/peers/admission.ts";
-import { formatCidr } from "../../core/wire/ipv4_text.ts";
 import { clientFilePath, readClientFile } from "../../host/files/client_files.ts";
 import { loadConfig } from "../../host/files/config_file.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import { writeText } from "../../process/output.ts";
 import { addPeer, readToChange, removePeer } from "./peer_changes.ts";
-import { chosenPeers, findPeer, membersOf, peerTitle, refuseTakenName } from "./peer_names.ts";
+import { chosenPeers, findPeer, peerTitle, refuseTakenName } from "./peer_names.ts";
 import { liveRows, runningPeer } from "./peer_facts.ts";
+import { fileOf, keyEndOf, listPeers, networksOf } from "./peer_list.ts";
 import { placeOf } from "./peer_place.ts";
 import { runRotation } from "./peer_rotation.ts";
+import { runningFile } from "./running_peers.ts";
 import { loadWithPeers } from "./store_peers.ts";
 import { showCode as showQr } from "./peer_qr.ts";
 import { settingChange } from "./peer_settings.ts";
@@ -30,8 +31,12 @@ type Request<Action> = Extract<PeerRequest, { readonly action: Action }>;
  *
  * @throws {ConfigError | AppError} where it cannot
  */
-export async function runPeer(request: PeerRequest): Promise<number> {
-  if (request.action === "list") return await list(request);
+export async function runPeer(asked: PeerRequest): Promise<number> {
+  if (asked.action === "list") return await listPeers(asked);
+  const { interfaceName } = asked;
+  const request = interfaceName === undefined
+    ? asked
+    : { ...asked, configPath: await runningFile(interfaceName) };
   if (request.action === "show") return await show(request);
   const config = loadConfig(request.configPath, "leave");
   if (config.interface.store.length > 0) {
@@ -78,62 +83,6 @@ For a phone:             vpn peer show ${shellWord(name)} --qr${config}
   return ExitCode.ok;
 }
 
-async function list({ configPath, group, json }: Request<"list">): Promise<number> {
-  const config = await loadWithPeers(configPath);
-  const now = Date.now();
-  const chosen = group === null ? config.peers : membersOf(config, group);
-  const peers = chosen.map((peer) => ({
-    name: peer.name,
-    publicKey: encodeKey(peer.publicKey),
-    allowedIps: networksOf(config, peer),
-    hasPresharedKey: peer.presharedKey !== null,
-    groups: peer.groups,
-    admission: admissionOf(peer, now),
-    expires: peer.expires === null ? null : formatExpires(peer.expires),
-    quota: peer.quota === null ? null : formatQuota(peer.quota),
-    quotaRate: peer.quotaRate,
-    nextPublicKey: peer.nextKey && encodeKey(peer.nextKey.publicKey),
-    keyExpires: keyEndOf(peer),
-    file: fileOf(configPath, peer),
-  }));
-  if (json) {
-    writeText(Deno.stdout, `${JSON.stringify(peers, null, 2)}\n`);
-    return ExitCode.ok;
-  }
-  warn(config);
-  if (peers.length === 0) {
-    const none = group === null
-      ? `${configPath} has no peers: \`vpn peer add NAME\` adds one`
-      : `${configPath} has no peers in group ${group}: \`vpn peer set NAME Groups ${group}\` adds one`;
-    writeText(Deno.stdout, `${none}\n`);
-    return ExitCode.ok;
-  }
-  const isLimited = peers.some(({ admission, expires }) =>
-    admission !== "admitted" || expires !== null
-  );
-  const isGrouped = peers.some(({ groups }) => groups.length > 0);
-  const isBounded = peers.some(({ quota }) => quota !== null);
-  const rows = peers.map((
-    { name, publicKey, allowedIps, file, admission, expires, groups, quota },
-  ) => [
-    name ?? "-",
-    allowedIps.join(", ") || "-",
-    ...isGrouped ? [groups.join(", ") || "-"] : [],
-    ...isLimited ? [admission, expires ?? "never"] : [],
-    ...isBounded ? [quota ?? "-"] : [],
-    publicKey,
-    file ?? "-",
-  ]);
-  const more = [
-    ...isGrouped ? ["GROUPS"] : [],
-    ...isLimited ? ["ACCESS", "EXPIRES"] : [],
-    ...isBounded ? ["QUOTA"] : [],
-  ];
-  const table = tableLines([["NAME", "ADDRESSES", ...more, "PUBLIC KEY", "FILE"], ...rows]);
-  writeText(Deno.stdout, `${table.join("\n")}\n`);
-  return ExitCode.ok;
-}
-
 async function show(request: Request<"show">): Promise<number> {
   const { configPath, name, qr } = request;
   const config = await loadWithPeers(configPath);
@@ -160,11 +109,6 @@ async function show(request: Request<"show">): Promise<number> {
   ];
   writeText(Deno.stdout, `${tableLines(rows).join("\n")}\n`);
   return ExitCode.ok;
-}
-
-function keyEndOf({ nextKey }: PeerConfig): string | null {
-  const since = nextKey?.since ?? null;
-  return since === null ? null : formatExpires(since);
 }
 
 function nextKeyRows(peer: PeerConfig): string[][] {
@@ -233,20 +177,9 @@ async function update(request: Extract<PeerRequest, PeerUpdate>): Promise<number
   return ExitCode.ok;
 }
 
-/** The client's file, if it is kept. */
-function fileOf(configPath: string, { name }: PeerConfig): string | null {
-  if (name === null || readClientFile(configPath, name) === null) return null;
-  return clientFilePath(configPath, name);
-}
-
 function addressText({ allowedIps }: PeerEntry): string {
   const addresses = allowedIps.map((network) => network.replace(/\/\d+$/, ""));
   return `${addresses.length === 1 ? "address" : "addresses"} ${addresses.join(", ")}`;
-}
-
-/** What of a peer's networks the gateway carries. */
-function networksOf({ interface: { addresses6 } }: Config, peer: PeerConfig): string[] {
-  return [...peer.allowedIps.map(formatCidr), ...addresses6.length > 0 ? peer.allowedIps6 : []];
 }
 
 function warn({ warnings }: Config): void {

@@ -28,13 +28,18 @@ export function findPeer({ fileName, peers }: Config, name: string): PeerConfig 
  * @throws {AppError} if there is no such group, with the name that may have been meant
  */
 export function membersOf({ fileName, peers, groups }: Config, group: string): PeerConfig[] {
-  const names = groups.map(({ name }) => name);
-  if (names.includes(group)) return peers.filter((peer) => peer.groups.includes(group));
+  knownGroup(fileName, groups.map(({ name }) => name), group);
+  return peers.filter((peer) => peer.groups.includes(group));
+}
+
+/** @throws {AppError} if it is none of these, with the name that may have been meant */
+export function knownGroup(place: string, names: readonly string[], group: string): void {
+  if (names.includes(group)) return;
   const nearest = nearestName(group, names);
   const help = nearest === undefined
     ? `add a section [Group] with Name = ${group}`
     : `did you mean "${nearest}"?`;
-  throw new AppError(`${fileName} has no group ${JSON.stringify(group)}: ${help}`, {
+  throw new AppError(`${place} has no group ${JSON.stringify(group)}: ${help}`, {
     exitCode: ExitCode.usage,
   });
 }

@@ -81,8 +81,14 @@ netTest(
       ["connected laptop", "connected laptop", "quota-reached laptop"],
     );
 
-    const set = vpnCommand("peer", "set", "laptop", "Quota", "1G/month", "--config", file.path);
+    // By the interface alone: the gateway says where its file is, and which clients it has.
+    const set = vpnCommand("peer", "set", "laptop", "Quota", "1G/month", "--interface", "vpn0");
     assertMatch(await server.output(set), /The running gateway on vpn0 has applied it/);
+    assertMatch(Deno.readTextFileSync(file.path), /^Quota = 1G\/month$/m);
+    assertMatch(
+      await server.output(vpnCommand("peer", "list", "--interface", "vpn0")),
+      /^Clients that the gateway on vpn0 has by now, from \/.*:\nNAME .*\nlaptop .* 1G\/month /,
+    );
     await eventually(async () => (await ping(client, SERVER_INSIDE, { wait: 1 })).received > 0);
   },
   { programs: ["iperf3", "ping"] },

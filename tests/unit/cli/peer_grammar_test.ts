@@ -74,7 +74,15 @@ Deno.test("parseArguments() reads what vpn peer is to do", () => {
       json: true,
       configPath: "a",
     }],
+    [["list", "--interface", "vpn1"], {
+      action: "list",
+      group: null,
+      json: false,
+      configPath,
+      interfaceName: "vpn1",
+    }],
     [["show", "laptop"], { ...view, qr: false }],
+    [["show", "laptop", "--interface", "vpn1"], { ...view, qr: false, interfaceName: "vpn1" }],
     [["show", "--qr", "laptop"], view],
     [["show", "laptop", "--qr", "a b.PNG"], { ...view, file: "a b.PNG" }],
     [["show", "--qr", "laptop", "x.svg", "--overwrite"], {
@@ -156,6 +164,10 @@ Deno.test("parseArguments() throws one line that says what to do when init or pe
     [
       ["peer", "add", "x", "--quik"],
       '"vpn peer add" has no option "--quik": see "vpn peer add --help"',
+    ],
+    [
+      ["peer", "list", "--interface", "vpn0", "--config", "a"],
+      "--config and --interface exclude each other: give only one of them",
     ],
     [["peer", "list", "--jsno"], '"vpn peer list" has no option "--jsno": did you mean "--json"?'],
     [
