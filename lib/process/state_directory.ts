@@ -34,6 +34,14 @@ export function queriesPath(
   return accountsPath(interfaceName, netns).replace(/sqlite$/, "queries");
 }
 
+/** The file of which back ends of services are drained, beside them. */
+export function drainedPath(
+  interfaceName: string,
+  netns: string | null | undefined = null,
+): string {
+  return accountsPath(interfaceName, netns).replace(/sqlite$/, "drained.json");
+}
+
 /** The file of what is known of a fleet's store, beside them. */
 export function storePath(
   interfaceName: string,

@@ -16,6 +16,7 @@ import { formatJson, formatReport, hasFailed } from "./report.ts";
 import { NAME_CHECKS } from "./name_checks.ts";
 import { ROUTE_CHECKS } from "./route_checks.ts";
 import { RUNNING_CHECKS } from "./running_checks.ts";
+import { SERVICE_CHECKS } from "./service_checks.ts";
 import { Subject } from "./subject.ts";
 import { ExitCode } from "../../process/errors.ts";
 import { takesColour, writeText } from "../../process/output.ts";
@@ -26,6 +27,7 @@ const CHECKS: readonly Check[] = [
   ...HOST_CHECKS,
   ...CONFIG_CHECKS,
   ...RUNNING_CHECKS,
+  ...SERVICE_CHECKS,
   ...ROUTE_CHECKS,
   ...PORT_CHECKS,
   ...FIREWALL_CHECKS,

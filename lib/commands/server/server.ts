@@ -3,7 +3,7 @@ import type { RunOptions } from "../../cli/command.ts";
 import { Accounts } from "../../control/accounts.ts";
 import { Examinations } from "../../control/application/examinations.ts";
 import { PeerEvents } from "../../control/peer_events.ts";
-import { accountsPath, queriesPath } from "../../process/state_directory.ts";
+import { accountsPath, drainedPath, queriesPath } from "../../process/state_directory.ts";
 import { DeniedEvents } from "../../control/denied_events.ts";
 import { KeySuccession } from "../../control/application/key_succession.ts";
 import { LiveAccess } from "../../control/live_access.ts";
@@ -14,6 +14,7 @@ import { encodeKey } from "../../core/config/values/key_text.ts";
 import { admittedPeers } from "../../core/peers/admission.ts";
 import { currentKeys, isKeyDue } from "../../core/peers/key_succession.ts";
 import { formatCidr } from "../../core/wire/ipv4_text.ts";
+import { DrainedFile } from "../../host/accounts/drained_file.ts";
 import { locatedPeers } from "../../host/dns/peer_places.ts";
 import { FakeTcpGuard } from "../../host/firewall/fake_tcp_guard.ts";
 import { blocksHere, describeBlock } from "../../host/firewall/standing_blocks.ts";
@@ -93,6 +94,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
     addresses: config.interface.addresses,
     peers: peersByKey(admitted),
     connect: connectTcp,
+    drained: new DrainedFile(drainedPath(interfaceName, netns)),
     logger,
     record: (kind, detail) => accounts?.record(kind, null, detail),
   });

@@ -21,6 +21,8 @@ export type Connect = (target: CheckTarget, signal: AbortSignal) => Promise<stri
 
 export interface HealthChecksOptions {
   readonly connect: Connect;
+  /** Whether a back end can be reached by now: that a check fails says nothing of it before. */
+  readonly isReachable: (name: string) => boolean;
   /** Is told of a check that went well. */
   readonly onAnswer: (name: string) => void;
   /** Is told of one that is taken for something else now. */
@@ -76,11 +78,12 @@ export class HealthChecks implements Disposable {
   }
 
   async #check(name: string, subject: Subject): Promise<void> {
-    const { connect, onAnswer, onChange } = this.#options;
+    const { connect, isReachable, onAnswer, onChange } = this.#options;
+    const isFair = isReachable(name);
     const problem = await withLimit(connect, subject);
     // Meanwhile it may have moved, or all have ended.
     if (subject.ended.signal.aborted) return;
-    const hasChanged = subject.health.take(problem);
+    const hasChanged = (problem === null || isFair) && subject.health.take(problem);
     this.#schedule(name, subject, subject.health.pause);
     if (problem === null) onAnswer(name);
     if (hasChanged) onChange(name);

@@ -18,7 +18,9 @@ import type { Statistics } from "../../dataplane/data_plane_protocol.ts";
 import { background, guarded } from "../../process/guard.ts";
 import type { Logger } from "../../process/logging.ts";
 import { type BackEndPlace, BackEndPlaces, type PlacedPeer } from "./back_end_places.ts";
+import { DrainedBackEnds, type DrainedBackEndsOptions } from "./drained_back_ends.ts";
 import { type CheckTarget, type Connect, HealthChecks } from "./health_checks.ts";
+import { isCalled, serviceName } from "./service_names.ts";
 
 export interface PublishedServicesOptions {
   readonly forwards: readonly PortForward[];
@@ -27,6 +29,8 @@ export interface PublishedServicesOptions {
   /** Those with access, by public key in base64. */
   readonly peers: ReadonlyMap<string, PlacedPeer>;
   readonly connect: Connect;
+  /** Where is kept which back ends are drained. */
+  readonly drained: DrainedBackEndsOptions["drained"];
   readonly logger: Logger;
   /** Takes note of what has happened. */
   readonly record: (kind: string, detail: string) => void;
@@ -60,8 +64,7 @@ export class PublishedServices implements Disposable {
   #places: BackEndPlaces;
   /** Peers with a session, by public key in base64. */
   readonly #connected = new Set<string>();
-  /** By the key of a back end. */
-  readonly #drained = new Set<string>();
+  readonly #drained: DrainedBackEnds;
   #dataPlane: Pick<DataPlaneHandle, "setServices"> | null = null;
   /** What the data plane was told last, and what it is being told. */
   #told = "";
@@ -80,8 +83,10 @@ export class PublishedServices implements Disposable {
     this.#hadOutside = this.#services.some(({ backEnds }) =>
       backEnds.some(({ place }) => place.isOutside)
     );
+    this.#drained = new DrainedBackEnds(options, this.#drainable());
     this.#checks = new HealthChecks({
       connect: options.connect,
+      isReachable: (key) => this.#isReachable(this.#backEndAt(key)),
       onAnswer: (key) => this.#answered(key),
       onChange: () => this.#follow(),
     });
@@ -105,7 +110,7 @@ export class PublishedServices implements Disposable {
 
   #servicesOf(forwards: readonly PortForward[]): Service[] {
     return forwards.map((forward) => {
-      const name = nameOf(forward);
+      const name = serviceName(forward);
       const backEnds = forward.backEnds.map((configured) => ({
         configured,
         key: `${name} ${configured.text}`,
@@ -135,9 +140,22 @@ export class PublishedServices implements Disposable {
     if (health !== null && !health.isUp) {
       return health.problem ?? "it has not answered for long enough";
     }
-    return place.peer !== null && !this.#connected.has(place.peer)
-      ? "the peer has no session"
-      : null;
+    return this.#isReachable({ place }) ? null : "the peer has no session";
+  }
+
+  #isReachable(backEnd: Pick<BackEnd, "place"> | undefined): boolean {
+    const peer = backEnd?.place.peer ?? null;
+    return peer === null || this.#connected.has(peer);
+  }
+
+  #backEndAt(key: string): BackEnd | undefined {
+    return this.#services.flatMap(({ backEnds }) => backEnds).find((each) => each.key === key);
+  }
+
+  /** Keys of all but the only back ends of services. */
+  #drainable(): ReadonlySet<string> {
+    const several = this.#services.filter(({ backEnds }) => backEnds.length > 1);
+    return new Set(several.flatMap(({ backEnds }) => backEnds.map(({ key }) => key)));
   }
 
   // Another configuration.
@@ -154,7 +172,7 @@ export class PublishedServices implements Disposable {
       backEnds.some((each) => this.#places.of(each).isOutside)
     );
     return isSame(plain, this.plain) &&
-      isSame(others.map(nameOf), this.#services.map(({ name }) => name)) &&
+      isSame(others.map(serviceName), this.#services.map(({ name }) => name)) &&
       (!hasOutside || this.#hadOutside);
   }
 
@@ -165,14 +183,10 @@ export class PublishedServices implements Disposable {
     );
     const places = this.#places;
     this.#services = this.#servicesOf(forwards.filter((forward) => !places.isPlain(forward)));
-    const keys = new Set<string>();
     for (const { backEnds } of this.#services) {
-      for (const backEnd of backEnds) {
-        backEnd.told = told.get(backEnd.key) ?? null;
-        keys.add(backEnd.key);
-      }
+      for (const backEnd of backEnds) backEnd.told = told.get(backEnd.key) ?? null;
     }
-    for (const key of this.#drained) if (!keys.has(key)) this.#drained.delete(key);
+    this.#drained.bound(this.#drainable());
     this.#follow();
   }
 
@@ -232,10 +246,8 @@ export class PublishedServices implements Disposable {
 
   /** A check was answered: then there is a session, whatever was told. */
   #answered(key: string): void {
-    const found = this.#services.flatMap(({ backEnds }) => backEnds).find((each) =>
-      each.key === key
-    );
-    if (found?.place.peer) this.#setConnected(found.place.peer, true);
+    const peer = this.#backEndAt(key)?.place.peer ?? null;
+    if (peer !== null) this.#setConnected(peer, true);
   }
 
   /**
@@ -260,10 +272,7 @@ export class PublishedServices implements Disposable {
     if (only !== undefined && isDrained) {
       throw new RangeError(`Cannot drain ${backEnd}: ${only.name} has no other back end`);
     }
-    for (const { key } of found) {
-      if (isDrained) this.#drained.add(key);
-      else this.#drained.delete(key);
-    }
+    this.#drained.change(new Set(found.map(({ key }) => key)), isDrained);
     this.#follow();
     return found.map(({ name }) => name);
   }
@@ -383,18 +392,6 @@ export class PublishedServices implements Disposable {
   }
 }
 
-/** What a service is called, as in `tcp:443` or `tcp:203.0.113.7:443`. */
-function nameOf({ protocol, externalAddress, externalPort }: PortForward): string {
-  return externalAddress === null
-    ? `${protocol}:${externalPort}`
-    : `${protocol}:${formatIpv4(externalAddress)}:${externalPort}`;
-}
-
 function isSame(one: unknown, other: unknown): boolean {
   return JSON.stringify(one) === JSON.stringify(other);
-}
-
-/** By its whole text, or by the peer or address alone. */
-function isCalled({ text, port }: ForwardBackEnd, name: string): boolean {
-  return text === name || text === `${name}:${port}`;
 }

@@ -22,18 +22,31 @@ netTest("a port that another program has is named with that program", async (top
   assertStringIncludes(remedy, "choose another ListenPort");
 });
 
-netTest("a service that listens among the NAT's ports is named", async (topology) => {
-  const network = await GatewayNetwork.lay(topology);
-  const { program } = await listenOn(network.gateway, "tcp", 20_080);
-  const report = await examine(network.gateway, network.config());
-  const remedy = report.expect("nat-ports", {
-    status: "fail",
-    why: new RegExp(`tcp port 20080, but "${program}"`),
-  });
-  assertStringIncludes(remedy, "choose other ports with NatPorts");
-  const elsewhere = await examine(network.gateway, network.config({ NatPorts: "21000-21999" }));
-  elsewhere.expectHealth();
-}, { programs: GATEWAY_PROGRAMS });
+netTest(
+  "what listens among the NAT's ports, or has a service's address, is named",
+  async (topology) => {
+    const network = await GatewayNetwork.lay(topology);
+    const { program } = await listenOn(network.gateway, "tcp", 20_080);
+    const at = (address: string) => `tcp:${address}:80 -> 10.66.77.2:80`;
+    const report = await examine(network.gateway, network.config({ Forward: at(ROUTER) }));
+    report.expect("service-address", {
+      status: "fail",
+      why: new RegExp(`a host on \\S+ answers for ${ROUTER} already`),
+    });
+    const remedy = report.expect("nat-ports", {
+      status: "fail",
+      why: new RegExp(`tcp port 20080, but "${program}"`),
+    });
+    assertStringIncludes(remedy, "choose other ports with NatPorts");
+    const elsewhere = await examine(
+      network.gateway,
+      network.config({ NatPorts: "21000-21999", Forward: at("192.0.2.80") }),
+    );
+    elsewhere.expectHealth();
+    assertMatch(elsewhere.finding("service-address").why, /^no host on \S+ has 192\.0\.2\.80$/);
+  },
+  { programs: GATEWAY_PROGRAMS },
+);
 
 netTest("strict reverse-path filtering on a second way outside is found", async (topology) => {
   const network = await GatewayNetwork.lay(topology);

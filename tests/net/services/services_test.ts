@@ -4,6 +4,7 @@ import { assert, assertEquals } from "../../support/assert.ts";
 import { type BackgroundProcess, netTest, type TestNamespace } from "../../support/net.ts";
 import { eventually } from "../../support/time/patience.ts";
 import { configText } from "../support/config.ts";
+import { examine } from "../support/doctor.ts";
 import {
   EXTERNAL,
   GATEWAY_PROGRAMS,
@@ -156,7 +157,8 @@ for (const Capture of ["packet", "nfqueue"]) {
       await using _other = new Site(internet, 8080, OTHER_INTERNET);
       const forward =
         `tcp:${VIRTUAL}:80 -> web-a:8080, ${INTERNET}:8080, ${OTHER_INTERNET}:8080 (least)`;
-      const server = await startVpn("server", gateway, named(network, forward, undefined, Capture));
+      const config = named(network, forward, undefined, Capture);
+      const server = await startVpn("server", gateway, config);
       await network.connect();
       await states(server, ["up", "up", "up"]);
 
@@ -182,6 +184,14 @@ for (const Capture of ["packet", "nfqueue"]) {
       await outside[Symbol.asyncDispose]();
       await states(server, ["up", "down", "up"]);
       for (let i = 0; i < 4; i++) await fetch(internet);
+      if (Capture === "packet") {
+        const report = await examine(gateway, config);
+        report.expect("service-back-ends", {
+          status: "warn",
+          why: new RegExp(`: 2 of 3 back ends serve: ${INTERNET}:8080 is down \\(`),
+        });
+        assertEquals(report.finding("service-address").status, "ok");
+      }
 
       await server.stop();
       assertEquals(journalsOf(server), []);

@@ -17,7 +17,9 @@ function stage() {
   const outcome: { now: string | null | "never" } = { now: null };
   const checked: CheckTarget[] = [];
   const told: string[] = [];
+  const reached: { now: boolean } = { now: true };
   const checks = new HealthChecks({
+    isReachable: () => reached.now,
     connect: (target, signal) => {
       checked.push(target);
       if (outcome.now !== "never") return Promise.resolve(outcome.now);
@@ -29,7 +31,7 @@ function stage() {
     onChange: (name) => told.push(`${name} ${checks.healthOf(name)!.isUp ? "up" : "down"}`),
   });
   return {
-    ...{ timers, outcome, checked, told, checks },
+    ...{ timers, outcome, reached, checked, told, checks },
     [Symbol.dispose]() {
       checks[Symbol.dispose]();
       assertEquals(timers.size, 0);
@@ -71,6 +73,20 @@ for (const [how, outcome] of [["refuses", "connection refused"], ["says nothing"
     }
   });
 }
+
+Deno.test("a check that has begun before a back end could be reached says nothing of it", async () => {
+  using world = stage();
+  world.outcome.now = "never";
+  world.reached.now = false;
+  world.checks.follow(new Map([["a", TARGET]]));
+  await world.timers.advance(1_800);
+  // Its peer connects while the second check waits, and it answers from then on.
+  world.reached.now = true;
+  await world.timers.advance(700);
+  world.outcome.now = null;
+  await world.timers.advance(2_000);
+  assertEquals([world.told, world.checks.healthOf("a")!.isUp], [[], true]);
+});
 
 Deno.test("what is known of a back end is kept as long as it is where it was", async () => {
   using world = stage();

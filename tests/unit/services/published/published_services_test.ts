@@ -31,11 +31,17 @@ function peers(addresses: readonly (string | null)[] = ["10.66.77.2", "10.66.77.
 
 /** Services with a data plane that takes what it is told, and back ends that answer but for those that are dead. */
 function stage(...values: string[]) {
+  return stageWith([], ...values);
+}
+
+/** @param drained keys of back ends that were drained before the start */
+function stageWith(drained: readonly string[], ...values: string[]) {
   const timers = new FakeTimers();
   const dead = new Set<string>();
   const checked: string[] = [];
   const told: (readonly NatService[])[] = [];
   const recorded: string[] = [];
+  const kept = { drained };
   const published = new PublishedServices({
     forwards: forwards(...values),
     addresses: [parseCidr("10.66.77.1/24")!],
@@ -45,11 +51,15 @@ function stage(...values: string[]) {
       checked.push(place);
       return Promise.resolve(dead.has(place) ? "connection refused" : null);
     },
+    drained: {
+      read: () => kept.drained,
+      write: (keys) => void (kept.drained = [...keys]),
+    },
     logger: getLogger("server"),
     record: (kind, detail) => void recorded.push(`${kind} ${detail}`),
   });
   return {
-    ...{ timers, dead, checked, told, recorded, published },
+    ...{ timers, dead, checked, told, recorded, kept, published },
     start: () =>
       published.start({
         setServices: (services) => {
@@ -136,7 +146,7 @@ Deno.test("what is not there ten seconds after the start is told then", async ()
   await world.timers.advance(9_999);
   assertEquals(world.recorded, []);
   await world.timers.advance(1);
-  assertEquals(world.recorded, ["back-end-down tcp:443 web-1:8443: connection refused"]);
+  assertEquals(world.recorded, ["back-end-down tcp:443 web-1:8443: the peer has no session"]);
 });
 
 Deno.test("checks go to the port that the configuration names, or nowhere", async () => {
@@ -168,6 +178,23 @@ Deno.test("a back end that is drained gets nothing new until that is taken back"
   assertEquals(world.eligible().length, 3);
   const [, dns] = world.told.at(-1)!;
   assertEquals(dns.backEnds[0].isDraining, true);
+});
+
+Deno.test("what is drained stays so over a restart, but for the only back end of a service", async () => {
+  const drained = ["tcp:443 web-1:8443", "tcp:443 gone:1", "tcp:22 web-3:22"];
+  using world = stageWith(drained, WEB, "tcp:22 -> web-3:22");
+  world.start();
+  await world.timers.advance(10);
+  assertEquals(world.eligible(), ["web-2:8443", "192.0.2.7:8443"]);
+  assertEquals(world.told.at(-1)![1].backEnds[0].isDraining, false);
+  world.published.drain("web-2", null, true);
+  assertEquals(world.kept.drained, ["tcp:443 web-1:8443", "tcp:443 web-2:8443"]);
+  world.published.drain("web-1", null, false);
+  assertEquals(world.kept.drained, ["tcp:443 web-2:8443"]);
+  // A reload that leaves the drained one alone would else leave nobody.
+  world.published.setForwards(forwards("tcp:443 -> web-2:8443", "tcp:22 -> web-3:22"));
+  await world.timers.advance(10);
+  assertEquals([world.eligible(), world.kept.drained], [["web-2:8443"], []]);
 });
 
 Deno.test("what cannot be drained is refused in words", () => {
