@@ -29,6 +29,13 @@ export type GatewayRequest =
     readonly kind: "run";
     readonly way: Way;
     readonly packets: number;
+  }
+  | {
+    readonly kind: "backlog";
+    readonly way: Way;
+    readonly packets: number;
+    /** Of the gateway. */
+    readonly pid: number;
   };
 
 /** What came through. */
@@ -82,6 +89,14 @@ export class GatewayLoad implements Disposable {
    */
   run(way: Way, packets: number): Promise<GatewayResult> {
     return this.#worker.ask({ kind: "run", way, packets });
+  }
+
+  /**
+   * Has a gateway work off packets that have come while it was stopped, as many as its sockets take: it has the machine
+   * for itself, as the load sleeps until it is done. The time, and the bytes, are those behind the first receive.
+   */
+  backlog(way: Way, packets: number, pid: number): Promise<GatewayResult> {
+    return this.#worker.ask({ kind: "backlog", way, packets, pid });
   }
 
   [Symbol.dispose](): void {

@@ -18,6 +18,7 @@ import { buildUdp } from "../../support/packets/packet_builder.ts";
 import { BenchClient, connect, openTools } from "./bench_client.ts";
 import type { GatewayRequest, GatewayResult, Way } from "./gateway_load.ts";
 import { peerAddress, peerOutside } from "./peer_address.ts";
+import { runTimes } from "../measures/process_stats.ts";
 import { answerRequests, sleep } from "./worker_scope.ts";
 
 /** Bytes of an inner packet: the inner MTU. And of its UDP payload, and of the message that it becomes. */
@@ -37,6 +38,11 @@ const MEAN_SIZE = PACKET_SIZE - SHORTER / BURST;
 const WINDOW = 2048;
 /** ms between two looks, and ms without an arrival after which what is under way is lost. */
 const INTERVAL = 0.3;
+/** ms between two looks whether a gateway rests, and seconds that it runs between them at most if it does. */
+const REST_LOOK = 20;
+const RESTS_BELOW = 0.001;
+/** `struct timespec` of the datagram that was received last (include/uapi/asm-generic/sockios.h). */
+const SIOCGSTAMPNS = 0x8907;
 const LOST_AFTER = 150;
 const INNER_PORT = 4000;
 const BATCH = 32;
@@ -52,6 +58,9 @@ function createPeers(): (request: GatewayRequest) => GatewayResult {
   let peers: Peers | undefined;
   return (request) => {
     if (request.kind === "run") return peers!.run(request.way, request.packets);
+    if (request.kind === "backlog") {
+      return peers!.backlog(request.way, request.packets, request.pid);
+    }
     peers = new Peers(request);
     return NOTHING;
   };
@@ -107,6 +116,42 @@ class Peers {
   }
 
   run(way: Way, packets: number): GatewayResult {
+    const { from, batch, receive } = this.#prepare(way, packets);
+    return this.#replay(from, batch, packets, () => receiveAll(receive));
+  }
+
+  /** Has a stopped gateway's sockets take the packets, and looks when they have come through. */
+  backlog(way: Way, packets: number, pid: number): GatewayResult {
+    const { from, to, batch, receive } = this.#prepare(way, packets);
+    receiveAll(receive);
+    arrivalTime(to.fd);
+    stop(pid);
+    try {
+      const sent = from.send(batch, 0, packets);
+      if (sent < packets) throw new Error(`Cannot send ${packets} packets at once: ${sent} went`);
+    } finally {
+      Deno.kill(pid, "SIGCONT");
+    }
+    for (let before = 0, at = runTime(pid); at - before > RESTS_BELOW;) {
+      sleep(REST_LOOK);
+      [before, at] = [at, runTime(pid)];
+    }
+    const first = receive();
+    const begin = arrivalTime(to.fd);
+    const others = receiveAll(receive);
+    const end = arrivalTime(to.fd);
+    const lost = packets - Math.max(0, first) - others;
+    return { seconds: end - begin, bytes: others * MEAN_SIZE, lost };
+  }
+
+  /** Where packets that go this way leave, and arrive; those of peers are sealed. */
+  #prepare(way: Way, packets: number): {
+    readonly from: UdpSocket;
+    readonly to: UdpSocket;
+    readonly batch: DatagramBatch;
+    /** Takes what has come to `to`, of one receive. Returns how many packets; -1 for none. */
+    readonly receive: () => number;
+  } {
     const [to, size] = way === "up" ? [this.#sink, PAYLOAD_SIZE] : [this.#outer, MESSAGE_SIZE];
     const receive = () => this.#receive(to, size);
     if (way === "down") {
@@ -115,7 +160,7 @@ class Peers {
       const ends = [...this.#mappings.values()];
       if (ends.length < this.#clients.length) throw new Error("Cannot find all mappings");
       const { paths } = pathsTo(ends);
-      return this.#replay(this.#sink, { ...this.#batch, paths }, packets, receive);
+      return { from: this.#sink, to, batch: { ...this.#batch, paths }, receive };
     }
     this.#seal(packets, (index) => {
       const next = (index + 1) % this.#clients.length;
@@ -123,8 +168,7 @@ class Peers {
         ? { destination: peerAddress(next), destinationPort: INNER_PORT }
         : { destination: this.#internet, destinationPort: this.#sink.port };
     });
-    const batch = { ...this.#batch, paths: this.#outerPaths };
-    return this.#replay(this.#outer, batch, packets, receive);
+    return { from: this.#outer, to, batch: { ...this.#batch, paths: this.#outerPaths }, receive };
   }
 
   #seal(
@@ -178,25 +222,56 @@ class Peers {
     return { seconds: (last - start) / 1000, bytes: arrived * MEAN_SIZE, lost };
   }
 
-  /** How many datagrams have come, of which all but the last of a burst have this size. */
+  /**
+   * How many datagrams one receive brings, of which all but the last of a burst have this size; -1 where there are
+   * none.
+   */
   #receive(socket: UdpSocket, size: number): number {
     const { receivedLengths, receivedSegmentSizes } = socket;
     const { receivedAddresses, receivedPorts, receivedSources } = socket;
+    const count = socket.receive();
+    if (count <= 0) return -1;
     let datagrams = 0;
-    for (let count = socket.receive(); count > 0; count = socket.receive()) {
-      for (let i = 0; i < count; i++) {
-        const first = receivedSegmentSizes[i]! || receivedLengths[i]!;
-        if (first > size || first < size - SHORTER) continue;
-        datagrams += Math.ceil(receivedLengths[i]! / size);
-        const port = receivedPorts[i]!;
-        if (socket !== this.#sink || this.#mappings.has(port)) continue;
-        // An answer comes from where the peer has written to.
-        const ends = { address: receivedAddresses[i]! >>> 0, source: receivedSources[i]! >>> 0 };
-        this.#mappings.set(port, { ...ends, port });
-      }
+    for (let i = 0; i < count; i++) {
+      const first = receivedSegmentSizes[i]! || receivedLengths[i]!;
+      if (first > size || first < size - SHORTER) continue;
+      datagrams += Math.ceil(receivedLengths[i]! / size);
+      const port = receivedPorts[i]!;
+      if (socket !== this.#sink || this.#mappings.has(port)) continue;
+      // An answer comes from where the peer has written to.
+      const ends = { address: receivedAddresses[i]! >>> 0, source: receivedSources[i]! >>> 0 };
+      this.#mappings.set(port, { ...ends, port });
     }
     return datagrams;
   }
+}
+
+/** Receives until there is nothing. Returns how many packets came. */
+function receiveAll(receive: () => number): number {
+  let packets = 0;
+  for (let more = receive(); more >= 0; more = receive()) packets += more;
+  return packets;
+}
+
+/** Stops a program, and waits until all of its threads have. */
+function stop(pid: number): void {
+  Deno.kill(pid, "SIGSTOP");
+  for (const { name } of Deno.readDirSync(`/proc/${pid}/task`)) {
+    const path = `/proc/${pid}/task/${name}/status`;
+    while (!/^State:\s+T/m.test(Deno.readTextFileSync(path))) sleep(INTERVAL);
+  }
+}
+
+/** Seconds that all threads of a program have run. */
+function runTime(pid: number): number {
+  return Array.from(runTimes(pid).values()).reduce((sum, seconds) => sum + seconds, 0);
+}
+
+/** When the datagram that was received last had come, seconds; 0 before the first one that is asked about. */
+function arrivalTime(fd: number): number {
+  const time = new DataView(new ArrayBuffer(16));
+  if (openLibc().symbols.ioctl(fd, SIOCGSTAMPNS, new Uint8Array(time.buffer)) < 0) return 0;
+  return Number(time.getBigInt64(0, true)) + Number(time.getBigInt64(8, true)) / 1e9;
 }
 
 /** Bytes that packet `index` of all is shorter than others. */
