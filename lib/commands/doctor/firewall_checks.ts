@@ -3,7 +3,7 @@ import type { ServerConfig } from "../../core/config/config.ts";
 import { egress6Of, isNat66 } from "../../core/config/egress6.ts";
 import { isIpv6 } from "../../core/wire/host_address.ts";
 import { EGRESS_MARK } from "../../dataplane/egress/egress.ts";
-import { findExternalLink6 } from "../../host/network/egress_plan6.ts";
+import { type ExternalLink6, findExternalLink6 } from "../../host/network/egress_plan6.ts";
 import { readSysctl } from "../../host/network/sysctl.ts";
 import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
 import type { Firewall } from "./firewall/firewall.ts";
@@ -11,6 +11,7 @@ import { FATES, type Opening, remedyFor } from "./firewall/remedy.ts";
 import {
   DNS_PORT,
   externalOf,
+  forPorts,
   forwarded,
   fromGateway,
   proxyAddress,
@@ -175,9 +176,44 @@ async function checkForwardFirewall(subject: Subject): Promise<Verdict[]> {
     good,
     other: `or Egress6 = off (${subject.place("Egress6")})`,
   });
-  const told = [...ofIpv4, ...ofIpv6.filter(({ why }) => !ofIpv4.some((each) => each.why === why))];
+  // What keeps clients from the internet is opened for both directions.
+  const ofPorts = external6 === null || ofIpv6.some(({ status }) => status !== "ok")
+    ? []
+    : judgePorts(subject, server, firewall, external6);
+  const all = [...ofIpv4, ...ofIpv6, ...ofPorts];
+  const told = [...new Map(all.map((verdict) => [verdict.why, verdict])).values()];
   const bad = told.filter(({ status }) => status !== "ok");
   return bad.length > 0 ? bad : told;
+}
+
+/** `Forward6`, where the kernel forwards: who is outside begins to talk, which answers to clients do not. */
+function judgePorts(
+  subject: Subject,
+  server: ServerConfig,
+  firewall: Firewall,
+  external: ExternalLink6,
+): Verdict[] {
+  const { forwards6 } = server.interface;
+  if (forwards6.length === 0) return [];
+  const device = subject.options.interfaceName;
+  const { entering, onward } = forPorts(server, device, external);
+  const shared = {
+    what: `new connections to forwarded ports (Forward6) through ${device}`,
+    good: "no firewall rule prevents forwarding",
+    other: `or remove the line (${subject.place("Forward6")})`,
+  };
+  return [
+    ...judge(subject, firewall, {
+      ...shared,
+      packets: entering,
+      openings: forwards6.map(({ protocol, externalPort: port }) => ({
+        protocol,
+        port,
+        device: external.name,
+      })),
+    }),
+    ...judge(subject, firewall, { ...shared, packets: onward, openings: [{ through: device }] }),
+  ];
 }
 
 /**

@@ -8,7 +8,7 @@ import type { ExternalLink } from "../../core/nat/external_link.ts";
 import { addressBytes, type HostAddress, parseAddress } from "../../core/wire/host_address.ts";
 import { addressOf6 } from "../../core/wire/ipv6_prefix.ts";
 import { findExternalLink } from "../../host/network/egress_plan.ts";
-import { findEntrance6 } from "../../host/network/egress_plan6.ts";
+import { type ExternalLink6, findEntrance6 } from "../../host/network/egress_plan6.ts";
 import { planRoutes } from "../../host/network/route_plan.ts";
 import { egressTraffic } from "../egress_traffic.ts";
 import type { Journey } from "./firewall/firewall.ts";
@@ -234,6 +234,37 @@ export function forwarded(
       }),
     ],
   ];
+}
+
+/** What comes from outside for ports that the kernel forwards to clients: as it enters, and as it goes on. */
+export function forPorts(
+  { interface: { forwards6, egress6 } }: ServerConfig,
+  device: string,
+  external: ExternalLink6,
+): { readonly entering: Travelling[]; readonly onward: Travelling[] } {
+  const packets = forwards6.map(({ protocol, externalPort, address, port }) => {
+    const packet = { protocol, source: null, input: external.name } as const;
+    const inside = { ...packet, destination: address, destinationPort: port, output: device };
+    return {
+      entering: new SupposedPacket({
+        ...packet,
+        destination: external.address,
+        destinationPort: externalPort,
+        output: null,
+        isLocal: true,
+      }),
+      redirected: new SupposedPacket({ ...inside, isLocal: false, isRedirected: true }),
+      direct: new SupposedPacket({ ...inside, isLocal: false }),
+    };
+  });
+  return {
+    entering: packets.map(({ entering }) => ["entering", entering]),
+    onward: packets.flatMap(({ redirected, direct }): Travelling[] => [
+      ["onward", redirected],
+      // By its own address, too, which is known outside.
+      ...egress6 === "routed" ? [["through", direct] as const] : [],
+    ]),
+  };
 }
 
 /** The gateway's address that `DnsProxy` answers at; null for none. */

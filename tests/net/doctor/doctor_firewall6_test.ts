@@ -23,6 +23,8 @@ import {
 /** Behind the host, where nobody is. */
 const BEHIND = "2001:db8:7::2";
 const LAN = "lan0";
+/** Of the host: leads there. */
+const FORWARDED = 8080;
 
 function table(family: string, hook: string, rules: string, policy = "accept"): string {
   return `table ${family} fw { chain c { type filter hook ${hook} priority 0; policy ${policy}; ${rules}; } }`;
@@ -45,8 +47,11 @@ const SETS = "set near { type ipv6_addr; flags interval; elements = { " + ACROSS
   `elements = { ${ACROSS} . 51000-52000 }; } ` +
   "set exact { type ipv6_addr . inet_service; elements = { 2001:db8::2 . 51820 }; } ";
 
+/** What comes in by a forwarded port meets nothing before it goes on. */
+type Way = Exclude<Journey, "entering">;
+
 /** Which way a datagram goes, who makes the rules, and they; and whether it comes through. */
-const CASES: readonly (readonly [Journey, "nft" | "ip6tables", string, boolean])[] = [
+const CASES: readonly (readonly [Way, "nft" | "ip6tables", string, boolean])[] = [
   ["in", "nft", input("udp dport 51821 accept", "drop"), false],
   ["in", "nft", input("udp dport 51820 accept", "drop"), true],
   ["in", "nft", table("ip6", "input", "udp dport 51820 drop"), false],
@@ -97,6 +102,21 @@ const CASES: readonly (readonly [Journey, "nft" | "ip6tables", string, boolean])
   ["through", "nft", table("ip6", "forward", "oifname eth0 accept", "drop"), false],
   ["through", "ip6tables", iptables("FORWARD", "DROP", "-o lan0 -j ACCEPT"), true],
   ["through", "ip6tables", iptables("FORWARD", "DROP", "-o lan1 -j ACCEPT"), false],
+  ["onward", "nft", table("inet", "forward", "ct status dnat accept", "drop"), true],
+  ["onward", "nft", table("inet", "forward", "ct state established accept", "drop"), false],
+  ["onward", "nft", table("ip6", "forward", "udp dport 8080 accept", "drop"), false],
+  [
+    "onward",
+    "ip6tables",
+    iptables("FORWARD", "DROP", "-m conntrack --ctstate DNAT -j ACCEPT"),
+    true,
+  ],
+  [
+    "through",
+    "ip6tables",
+    iptables("FORWARD", "DROP", "-m conntrack --ctstate DNAT -j ACCEPT"),
+    false,
+  ],
   ["out", "nft", table("inet", "output", "udp dport 53 accept", "drop"), false],
   ["out", "nft", table("ip6", "output", "meta skuid 0 ip6 daddr 2001:db8::2 accept", "drop"), true],
   ["out", "ip6tables", iptables("OUTPUT", "ACCEPT", "-o eth0 -d 2001:db8::/64 -j DROP"), false],
@@ -109,12 +129,15 @@ const PROBE = "table ip6 vpn_probe {\n" + [
   ["last_in", "input", 500],
   ["last_out", "postrouting", 500],
 ].map(([name, hook, priority]) =>
-  `chain ${name} {\ntype filter hook ${hook} priority ${priority};\nudp dport ${SERVER_PORT} counter\n}\n`
-).join("") + "}\n";
+  `chain ${name} {\ntype filter hook ${hook} priority ${priority};\nmeta l4proto udp counter\n}\n`
+).join("") +
+  `chain change {\ntype nat hook prerouting priority -100;\n` +
+  `udp dport ${FORWARDED} dnat to [${BEHIND}]:${SERVER_PORT}\n}\n}\n`;
 
-const CHAINS: Readonly<Record<Journey, readonly [string, string]>> = {
+const CHAINS: Readonly<Record<Way, readonly [string, string]>> = {
   in: ["first_in", "last_in"],
   through: ["first_in", "last_out"],
+  onward: ["first_in", "last_out"],
   out: ["first_out", "last_out"],
 };
 
@@ -185,23 +208,29 @@ function firewallOf(host: TestNamespace): Firewall {
   return new Firewall(listing, { ip: new Map(), ip6: new Map() }, links);
 }
 
-function supposed(journey: Journey): SupposedPacket {
+function supposed(journey: Way): SupposedPacket {
   return new SupposedPacket({
     protocol: "udp",
     source: journey === "out" ? SERVER_OUTSIDE6 : CLIENT_OUTSIDE6,
-    destination: { in: SERVER_OUTSIDE6, through: BEHIND, out: CLIENT_OUTSIDE6 }[journey],
+    destination: {
+      ...{ in: SERVER_OUTSIDE6, through: BEHIND, onward: BEHIND, out: CLIENT_OUTSIDE6 },
+    }[journey],
     destinationPort: SERVER_PORT,
     input: journey === "out" ? null : CABLE,
-    output: { in: null, through: LAN, out: CABLE }[journey],
+    output: { in: null, through: LAN, onward: LAN, out: CABLE }[journey],
+    isRedirected: journey === "onward",
     isLocal: journey === "in",
   });
 }
 
-async function comesThrough({ client, server }: Wire, journey: Journey): Promise<boolean> {
+async function comesThrough({ client, server }: Wire, journey: Way): Promise<boolean> {
   const { options: { destination } } = supposed(journey);
   const sender = journey === "out" ? server : client;
+  const place = journey === "onward"
+    ? `${SERVER_OUTSIDE6}/${FORWARDED}`
+    : `${destination}/${SERVER_PORT}`;
   // What is refused at once is an error of the sender's.
-  await sender.run(["bash", "-c", `echo >/dev/udp/${destination}/${SERVER_PORT}`]);
+  await sender.run(["bash", "-c", `echo >/dev/udp/${place}`]);
   const [first, last] = CHAINS[journey];
   const listed = await eventually(async () => {
     const text = await server.output(["nft", "list", "table", "ip6", "vpn_probe"]);

@@ -47,8 +47,11 @@ export interface Obstacle {
 /** That of iptables' rules for each family, and that of its older half. */
 export type IptablesProgram = "iptables" | "ip6tables" | "iptables-legacy" | "ip6tables-legacy";
 
-/** How a packet goes: to this host, through it, or from it. */
-export type Journey = "in" | "through" | "out";
+/**
+ * How a packet goes: to this host, through it, or from it. One that is given another destination on the way through is
+ * two: as it comes in, and as it goes on.
+ */
+export type Journey = "in" | "through" | "out" | "entering" | "onward";
 
 /** Rules of iptables' older half, by table, as `iptables -S` prints them; null where they cannot be read. */
 export type LegacyTables = ReadonlyMap<string, readonly string[] | null>;
@@ -69,7 +72,11 @@ const JOURNEYS: Readonly<Record<Journey, readonly number[]>> = {
   in: [0, 1],
   through: [0, 2, 4],
   out: [3, 4],
+  entering: [0],
+  onward: [2, 4],
 };
+/** What connection tracking stands at. */
+const FIRST_HOOKS: ReadonlySet<number> = new Set([0, 3]);
 const LEGACY_CHAINS: Readonly<Record<number, string>> = {
   0: "PREROUTING",
   1: "INPUT",
@@ -189,12 +196,12 @@ export class Firewall {
     const { input, output } = packet.options;
     const hooks = JOURNEYS[journey];
     const stops = hooks.flatMap((hook) =>
-      this.#hookStops(hook, packet, { isBehind: hook !== hooks[0] })
+      this.#hookStops(hook, packet, { isBehind: !FIRST_HOOKS.has(hook) })
     );
     return [
-      ...journey === "out" ? [] : this.#deviceStops(input, false),
+      ...hooks.includes(0) ? this.#deviceStops(input, false) : [],
       ...stops,
-      ...journey === "in" ? [] : this.#deviceStops(output, true),
+      ...hooks.includes(4) ? this.#deviceStops(output, true) : [],
     ];
   }
 

@@ -6,7 +6,7 @@ import { type HostAddress, isIpv6, parseAddress } from "../../../core/wire/host_
 import { prefixMask } from "../../../core/wire/ipv4_text.ts";
 import { isWithin6 } from "../../../core/wire/ipv6_prefix.ts";
 import type { SupposedPacket } from "./packet.ts";
-import { STATUS_ESTABLISHED, trackedState } from "./tracking.ts";
+import { statusOf, XT_STATES, xtStates } from "./tracking.ts";
 import {
   type Action,
   both,
@@ -180,12 +180,9 @@ function judge(
       return holds(hasPort(value, options.destinationPort), isInverted);
     case "--ctstate":
     case "--state":
-      return holds(value.split(",").includes(trackedState(packet, state)), isInverted);
-    case "--ctstatus": {
-      const has = options.isEstablished === true &&
-        value.split(",").some((each) => (STATUSES[each] ?? 0) & STATUS_ESTABLISHED);
-      return holds(has, isInverted);
-    }
+      return holds(hasBit(value, XT_STATES, xtStates(packet, state)), isInverted);
+    case "--ctstatus":
+      return holds(hasBit(value, STATUSES, statusOf(packet)), isInverted);
     case "--ctdir":
       return holds((value === "REPLY") === (options.isEstablished === true), isInverted);
     case "--dst-type":
@@ -242,6 +239,11 @@ function ofDevice(device: string | null, text: string, isInverted: boolean): Mat
   if (device === null) return matchOfParticular(isInverted);
   const isSame = text.endsWith("+") ? device.startsWith(text.slice(0, -1)) : device === text;
   return holds(isSame, isInverted);
+}
+
+/** Whether one of the names in a list is of a bit that is set. */
+function hasBit(list: string, names: Readonly<Record<string, number>>, bits: number): boolean {
+  return list.split(",").some((name) => ((names[name] ?? 0) & bits) !== 0);
 }
 
 /** As in `53`, `1024:65535`, `80,443,1000:2000`. */

@@ -27,6 +27,8 @@ export interface PacketOptions {
   readonly output: string | null;
   /** Whether connection tracking knows the connection already. */
   readonly isEstablished?: boolean;
+  /** Whether a rule of ours has given it the destination that it has (destination NAT). */
+  readonly isRedirected?: boolean;
   /** Whether the destination is this host. */
   readonly isLocal: boolean;
   /**

@@ -5,7 +5,7 @@
 import type { Attributes } from "../../../../ffi/netlink/message.ts";
 import { readBe32 } from "../../../../ffi/netlink/nftables/nftables_listing.ts";
 import type { SupposedPacket } from "./packet.ts";
-import { STATUS_ESTABLISHED, trackedState, XT_STATES } from "./tracking.ts";
+import { statusOf, trackedState, XT_STATES, xtStates } from "./tracking.ts";
 import {
   type Action,
   type Match,
@@ -121,8 +121,8 @@ export function matchOfXtables(data: Attributes, packet: SupposedPacket, state: 
       // Without a connection, only its state can be asked for.
       const isTracked = isEstablished || found === "NEW" || flags === CONNTRACK_STATE;
       return matchOfKnown(
-        isTracked && agrees(CONNTRACK_STATE, (mask & XT_STATES[found]) !== 0) &&
-          agrees(CONNTRACK_STATUS, isEstablished && (statuses & STATUS_ESTABLISHED) !== 0) &&
+        isTracked && agrees(CONNTRACK_STATE, (mask & xtStates(packet, state)) !== 0) &&
+          agrees(CONNTRACK_STATUS, (statuses & statusOf(packet)) !== 0) &&
           agrees(CONNTRACK_DIRECTION, !isEstablished),
       );
     }

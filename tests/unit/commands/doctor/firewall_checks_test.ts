@@ -175,6 +175,46 @@ Deno.test("what keeps clients' IPv6 from being forwarded is found, whatever IPv4
   assertMatch(both.why, /Egress6 = nat/);
 });
 
+Deno.test("a firewall that takes answers alone keeps forwarded ports of IPv6 closed, which is found", async () => {
+  const rules = [
+    "-P FORWARD DROP",
+    "-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+    "-A FORWARD -i vpn0 -j ACCEPT",
+  ];
+  const section = { Capture: "nfqueue", Forward6: "tcp:8080 -> [fd00:77::2]:80" };
+  const look = (lines: string[], others: Section = {}) =>
+    look6("forward-firewall", lines, { ...section, ...others });
+  assertEquals((await look6("forward-firewall", rules, { Capture: "nfqueue" })).status, "ok");
+  const closed = await look(rules);
+  assertEquals(closed.status, "fail");
+  assertMatch(
+    closed.why,
+    /drops new connections to forwarded ports \(Forward6\) through vpn0 by IPv6/,
+  );
+  assertEquals(
+    closed.remedy,
+    "`ip6tables-legacy -I FORWARD -i vpn0 -j ACCEPT` and `ip6tables-legacy -I FORWARD -o vpn0 -j ACCEPT`, " +
+      "or remove the line (server.conf: Forward6)",
+  );
+  const to = "-A FORWARD -d fd00:77::2/128 -o vpn0 -p tcp -m tcp --dport";
+  assertEquals((await look([...rules, `${to} 8080 -j ACCEPT`])).status, "fail");
+  assertEquals((await look([...rules, `${to} 80 -j ACCEPT`])).status, "ok");
+  // As firewalld has it. With their own addresses, clients are reached without it, too.
+  const redirected = [...rules, "-A FORWARD -m conntrack --ctstate DNAT -j ACCEPT"];
+  assertEquals((await look(redirected)).status, "ok");
+  assertEquals((await look(redirected, { Egress6: "routed" })).status, "fail");
+  const raw = new Map([["filter", ["-P FORWARD ACCEPT"]], ["raw", [
+    "-P PREROUTING ACCEPT",
+    "-A PREROUTING -p tcp -m tcp --dport 8080 -j DROP",
+  ]]]);
+  const [entering] = await FIREWALL_CHECKS.find(({ name }) => name === "forward-firewall")!
+    .look(gatewaySubject(gateway(section), () => Promise.resolve(legacyFirewall(raw, "ip6"))));
+  assertMatch(
+    entering!.remedy!,
+    /^`ip6tables-legacy -t raw -I PREROUTING -i eth0 -p tcp --dport 8080/,
+  );
+});
+
 Deno.test("what clients ask the proxy by IPv6 is judged, too", async () => {
   const rules = ["-P INPUT DROP", "-A INPUT -p udp -m udp --dport 53 -j ACCEPT"];
   const verdict = await look6("dns-firewall", rules, { DnsProxy: "192.0.2.9" });
