@@ -131,6 +131,7 @@ export function parseDns(entry: Entry): readonly DnsItem[] {
     const ipv4 = parseIpv4(item);
     if (ipv4 !== null) return { ipv4, entry };
     const ipv6 = canonicalIpv6(item);
+    if (ipv6 !== null && parseAddress(ipv6) === null) throw badValue(entry, IPV4_RULE, item);
     if (ipv6 !== null) return { ipv6, entry };
     // "~example.org" and "~." are systemd-resolved's routing domains.
     if (item === "~." || isHostName(item.replace(/^~/, ""))) return { search: item, entry };
@@ -220,8 +221,11 @@ export function hostAddress6(entry: Entry, ipv6: string): HostAddress {
   // Unspecified and multicast (RFC 4291 sections 2.5.2 and 2.7).
   if (ipv6 === "::" || ipv6.startsWith("ff")) rejectValue(entry, "no host can have this address");
   if (/^fe[89ab]/.test(ipv6)) rejectValue(entry, ZONED_ENDPOINT_RULE);
-  return parseAddress(ipv6) ?? rejectValue(entry, "this is an IPv4 address: write it as one");
+  return parseAddress(ipv6) ?? rejectValue(entry, IPV4_RULE);
 }
+
+/** What is said of an IPv4 address that is mapped into IPv6: sockets would send by IPv4, routes would be IPv6's. */
+const IPV4_RULE = "this is an IPv4 address: write it as one";
 
 /** A name in another script as DNS has it (RFC 5891): the URL standard's host parser knows how. */
 export function asciiHost(text: string): string {
@@ -292,7 +296,7 @@ export function isUnicast(address: number): boolean {
 }
 
 /** None that no packet may come from; a link-local one may be an interface's, though nothing crosses a tunnel by it. */
-function isUnicast6(text: Ipv6PrefixText): boolean {
+export function isUnicast6(text: Ipv6PrefixText): boolean {
   const bytes = ipv6Bytes(addressOf6(text));
   return isWithin6(text, LINK_LOCAL6) || !ipv6.isMartian(new DataView(bytes.buffer), 0);
 }

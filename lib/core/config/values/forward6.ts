@@ -2,7 +2,7 @@
 import { canonicalIpv6 } from "../../wire/host_address.ts";
 import type { PortForward6 } from "../config.ts";
 import type { Entry } from "../text/config_document.ts";
-import { hostAddress6 } from "./addresses.ts";
+import { hostAddress6, isUnicast6 } from "./addresses.ts";
 import { integer, rejectValue } from "./values.ts";
 
 /** One `Forward6`, with its entry for messages. */
@@ -22,6 +22,8 @@ export function parseForward6(entry: Entry): readonly Forward6Item[] {
     integer(text, 1, 65535) ?? rejectValue(entry, "a port is 1 to 65535");
   const address = canonicalIpv6(addressText!) ?? rejectValue(entry, rule);
   hostAddress6(entry, address);
+  // Not loopback: where the kernel forwards, that would open the services of this host alone to the internet.
+  if (!isUnicast6(`${address}/128`)) rejectValue(entry, "a host cannot have this address");
   return [{
     forward: { protocol, externalPort: port(externalText!), address, port: port(portText!) },
     entry,

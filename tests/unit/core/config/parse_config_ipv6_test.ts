@@ -95,6 +95,14 @@ Deno.test("egress6Of() is off where no IPv6 is carried, and where Egress is off"
   assertEquals(of("Address = 10.66.77.1/24", "Egress6 = nat"), "off");
 });
 
+Deno.test("parseConfig() refuses a resolver's IPv4 address that is mapped into IPv6", () => {
+  assertThrows(
+    () => parseInterface("DNS = 9.9.9.9, ::ffff:9.9.9.9"),
+    ConfigError,
+    'DNS: cannot use "::ffff:9.9.9.9": this is an IPv4 address: write it as one',
+  );
+});
+
 Deno.test("parseConfig() refuses a Forward6 without brackets, to nobody's address, of a wrong port, and a second of one port", () => {
   const rule = "a forward is PROTOCOL:PORT -> [ADDRESS]:PORT";
   for (
@@ -106,6 +114,9 @@ Deno.test("parseConfig() refuses a Forward6 without brackets, to nobody's addres
       ["tcp:0 -> [fd00::2]:80", "a port is 1 to 65535"],
       ["tcp:80 -> [fd00::2]:65536", "a port is 1 to 65535"],
       ["tcp:80 -> [ff02::1]:80", "no host can have this address"],
+      ["tcp:80 -> [::1]:80", "a host cannot have this address"],
+      ["tcp:80 -> [::a00:1]:80", "a host cannot have this address"],
+      ["tcp:80 -> [::ffff:10.66.77.2]:80", "this is an IPv4 address"],
     ] as const
   ) assertThrows(() => parseInterface(`Forward6 = ${value}`), ConfigError, why);
   const twice = ["tcp:80 -> [fd00::2]:80", "udp:80 -> [fd00::2]:80", "tcp:80 -> [fd00::3]:81"];
