@@ -9,7 +9,7 @@ import type { PathLimits } from "./path_limits.ts";
 import type { Relay } from "./services/relay.ts";
 import type { Owners } from "./slices/owners.ts";
 
-export interface Direction {
+export abstract class Direction {
   readonly view: DataView;
   readonly headers: Headers;
   readonly outside: NatLink;
@@ -23,4 +23,18 @@ export interface Direction {
   readonly owners: Owners | null;
   /** Null where no back end of a service is outside. */
   readonly relay: Relay | null;
+
+  constructor(parts: Direction) {
+    this.view = parts.view;
+    this.headers = parts.headers;
+    this.outside = parts.outside;
+    this.inside = parts.inside;
+    this.forwarder = parts.forwarder;
+    this.flows = parts.flows;
+    this.icmp = parts.icmp;
+    this.limits = parts.limits;
+    this.fragments = parts.fragments;
+    this.owners = parts.owners;
+    this.relay = parts.relay;
+  }
 }

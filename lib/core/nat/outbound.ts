@@ -4,55 +4,26 @@ import { DropReason } from "../wire/drop_reason.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import * as tcp from "../wire/tcp.ts";
 import * as udp from "../wire/udp.ts";
-import type { Direction } from "./direction.ts";
-import type { Flows } from "./flows.ts";
-import type { Forwarder } from "./forwarder.ts";
-import type { Fragments } from "./fragments/fragments.ts";
+import { Direction } from "./direction.ts";
 import type { Identifications } from "./fragments/identifications.ts";
 import { AS_IT_IS } from "./headers/address_table.ts";
-import { DESTINATION, type Headers, IcmpKind, SOURCE } from "./headers/headers.ts";
-import type { IcmpTranslator } from "./icmp/icmp_translation.ts";
-import type { NatLink } from "./link.ts";
-import type { PathLimits } from "./path_limits.ts";
+import { DESTINATION, IcmpKind, SOURCE } from "./headers/headers.ts";
 import type { Mapping } from "./records.ts";
 import { Origin } from "./slices/hand_over.ts";
-import type { Relay } from "./services/relay.ts";
-import type { Owners } from "./slices/owners.ts";
 import { isTranslated } from "./rewrite.ts";
 
-export class Outbound {
-  readonly #view: DataView;
-  readonly #headers: Headers;
+export class Outbound extends Direction {
   readonly #ports: PortRange;
-  readonly #outside: NatLink;
-  readonly #inside: NatLink;
-  readonly #forwarder: Forwarder;
-  readonly #flows: Flows;
-  readonly #icmp: IcmpTranslator;
-  readonly #limits: PathLimits;
-  readonly #fragments: Fragments;
   readonly #identifications: Identifications;
-  readonly #owners: Owners | null;
-  readonly #relay: Relay | null;
 
   constructor(
-    direction: Direction,
+    parts: Direction,
     ports: PortRange,
     identifications: Identifications,
   ) {
-    this.#view = direction.view;
-    this.#headers = direction.headers;
+    super(parts);
     this.#ports = ports;
-    this.#outside = direction.outside;
-    this.#inside = direction.inside;
-    this.#forwarder = direction.forwarder;
-    this.#flows = direction.flows;
-    this.#icmp = direction.icmp;
-    this.#limits = direction.limits;
-    this.#fragments = direction.fragments;
     this.#identifications = identifications;
-    this.#owners = direction.owners;
-    this.#relay = direction.relay;
   }
 
   /**
@@ -62,41 +33,41 @@ export class Outbound {
    * @returns whether it is the NAT's concern
    */
   takeExternal(packet: number, now: number): boolean {
-    const headers = this.#headers;
+    const headers = this.headers;
     headers.enter(packet);
-    if (headers.isLaterFragment(packet)) return !this.#fragments.isForeign(packet, now);
+    if (headers.isLaterFragment(packet)) return !this.fragments.isForeign(packet, now);
     const isOurs = this.#ownsPort(packet, now);
     if (!isOurs && headers.isFirstFragment(packet)) {
       const identification = headers.identification(packet);
       const fate = { link: null, source: AS_IT_IS, destination: AS_IT_IS, identification };
-      this.#fragments.decide(packet, fate, now);
+      this.fragments.decide(packet, fate, now);
     }
     return isOurs;
   }
 
   #ownsPort(packet: number, now: number): boolean {
-    const headers = this.#headers;
+    const headers = this.headers;
     const transport = headers.transport(packet);
     const protocol = headers.protocol(packet);
     if (protocol === ipv4.PROTOCOL_ICMP) {
       return headers.icmpKind(transport) === IcmpKind.error &&
-        this.#icmp.isHairpin(packet, transport, now);
+        this.icmp.isHairpin(packet, transport, now);
     }
     if (protocol !== ipv4.PROTOCOL_TCP && protocol !== ipv4.PROTOCOL_UDP) return false;
-    const port = this.#view.getUint16(transport + udp.DESTINATION_PORT_OFFSET);
+    const port = this.view.getUint16(transport + udp.DESTINATION_PORT_OFFSET);
     return (port >= this.#ports.first && port <= this.#ports.last) ||
-      this.#flows.mappings.findExternal(protocol, port) !== null;
+      this.flows.mappings.findExternal(protocol, port) !== null;
   }
 
   /** Whether a client's packet is a back end's, of a flow that it was given from outside. Not for later fragments. */
   answers(packet: number, now: number): boolean {
-    const view = this.#view;
-    const headers = this.#headers;
+    const view = this.view;
+    const headers = this.headers;
     const protocol = headers.protocol(packet);
     const hasPorts = protocol === ipv4.PROTOCOL_TCP || protocol === ipv4.PROTOCOL_UDP;
     if (!hasPorts || headers.isLaterFragment(packet)) return false;
     const transport = headers.transport(packet);
-    const { mappings, services } = this.#flows;
+    const { mappings, services } = this.flows;
     const port = view.getUint16(transport + udp.SOURCE_PORT_OFFSET);
     const mapping = mappings.findInner(protocol, headers.source(packet), port);
     if (mapping === null || mapping.backEnd === null) return false;
@@ -107,30 +78,30 @@ export class Outbound {
 
   /** Takes a packet of a client that has passed the checks of its family. `now` is monotonic ms. */
   translate(packet: number, now: number): void {
-    const view = this.#view;
-    const headers = this.#headers;
+    const view = this.view;
+    const headers = this.headers;
     headers.enter(packet);
-    this.#forwarder.begin();
+    this.forwarder.begin();
     if (headers.hopLimit(packet) <= 1) {
-      this.#forwarder.refuseExpired(packet, this.#inside, now);
+      this.forwarder.refuseExpired(packet, this.inside, now);
       return;
     }
     if (headers.isLaterFragment(packet)) {
-      if (isTranslated(headers.protocol(packet))) this.#fragments.later(packet, now);
-      else this.#forwarder.drop(DropReason.natUnsupportedProtocol, packet);
+      if (isTranslated(headers.protocol(packet))) this.fragments.later(packet, now);
+      else this.forwarder.drop(DropReason.natUnsupportedProtocol, packet);
       return;
     }
     const transport = headers.transport(packet);
     switch (headers.protocol(packet)) {
       case ipv4.PROTOCOL_TCP: {
-        const mapping = this.#flows.outboundTcp(packet, transport, now);
+        const mapping = this.flows.outboundTcp(packet, transport, now);
         if (mapping === null) return;
-        this.#limits.clampMss(transport, mapping);
+        this.limits.clampMss(transport, mapping);
         this.#depart(packet, mapping, tcp.destinationPort(view, transport), now);
         break;
       }
       case ipv4.PROTOCOL_UDP: {
-        const mapping = this.#flows.outboundUdp(packet, transport, now);
+        const mapping = this.flows.outboundUdp(packet, transport, now);
         if (mapping === null) return;
         this.#depart(packet, mapping, udp.destinationPort(view, transport), now);
         break;
@@ -139,37 +110,37 @@ export class Outbound {
         this.#outboundIcmp(packet, transport, now);
         break;
       default:
-        this.#forwarder.refuseProtocol(packet, this.#inside, now);
+        this.forwarder.refuseProtocol(packet, this.inside, now);
     }
   }
 
   #outboundIcmp(packet: number, message: number, now: number): void {
-    const kind = this.#headers.icmpKind(message);
+    const kind = this.headers.icmpKind(message);
     if (kind === IcmpKind.error) {
-      this.#icmp.outbound(packet, message, now);
+      this.icmp.outbound(packet, message, now);
       return;
     }
     // Of queries, echo alone; and one to the external address is the host's to answer.
-    const isHairpin = this.#flows.external.isExternal(this.#headers.destination(packet));
+    const isHairpin = this.flows.external.isExternal(this.headers.destination(packet));
     if (kind !== IcmpKind.echo || isHairpin) {
-      this.#forwarder.drop(DropReason.natUnsupportedProtocol, packet);
+      this.forwarder.drop(DropReason.natUnsupportedProtocol, packet);
       return;
     }
-    const mapping = this.#flows.outboundEcho(packet, message, now);
+    const mapping = this.flows.outboundEcho(packet, message, now);
     if (mapping !== null) this.#depart(packet, mapping, 0, now);
   }
 
   /** Sends a client's packet on: outside, or back to another client (or itself) by that one's external endpoint. */
   #depart(packet: number, mapping: Mapping, remotePort: number, now: number): void {
-    const headers = this.#headers;
+    const headers = this.headers;
     let destination = headers.destination(packet);
-    const isHairpin = this.#flows.external.isExternal(destination);
-    const onward = isHairpin ? this.#inside : this.#outside;
+    const isHairpin = this.flows.external.isExternal(destination);
+    const onward = isHairpin ? this.inside : this.outside;
     const length = headers.totalLength(packet);
-    if (this.#forwarder.refuseTooBig(packet, length, onward, this.#inside, now)) return;
-    if (isHairpin && this.#owners !== null) {
-      const owner = this.#owners.of(mapping.protocol, remotePort);
-      if (owner !== this.#owners.own) {
+    if (this.forwarder.refuseTooBig(packet, length, onward, this.inside, now)) return;
+    if (isHairpin && this.owners !== null) {
+      const owner = this.owners.of(mapping.protocol, remotePort);
+      if (owner !== this.owners.own) {
         this.#cross(packet, mapping, remotePort, owner, now);
         return;
       }
@@ -182,10 +153,10 @@ export class Outbound {
         this.#relayOutside(packet, length, mapping, target, now);
         return;
       }
-      if (this.#limits.refuseTooLong(packet, length, target, this.#inside, now)) return;
+      if (this.limits.refuseTooLong(packet, length, target, this.inside, now)) return;
       destination = target.innerAddress;
     }
-    const address = this.#flows.external.addressOf(mapping);
+    const address = this.flows.external.addressOf(mapping);
     const isIdentified = headers.isIdentified(packet);
     const identification = isIdentified
       ? this.#identifications.next(destination, mapping.protocol)
@@ -193,7 +164,7 @@ export class Outbound {
     const fate = headers.isFirstFragment(packet)
       ? { link: onward, source: address, destination, identification }
       : null;
-    const waiting = fate === null ? null : this.#fragments.decide(packet, fate, now);
+    const waiting = fate === null ? null : this.fragments.decide(packet, fate, now);
 
     headers.rewriteEndpoint(packet, length, SOURCE, address, mapping.externalPort);
     if (target !== null) {
@@ -201,8 +172,8 @@ export class Outbound {
     }
     if (isIdentified) headers.rewriteIdentification(packet, identification);
     headers.decrementHopLimit(packet);
-    this.#forwarder.forward(onward, packet);
-    if (waiting !== null && fate !== null) this.#fragments.follow(waiting, fate);
+    this.forwarder.forward(onward, packet);
+    if (waiting !== null && fate !== null) this.fragments.follow(waiting, fate);
   }
 
   /** Sends a client's packet on, as it is seen outside, to a back end there of a published service. */
@@ -213,13 +184,13 @@ export class Outbound {
     target: Mapping,
     now: number,
   ): void {
-    const address = this.#flows.external.addressOf(mapping);
-    this.#headers.rewriteEndpoint(packet, length, SOURCE, address, mapping.externalPort);
+    const address = this.flows.external.addressOf(mapping);
+    this.headers.rewriteEndpoint(packet, length, SOURCE, address, mapping.externalPort);
     const { externalPort } = mapping;
-    if (this.#relay === null || !this.#relay.forward(packet, length, target, externalPort, now)) {
+    if (this.relay === null || !this.relay.forward(packet, length, target, externalPort, now)) {
       return;
     }
-    this.#forwarder.forward(this.#outside, packet);
+    this.forwarder.forward(this.outside, packet);
   }
 
   /**
@@ -227,10 +198,10 @@ export class Outbound {
    * the path to that client are that worker's concern.
    */
   #cross(packet: number, mapping: Mapping, remotePort: number, worker: number, now: number): void {
-    const headers = this.#headers;
-    const { address } = this.#outside;
-    if (!this.#flows.mayCross(mapping, remotePort, address, now)) {
-      this.#forwarder.drop(DropReason.clientToClientOff, packet);
+    const headers = this.headers;
+    const { address } = this.outside;
+    if (!this.flows.mayCross(mapping, remotePort, address, now)) {
+      this.forwarder.drop(DropReason.clientToClientOff, packet);
       return;
     }
     const isIdentified = headers.isIdentified(packet);
@@ -238,18 +209,18 @@ export class Outbound {
     const fate = headers.isFirstFragment(packet)
       ? { link: null, source: address, destination: address, identification, worker }
       : null;
-    const waiting = fate === null ? null : this.#fragments.decide(packet, fate, now);
+    const waiting = fate === null ? null : this.fragments.decide(packet, fate, now);
     const length = headers.totalLength(packet);
     headers.rewriteEndpoint(packet, length, SOURCE, address, mapping.externalPort);
     if (isIdentified) headers.rewriteIdentification(packet, identification);
-    this.#forwarder.handOver(worker, Origin.hairpin, packet);
-    if (waiting !== null && fate !== null) this.#fragments.follow(waiting, fate);
+    this.forwarder.handOver(worker, Origin.hairpin, packet);
+    if (waiting !== null && fate !== null) this.fragments.follow(waiting, fate);
   }
 
   /** The mapping by which one client reaches another, seen with its own external endpoint (RFC 4787 REQ-9). */
   #hairpinTarget(packet: number, source: Mapping, port: number, now: number): Mapping | null {
     const { protocol, externalPort } = source;
-    const { external } = this.#flows;
+    const { external } = this.flows;
     const address = external.addressOf(source);
     const target = external.findInbound(packet, protocol, port, address, externalPort, now);
     if (target === null) {
@@ -257,10 +228,10 @@ export class Outbound {
       return null;
     }
     if (target.backEnd !== null && target.backEnd.isOutside) return target;
-    if (!this.#flows.mayHairpin(source, target, address, now)) {
-      this.#forwarder.drop(DropReason.clientToClientOff, packet);
+    if (!this.flows.mayHairpin(source, target, address, now)) {
+      this.forwarder.drop(DropReason.clientToClientOff, packet);
       return null;
     }
-    return this.#flows.admits(target, packet, address, externalPort, now) ? target : null;
+    return this.flows.admits(target, packet, address, externalPort, now) ? target : null;
   }
 }
