@@ -41,6 +41,9 @@ export class AddressTable implements AddressHolds {
   readonly #free: number[] = [];
   /** The first number that was never given. */
   #end = UNKNOWN + 1;
+  /** The two that were found last: both ends of a packet are looked for more than once, and packets come in runs. */
+  #last = UNKNOWN;
+  #lastButOne = UNKNOWN;
 
   constructor(seed: number) {
     this.#seed = seed | 0;
@@ -72,16 +75,28 @@ export class AddressTable implements AddressHolds {
     const word1 = view.getInt32(at + 4);
     const word2 = view.getInt32(at + 8);
     const word3 = view.getInt32(at + 12);
+    const last = this.#last;
+    if (last !== UNKNOWN && this.#is(last, word0, word1, word2, word3)) return last;
+    const lastButOne = this.#lastButOne;
+    if (lastButOne !== UNKNOWN && this.#is(lastButOne, word0, word1, word2, word3)) {
+      return lastButOne;
+    }
     let number = this.#buckets[this.#bucket(word0, word1, word2, word3)];
-    while (number !== UNKNOWN) {
-      const known = number * SIZE;
-      if (
-        this.#view.getInt32(known + 12) === word3 && this.#view.getInt32(known + 8) === word2 &&
-        this.#view.getInt32(known + 4) === word1 && this.#view.getInt32(known) === word0
-      ) return number;
+    while (number !== UNKNOWN && !this.#is(number, word0, word1, word2, word3)) {
       number = this.#next[number];
     }
-    return UNKNOWN;
+    if (number !== UNKNOWN) {
+      this.#lastButOne = last;
+      this.#last = number;
+    }
+    return number;
+  }
+
+  #is(number: number, word0: number, word1: number, word2: number, word3: number): boolean {
+    const at = number * SIZE;
+    // The last word first: it is the one in which most differ.
+    return this.#view.getInt32(at + 12) === word3 && this.#view.getInt32(at + 8) === word2 &&
+      this.#view.getInt32(at + 4) === word1 && this.#view.getInt32(at) === word0;
   }
 
   /** The number of the address at `at`, which is known from now on: until the next `tidy()` if nothing holds it. */
@@ -129,6 +144,8 @@ export class AddressTable implements AddressHolds {
   }
 
   #unlink(number: number): void {
+    if (this.#last === number) this.#last = UNKNOWN;
+    if (this.#lastButOne === number) this.#lastButOne = UNKNOWN;
     const bucket = this.#bucketOf(number);
     if (this.#buckets[bucket] === number) {
       this.#buckets[bucket] = this.#next[number];

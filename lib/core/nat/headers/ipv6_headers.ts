@@ -5,7 +5,7 @@
  * No router divides a packet of IPv6, and only one that is a fragment has an identification. All transport checksums,
  * ICMPv6's too, cover the addresses (RFC 8200 section 8.1).
  */
-import { finish, pseudoHeaderSum6, sum, udpChecksum, update16 } from "../../wire/checksum.ts";
+import { finish, fold, pseudoHeaderSum6, sum, udpChecksum } from "../../wire/checksum.ts";
 import { hash } from "../../wire/hash.ts";
 import { type HostAddress, IPV6_SIZE, ipv6Bytes, isIpv6 } from "../../wire/host_address.ts";
 import * as icmp from "../../wire/icmp.ts";
@@ -113,11 +113,7 @@ export class Ipv6Headers implements Headers {
   }
 
   rewriteAddress(packet: number, end: End, address: number): void {
-    if (address === AS_IT_IS) return;
-    const { view: known } = this.holds;
-    const from = this.holds.offsetOf(address);
-    const at = packet + addressOffset(end);
-    for (let i = 0; i < IPV6_SIZE; i += 4) this.#view.setInt32(at + i, known.getInt32(from + i));
+    this.#replaceAddress(packet + addressOffset(end), address);
   }
 
   rewriteEndpoint(
@@ -131,10 +127,7 @@ export class Ipv6Headers implements Headers {
     const upper = ipv6.upperLayer(view, packet);
     const protocol = ipv6.protocolOf(upper);
     const transport = packet + ipv6.headersSizeOf(upper);
-    const addressAt = packet + addressOffset(end);
-    const before = sum(view, addressAt, IPV6_SIZE);
-    this.rewriteAddress(packet, end, address);
-    const after = sum(view, addressAt, IPV6_SIZE);
+    const change = this.#replaceAddress(packet + addressOffset(end), address);
 
     const isIcmp = protocol === ipv6.PROTOCOL_ICMPV6;
     const portAt = transport + (isIcmp ? icmp.IDENTIFIER_OFFSET : 2 * end);
@@ -146,8 +139,25 @@ export class Ipv6Headers implements Headers {
     const checksum = view.getUint16(checksumAt);
     // No checksum stays none: tunnels may do without (RFC 6935).
     if (checksum === 0 && protocol === PROTOCOL_UDP) return;
-    const updated = update16(update16(checksum, before, after), oldPort, port);
+    // RFC 1624 equation 3, of all that has changed.
+    const updated = finish(fold((~checksum & 0xffff) + change + (~oldPort & 0xffff) + port));
     view.setUint16(checksumAt, protocol === PROTOCOL_UDP ? udpChecksum(updated) : updated);
+  }
+
+  /** Replaces the address at `at`. Returns what that adds to a checksum's complement: `~m + m'` of each word. */
+  #replaceAddress(at: number, address: number): number {
+    if (address === AS_IT_IS) return 0;
+    const view = this.#view;
+    const { view: known } = this.holds;
+    const from = this.holds.offsetOf(address);
+    let change = 0;
+    for (let i = 0; i < IPV6_SIZE; i += 4) {
+      const before = ~view.getInt32(at + i);
+      const after = known.getInt32(from + i);
+      view.setInt32(at + i, after);
+      change += (before >>> 16) + (before & 0xffff) + (after >>> 16) + (after & 0xffff);
+    }
+    return change;
   }
 
   rewriteIdentification(packet: number, identification: number): void {
