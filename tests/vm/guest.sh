@@ -25,6 +25,7 @@ head -c 200000 /dev/urandom >/srv/small
 OUTSIDE_SERVER=192.0.2.1 OUTSIDE_CLIENT=192.0.2.2
 OUTSIDE6_SERVER=2001:db8::1 OUTSIDE6_CLIENT=2001:db8::2
 INSIDE_SERVER=10.66.77.1 INSIDE_CLIENT=10.66.77.2
+INTERNET=203.0.113.9 INTERNET6=2001:db8:9::9
 INSIDE6_SERVER=fd66:77::1 INSIDE6_CLIENT=fd66:77::2
 
 umask 077
@@ -53,12 +54,28 @@ begin() {
   ip -n client route add default via $OUTSIDE_SERVER
 }
 
+# internet: an internet behind the server, which knows no way to the client.
+internet() {
+  ip netns add internet && ip link add uplink netns server type veth peer name wire netns internet || return 1
+  ip -n server address add 198.51.100.1/24 dev uplink
+  ip -n internet address add 198.51.100.9/24 dev wire
+  ip -n server address add 2001:db8:8::1/64 dev uplink nodad
+  ip -n internet address add 2001:db8:8::9/64 dev wire nodad
+  ip -n internet address add $INTERNET/32 dev lo
+  ip -n internet address add $INTERNET6/128 dev lo nodad
+  ip -n internet link set lo up
+  ip -n internet link set wire up
+  ip -n server link set uplink up
+  ip -n server route add default via 198.51.100.9
+  ip -n server -6 route add default via 2001:db8:8::9
+}
+
 end() {
   for pid in $started; do kill "$pid" 2>/dev/null; done
   for pid in $started; do wait "$pid" 2>/dev/null; done
   started=
   rm -f /tmp/server.log /tmp/client.log
-  for end in server client; do
+  for end in server client internet; do
     if [ -e /run/netns/$end ]; then ip netns delete $end; fi
   done
 }
@@ -92,7 +109,7 @@ start_vpn() {
 
 # What all of these take: with `both` not empty, there are both families inside. `endpoint` is the server's, if not by
 # IPv4.
-both='' endpoint=''
+both='' endpoint='' networks=''
 inside_networks() { echo "10.66.77.0/24${both:+, fd66:77::/64}"; }
 client_addresses() { echo "$INSIDE_CLIENT/32${both:+, $INSIDE6_CLIENT/128}"; }
 
@@ -113,7 +130,7 @@ kernel_server() {
 }
 
 kernel_client() {
-  kernel_wireguard client "$SERVER_PUBLIC" $INSIDE_CLIENT $INSIDE6_CLIENT "$(inside_networks)" \
+  kernel_wireguard client "$SERVER_PUBLIC" $INSIDE_CLIENT $INSIDE6_CLIENT "${networks:-$(inside_networks)}" \
     endpoint "${endpoint:-$OUTSIDE_SERVER}:51820"
 }
 
@@ -240,6 +257,16 @@ server_of_kernel_by_both() {
   done
 }
 
+# By our NAT, which the kernel has to keep out of: it has sockets for none of the answers.
+internet_of_kernel_by_both() {
+  both=yes networks=0.0.0.0/0,::/0
+  begin && internet && our_server && start_vpn server && kernel_client || return 1
+  ip -n client route add $INTERNET/32 dev wg0
+  ip -n client -6 route add $INTERNET6/128 dev wg0
+  pings client $INTERNET && pings client $INTERNET6 &&
+    file_arrives internet client $INTERNET small && file_arrives internet client "[$INTERNET6]" small
+}
+
 far_kernel() {
   begin && kernel_server && our_client && far_away && start_vpn client && both_ways small && never_lost
 }
@@ -266,7 +293,7 @@ test_case() {
     echo "@@ failed $(($(cut -d. -f1 /proc/uptime) - from)) s: $1"
   fi
   end
-  both='' endpoint=''
+  both='' endpoint='' networks=''
 }
 
 # --- All of them.
@@ -290,6 +317,7 @@ test_case 'our client and the WireGuard in the kernel carry both families inside
   client_of_kernel_by_both
 test_case 'the WireGuard in the kernel and our server carry both families inside, by each of them outside' \
   server_of_kernel_by_both
+test_case 'the WireGuard in the kernel reaches the internet by both families through our NAT' internet_of_kernel_by_both
 test_case 'our client and the WireGuard in the kernel hold at 700 ms and with 5 % lost' far_kernel
 test_case 'our client and our server hold at 700 ms and with 5 % lost' far_ours
 test_case 'the demo passes' shows_demo
