@@ -1,17 +1,18 @@
 /** Course of a run: which contender is measured when, and what for. */
 import type { TestNamespace, Topology } from "../support/net.ts";
-import { delay, layWire, type Wire } from "../net/support/wire.ts";
+import { addIpv6, delay, layWire, type Wire } from "../net/support/wire.ts";
 import type { Contender } from "./contenders/contender.ts";
 import { type Lineup, lineUp, programsOf } from "./contenders/lineup.ts";
 import { type Program, programOf } from "./contenders/vpn.ts";
-import { ContenderName, PEER_COUNTS, peersName } from "./figures.ts";
+import { ContenderName, familiesName, PEER_COUNTS, peersName } from "./figures.ts";
 import { UdpLoad } from "./load/udp_load.ts";
 import { describeMachine, foreignLoad, installPrograms, type Machine } from "./machine.ts";
+import { type FamilyCost, measureInside, measureInternet } from "./measures/families.ts";
 import { measureGateway } from "./measures/gateway.ts";
 import { layInternet, measureNat } from "./measures/nat.ts";
 import { measureWithPeers } from "./measures/peers.ts";
 import { measurePing } from "./measures/ping.ts";
-import { memoryAtRest, processorTime, residentMemory } from "./measures/process_stats.ts";
+import { memoryAtRest, residentMemory, totalTime } from "./measures/process_stats.ts";
 import { searchRate } from "./measures/rate_search.ts";
 import { measureStorm } from "./measures/storm.ts";
 import { measureStart } from "./measures/start.ts";
@@ -79,6 +80,7 @@ export async function runBench(
   }
   const machine = await describeMachine(lineup.versions);
   const wire = await layWire(topology);
+  if (options.sections.includes("families")) await addIpv6(wire);
   const internet = await layInternet(topology, wire);
   using run = new Run({ wire, internet, lineup, program }, options, { note, interrupted });
   const profile = await run.all();
@@ -217,6 +219,12 @@ class Run implements Disposable {
           () => this.#measurePeers(peers),
         );
       }
+      if (this.#wants("families")) {
+        await this.#turn(
+          `round ${round} of ${rounds}: both families`,
+          () => this.#measureFamilies(),
+        );
+      }
       const now = performance.now();
       if (round < rounds && now - this.#started + (now - start) > BUDGET_MS) {
         this.notes.push(`Time was up after round ${round} of ${rounds}.`);
@@ -294,6 +302,22 @@ class Run implements Disposable {
     this.samples.add("nat-down", contender.name, down);
   }
 
+  async #measureFamilies(): Promise<void> {
+    const options = { program: this.#program, seconds: this.#options.seconds };
+    const add = (figure: string, name: string, { rate, cpu }: FamilyCost) => {
+      this.samples.add(figure, name, rate);
+      this.samples.add(`${figure}-cpu`, name, cpu);
+    };
+    for (const outside of ["IPv4", "IPv6"] as const) {
+      const costs = await measureInside(this.#wire, outside, options);
+      for (const inside of ["IPv4", "IPv6"] as const) {
+        add("families", familiesName(inside, outside), costs[inside]);
+      }
+    }
+    const costs = await measureInternet(this.#wire, this.#stage.internet, options);
+    for (const family of ["IPv4", "IPv6"] as const) add("families-nat", family, costs[family]);
+  }
+
   async #measurePeers(peers: number): Promise<void> {
     const { seconds } = this.#options;
     const rate = await measureWithPeers(this.#wire, { program: this.#program, peers, seconds });
@@ -314,9 +338,4 @@ class Run implements Disposable {
   #chosen(keys: readonly ContenderKey[]): Contender[] {
     return keys.flatMap((key) => this.#stage.lineup.contenders.get(key) ?? []);
   }
-}
-
-/** Seconds of processor time of all these processes so far. */
-function totalTime(pids: readonly number[]): number {
-  return pids.map(processorTime).reduce((sum, { user, system }) => sum + user + system, 0);
 }

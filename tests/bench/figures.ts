@@ -74,6 +74,32 @@ export function natThreadsName(count: number): string {
   return `${threadsName(count)}, our NAT`;
 }
 
+/** How the rows of the figures of both families are called. */
+export function familiesName(inside: string, outside: string): string {
+  return `${inside} inside, ${outside} outside`;
+}
+const IPV4_ALONE = familiesName("IPv4", "IPv4");
+const WITH_IPV6 = ["IPv4", "IPv6"].flatMap((outside) =>
+  ["IPv4", "IPv6"].map((inside) => familiesName(inside, outside))
+).filter((name) => name !== IPV4_ALONE);
+
+/** IPv6 beside IPv4, of one run. */
+function families(id: string, title: string, baseline: string, judged: string[]): Figure[] {
+  return [
+    {
+      ...report(`${id}-cpu`, `processor time for a megabyte, TCP, ${title}`, "ms/MB", 2),
+      baseline,
+      target: { of: "ratio", atLeast: 1.05 },
+      judged,
+    },
+    {
+      ...tcp(id, `TCP, one stream, both directions' sum, ${title}`, { of: "ratio", atLeast: 0.95 }),
+      baseline,
+      judged,
+    },
+  ];
+}
+
 const GATEWAY_WAYS: Readonly<Record<string, string>> = {
   up: "to the internet",
   down: "from the internet",
@@ -229,6 +255,8 @@ export const FIGURES: readonly Figure[] = [
     target: { of: "ratio", atLeast: 1.05 },
     judged: [peersName(1000)],
   },
+  ...families("families", "by family inside and outside", IPV4_ALONE, WITH_IPV6),
+  ...families("families-nat", "through our NAT, by family", "IPv4", ["IPv6"]),
 ];
 
 /** Whether a threshold is reached; null where there is none, or the contender is not held against it. */

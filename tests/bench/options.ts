@@ -23,6 +23,7 @@ export const SECTIONS = [
   "start",
   "peers",
   "gateway",
+  "families",
   "profile",
 ] as const;
 

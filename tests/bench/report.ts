@@ -49,7 +49,9 @@ function resultRow(figure: Figure, { contender, summary, ratio, verdict }: Resul
   const { target } = figure;
   const threshold = (value: number | undefined, reached: boolean | null) => {
     if (value === undefined || reached === null) return "";
-    const text = target?.of === "ratio" ? `${formatNumber(value, 1)} x` : number(value);
+    // A twentieth wants two digits.
+    const digits = Number.isInteger(10 * value) ? 1 : 2;
+    const text = target?.of === "ratio" ? `${formatNumber(value, digits)} x` : number(value);
     return `${text} ${reached ? "ok" : "MISSED"}`;
   };
   return [

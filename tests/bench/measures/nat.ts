@@ -8,7 +8,8 @@ import { measureTcp, startIperfServer } from "./tcp.ts";
 export const INTERNET_NETWORK = "203.0.113.0/24";
 /** An address there. */
 export const INTERNET = "203.0.113.9";
-const UPLINK = "uplink";
+/** The server's interface there. */
+export const UPLINK = "uplink";
 const EXTERNAL = "198.51.100.1";
 const ROUTER = "198.51.100.9";
 const TABLE = "vpn_bench";

@@ -47,6 +47,11 @@ export function runSince(pid: number, before: RunTimes): number {
     .reduce((sum, seconds) => sum + seconds, 0);
 }
 
+/** Seconds that these processes have run so far, together. */
+export function totalTime(pids: readonly number[]): number {
+  return pids.map(processorTime).reduce((sum, { user, system }) => sum + user + system, 0);
+}
+
 /** Processor time of a process so far, of all its threads. */
 export function processorTime(pid: number): ProcessorTime {
   const stat = Deno.readTextFileSync(`/proc/${pid}/stat`);
