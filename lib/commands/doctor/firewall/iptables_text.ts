@@ -6,7 +6,7 @@ import { type HostAddress, isIpv6, parseAddress } from "../../../core/wire/host_
 import { prefixMask } from "../../../core/wire/ipv4_text.ts";
 import { isWithin6 } from "../../../core/wire/ipv6_prefix.ts";
 import type { SupposedPacket } from "./packet.ts";
-import { statusOf, XT_STATES, xtStates } from "./tracking.ts";
+import { trackedStatus, XT_STATES, xtStates } from "./tracking.ts";
 import {
   type Action,
   both,
@@ -182,7 +182,7 @@ function judge(
     case "--state":
       return holds(hasBit(value, XT_STATES, xtStates(packet, state)), isInverted);
     case "--ctstatus":
-      return holds(hasBit(value, STATUSES, statusOf(packet)), isInverted);
+      return holds(hasBit(value, STATUSES, trackedStatus(packet)), isInverted);
     case "--ctdir":
       return holds((value === "REPLY") === (options.isEstablished === true), isInverted);
     case "--dst-type":

@@ -4,7 +4,7 @@ import { ETH_P_IP, ETH_P_IPV6 } from "../../../../ffi/socket_constants.ts";
 import type { Attributes } from "../../../../ffi/netlink/message.ts";
 import { numberOf } from "./nft_verdict.ts";
 import type { SupposedPacket } from "./packet.ts";
-import { NFT_STATES, statusOf, trackedState } from "./tracking.ts";
+import { NFT_STATES, trackedState, trackedStatus } from "./tracking.ts";
 import type { WalkState } from "./walk.ts";
 
 /** Indexes of interfaces by their names. */
@@ -89,7 +89,7 @@ export function trackingField(key: number, packet: SupposedPacket, state: WalkSt
       // IP_CT_DIR_REPLY: what goes on with a connection here is an answer.
       return Uint8Array.of(isEstablished ? 1 : 0);
     case CT_STATUS:
-      return host32(statusOf(packet));
+      return host32(trackedStatus(packet));
     case CT_MARK:
       return host32(0);
     case CT_HELPER:

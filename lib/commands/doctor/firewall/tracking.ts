@@ -27,7 +27,7 @@ const STATUS_ESTABLISHED = 0xe;
 const STATUS_REDIRECTED = 0x120;
 
 /** The bits of `ct status`. */
-export function statusOf({ options }: SupposedPacket): number {
+export function trackedStatus({ options }: SupposedPacket): number {
   return (options.isEstablished === true ? STATUS_ESTABLISHED : 0) |
     (options.isRedirected === true ? STATUS_REDIRECTED : 0);
 }

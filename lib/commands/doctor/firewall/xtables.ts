@@ -5,7 +5,7 @@
 import type { Attributes } from "../../../../ffi/netlink/message.ts";
 import { readBe32 } from "../../../../ffi/netlink/nftables/nftables_listing.ts";
 import type { SupposedPacket } from "./packet.ts";
-import { statusOf, trackedState, XT_STATES, xtStates } from "./tracking.ts";
+import { trackedState, trackedStatus, XT_STATES, xtStates } from "./tracking.ts";
 import {
   type Action,
   type Match,
@@ -122,7 +122,7 @@ export function matchOfXtables(data: Attributes, packet: SupposedPacket, state: 
       const isTracked = isEstablished || found === "NEW" || flags === CONNTRACK_STATE;
       return matchOfKnown(
         isTracked && agrees(CONNTRACK_STATE, (mask & xtStates(packet, state)) !== 0) &&
-          agrees(CONNTRACK_STATUS, (statuses & statusOf(packet)) !== 0) &&
+          agrees(CONNTRACK_STATUS, (statuses & trackedStatus(packet)) !== 0) &&
           agrees(CONNTRACK_DIRECTION, !isEstablished),
       );
     }
