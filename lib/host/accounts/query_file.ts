@@ -6,15 +6,19 @@
  * that none can have those of others forgotten by asking a lot.
  */
 import type { DatabaseSync } from "node:sqlite";
+import { fairCut } from "../../core/limits/fair_cut.ts";
 import { type FileKind, isFull, openToRead, openToWrite, transact } from "./kept_file.ts";
 
 /** ms that one is kept. */
 const AGE = 7 * 86_400_000;
 /** ms that the clock may have been set back since one was written: later ones would else never be too old. */
 const SET_BACK = 3_600_000;
-/** How many are kept; and how many times as many there are at most, as to forget one at a time costs more. */
 const QUERIES = 200_000;
-const SLACK = 1.02;
+/**
+ * Parts of the queries that are forgotten where the size is the bound: a small one first, as the caller waits. What
+ * goes may be scattered over pages that others' queries keep in use, so more go until there is room.
+ */
+const PARTS = [1 / 64, 1 / 16, 1 / 4, 1 / 2];
 /** Queries that are read at a time. */
 const QUERIES_READ = 10_000;
 /** The file's parts, each with what it has beside the main one. */
@@ -57,8 +61,9 @@ export interface RecordedQuery extends ClientQuery {
 
 export class QueryFile implements Disposable {
   readonly #database: DatabaseSync;
-
   readonly #most: number;
+  /** Queries by client: to count them in the file would take longer than all else. Null: not counted yet. */
+  #counts: Map<string, number> | null = null;
 
   private constructor(database: DatabaseSync, most: number) {
     this.#database = database;
@@ -96,30 +101,43 @@ export class QueryFile implements Disposable {
 
   /** Adds queries. @throws {Error} where it cannot: then none is added */
   add(queries: readonly ClientQuery[]): void {
-    const database = this.#database;
-    try {
-      transact(database, () => this.#add(queries));
-    } catch (error) {
-      // SQLITE_FULL is also what the bound on the size leads to.
-      if (!isFull(database)) throw error;
-      transact(database, () => this.#forget(this.#count() >> 1));
-      transact(database, () => this.#add(queries));
+    for (const part of PARTS) {
+      try {
+        return this.#transact(() => this.#add(queries));
+      } catch (error) {
+        // SQLITE_FULL is also what the bound on the size leads to.
+        if (!isFull(this.#database)) throw error;
+      }
+      this.#transact(() => this.#forget(Math.ceil(this.#count() * part)));
     }
+    this.#transact(() => this.#add(queries));
   }
 
   #add(queries: readonly ClientQuery[]): void {
     const insert = this.#database.prepare(
       "INSERT INTO query (time, client, name, question, type, source, code) VALUES (?, ?, ?, ?, ?, ?, ?)",
     );
+    const counts = this.#counted();
     for (const { time, client, name, question, type, source, code } of queries) {
       insert.run(time, client, name, question, type, source, code);
+      counts.set(client, (counts.get(client) ?? 0) + 1);
     }
-    const count = this.#count();
-    if (count > this.#most * SLACK) this.#forget(count - this.#most);
+    this.#forget(this.#count() - this.#most);
+  }
+
+  /** What a change that failed has counted is counted again. */
+  #transact(change: () => void): void {
+    try {
+      transact(this.#database, change);
+    } catch (error) {
+      this.#counts = null;
+      throw error;
+    }
   }
 
   /** Forgets what is too old by the wall clock, Unix ms. @throws {Error} where it cannot */
   forgetOld(now: number): void {
+    this.#counts = null;
     transact(this.#database, () => {
       this.#database.prepare("DELETE FROM query WHERE time NOT BETWEEN ? AND ?").run(
         now - AGE,
@@ -130,24 +148,31 @@ export class QueryFile implements Disposable {
     this.#database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
   }
 
-  #count(): number {
-    return Number(this.#database.prepare("SELECT COUNT(*) AS count FROM query").get()!["count"]);
+  #counted(): Map<string, number> {
+    return this.#counts ??= new Map(
+      this.#database.prepare("SELECT client, COUNT(*) AS count FROM query GROUP BY client").all()
+        .map((row) => [String(row["client"]), Number(row["count"])]),
+    );
   }
 
-  /** Each time of the client with the most, and not more than half of its own. */
+  #count(): number {
+    let sum = 0;
+    for (const count of this.#counted().values()) sum += count;
+    return sum;
+  }
+
+  /** Has so many forgotten, the oldest of the clients with the most. */
   #forget(count: number): void {
-    const most = this.#database.prepare(
-      "SELECT client, COUNT(*) AS count FROM query GROUP BY client ORDER BY COUNT(*) DESC LIMIT 1",
-    );
+    if (count <= 0) return;
+    const counts = this.#counted();
     const forget = this.#database.prepare(
       "DELETE FROM query WHERE id IN (SELECT id FROM query WHERE client = ? ORDER BY id LIMIT ?)",
     );
-    for (let left = count; left > 0;) {
-      const row = most.get();
-      if (row === undefined) return;
-      const part = Math.min(left, Math.ceil(Number(row["count"]) / 2));
-      forget.run(row["client"]!, part);
-      left -= part;
+    for (const [client, part] of fairCut(counts, count)) {
+      forget.run(client, part);
+      const left = counts.get(client)! - part;
+      if (left > 0) counts.set(client, left);
+      else counts.delete(client);
     }
   }
 

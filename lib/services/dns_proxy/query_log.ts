@@ -2,6 +2,7 @@
  * Query log: keeps, where `DnsQueryLog = on` asks for it, which names clients have asked for. It is off by default, and
  * where it is off what was kept before is removed. Writes come in batches; what cannot be written is bounded.
  */
+import { fairCut } from "../../core/limits/fair_cut.ts";
 import { type ClientQuery, QueryFile } from "../../host/accounts/query_file.ts";
 import { guarded } from "../../process/guard.ts";
 import type { Logger } from "../../process/logging.ts";
@@ -12,8 +13,9 @@ const INTERVAL = 500;
 const FORGET_PAUSE = 600_000;
 /** Writes until a file that could not be used is tried again. */
 const TICKS_TO_OPEN = 120;
-/** Queries that are kept in memory while they cannot be written. */
+/** Queries that are kept in memory while they cannot be written; and how many more, until it is decided whose go. */
 const KEPT = 10_000;
+const MORE = 1_000;
 
 export interface QueryLogOptions {
   readonly path: string;
@@ -55,7 +57,19 @@ export class QueryLog implements AsyncDisposable {
   add(query: Omit<ClientQuery, "time">): void {
     if (!this.#isOn) return;
     this.#pending.push({ ...query, time: this.#options.now() });
-    if (this.#pending.length > KEPT) this.#pending.shift();
+    if (this.#pending.length > KEPT + MORE) this.#forgetPending();
+  }
+
+  /** The clients with the most lose their oldest ones, as in the file. */
+  #forgetPending(): void {
+    const counts = new Map<string, number>();
+    for (const { client } of this.#pending) counts.set(client, (counts.get(client) ?? 0) + 1);
+    const cut = fairCut(counts, this.#pending.length - KEPT);
+    this.#pending = this.#pending.filter(({ client }) => {
+      const part = cut.get(client) ?? 0;
+      if (part > 0) cut.set(client, part - 1);
+      return part === 0;
+    });
   }
 
   async #begin(): Promise<void> {
@@ -129,7 +143,7 @@ export class QueryLog implements AsyncDisposable {
     if (!this.#hasFailed) {
       const { path, logger } = this.#options;
       logger.warn(
-        "cannot keep in {path} what clients ask for: {reason}: the last {kept} queries are kept in memory, and written when that is possible",
+        "cannot keep in {path} what clients ask for: {reason}: some {kept} queries are kept in memory, and written when that is possible",
         { path, reason: reasonOf(error), kept: KEPT },
       );
     }
