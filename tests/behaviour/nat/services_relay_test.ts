@@ -193,6 +193,36 @@ Deno.test("strangers that only ask for connections keep nobody out, and take no 
   assertEquals(world.dropped(DropReason.natPortsExhausted), 0);
 });
 
+Deno.test("one stranger who holds connections, as many as there are ports, keeps nobody out", () => {
+  const world = stage();
+  const own = remotes(300).map((remote) => ({ remote, got: open(world, remote)! }));
+  for (let port = 1024; port < 6024; port++) open(world, { address: "203.0.113.66", port });
+  const others = remotes(600).slice(300);
+  assertEquals(others.filter((remote) => open(world, remote) === null).length, 0);
+  // Those that were there before have kept theirs.
+  for (const { remote, got } of own) {
+    const again = read(only(world.inbound(toService(remote, { flags: ACK })), "outside"));
+    assertEquals([again.destination, again.sourcePort], [got.destination, got.sourcePort]);
+  }
+});
+
+Deno.test("datagrams with forged addresses, each answered, keep nobody out, nor take a port in use", () => {
+  const world = stage(EXTERNAL, "udp");
+  const ask = (remote: Remote) => {
+    const [packet] = world.inbound(toService(remote, { isUdp: true })).outside;
+    if (packet === undefined) return null;
+    world.inbound(answerTo(read(packet)));
+    return read(packet).sourcePort;
+  };
+  const port = ask(REMOTE);
+  for (let i = 0; i < 5_000; i++) {
+    ask({ address: `203.0.${i >> 8 & 0xff}.${i & 0xff}`, port: 1024 + i });
+    world.advance(SECOND / 100);
+    if (i % 25 === 0) assertEquals(ask(REMOTE), port);
+  }
+  assertEquals(world.dropped(DropReason.natPortsExhausted), 0);
+});
+
 Deno.test("the port of a flow that is over is another's after four minutes", () => {
   const world = stage();
   for (const remote of remotes(3000)) {

@@ -217,6 +217,13 @@ Deno.test("an RST that a stranger forges does not take a connection from its bac
   world.outbound(fromBackEnd(receiver, REMOTE));
   world.advance(1000 * SECOND);
   assertEquals(receiverOf(world.inbound(toService(REMOTE, { flags: ACK }))), receiver);
+  // Nor with a SYN behind it, forged as well.
+  for (let i = 0; i < 2; i++) {
+    world.inbound(toService(REMOTE, { flags: RST }));
+    assertEquals(receiverOf(world.inbound(toService(REMOTE))), receiver);
+  }
+  world.outbound(fromBackEnd(receiver, REMOTE));
+  assertEquals(receiverOf(world.inbound(toService(REMOTE, { flags: ACK }))), receiver);
 });
 
 Deno.test("datagrams leave a back end that is down at once, and one that is drained when they pause", () => {

@@ -139,8 +139,8 @@ export class Relay {
         best = place;
         break;
       }
-      // Or strangers with forged addresses would have all ports until what they have begun expires.
-      if (!flows.isExpired(other, second) && !flows.isSpare(other)) continue;
+      // Or strangers with forged addresses, or one with many connections, would have all ports until these expire.
+      if (!flows.isExpired(other, second) && !flows.isSpare(other, flow)) continue;
       const each = flows.worth(other, second);
       if (best >= 0 && each >= worth) continue;
       best = place;

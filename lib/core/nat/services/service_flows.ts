@@ -2,9 +2,10 @@
  * Service flows: which back end has a flow from outside, for as long as it lives, whatever becomes of the others.
  *
  * Strangers begin these flows, and their addresses may be forged: so the table has a fixed size, and takes no memory as
- * it fills. A flow has eight places by a secret hash. Where all are taken, one that is over gives way first, then the
- * oldest that its back end has not gone on with, which takes knowing what it sent; then the oldest. A flow that was
- * pushed out so is chosen for again, by consistent hashing with the same result as long as its back end may be chosen.
+ * it fills. A flow has eight places by a secret hash. Where all are taken, one that is over gives way first, then one
+ * that its back end has not gone on with, which takes knowing what it sent; then one of datagrams, as an answer to a
+ * forged address proves nothing; of these, one of an address that has many, then the oldest. A flow that was pushed out
+ * so is chosen for again, by consistent hashing with the same result as long as its back end may be chosen.
  */
 import { hash } from "../../wire/hash.ts";
 import * as tcp from "../../wire/tcp.ts";
@@ -16,13 +17,16 @@ export const SERVICE_FLOWS: number = 1 << 17;
 const WAYS = 8;
 /** Places looked at in one call of `sweep()`: with one each second, all of them in half a minute. */
 const SWEPT = SERVICE_FLOWS / 32;
+/** Addresses are counted together by so many hashes, and in steps of so many flows: what is below is nobody's flood. */
+const SOURCES = 1 << 14;
+const SHARE = 64;
 const NONE = -1;
 /** NatServices are told apart by so many bits. */
 const SERVICE_BITS = 10;
 
 // What has been seen of a flow.
 const IS_TCP = 1;
-/** The back end has gone on behind its first answer. */
+/** The back end has gone on behind its first answer; of datagrams, has answered. */
 const GOES_ON = 2;
 const FIN_IN = 4;
 const FIN_OUT = 8;
@@ -38,6 +42,12 @@ const DATAGRAMS = UDP_TIMEOUT / 1000;
 /** Of datagrams that nobody has answered. */
 const UNANSWERED = 60;
 
+// What a flow is worth: one of a higher rank more, whatever its share and its age are.
+const RANK = 2 ** 32;
+const RANK_OPENING = 1;
+const RANK_DATAGRAMS = 2;
+const RANK_ESTABLISHED = 3;
+
 export class ServiceFlows {
   /** By their numbers; that of one that has gone is nobody's. */
   readonly #backEnds: (BackEnd | null)[] = [];
@@ -51,6 +61,8 @@ export class ServiceFlows {
   readonly #seconds = new Int32Array(SERVICE_FLOWS);
   /** Of one to a back end outside, the place of its port, plus 1. */
   readonly #ports = new Uint16Array(SERVICE_FLOWS);
+  /** Flows by the hash of their remote address. */
+  readonly #sources = new Int32Array(SOURCES);
   #swept = 0;
 
   /** @param seed random and secret, or strangers could have their flows push out others' */
@@ -106,6 +118,7 @@ export class ServiceFlows {
     this.#owners[flow] = backEnd.id;
     this.#states[flow] = isTcp ? IS_TCP : 0;
     this.#seconds[flow] = second;
+    this.#sources[this.#sourceOf(remote)]++;
     backEnd.open++;
     backEnd.total++;
     return flow;
@@ -117,6 +130,7 @@ export class ServiceFlows {
     if (this.#ports[flow] !== 0) backEnd.ports![this.#ports[flow] - 1] = 0;
     this.#ports[flow] = 0;
     this.#owners[flow] = NONE;
+    this.#sources[this.#sourceOf(this.#remotes[flow])]--;
   }
 
   backEndOf(flow: number): BackEnd {
@@ -146,7 +160,12 @@ export class ServiceFlows {
     return (this.#states[flow] & FIN_BOTH) === FIN_BOTH || (this.#states[flow] & RST) !== 0;
   }
 
-  /** Whether its back end has gone on behind a first answer. */
+  /** The same, but for a reset by the remote end alone: anybody can forge one. */
+  isClosed(flow: number): boolean {
+    return (this.#states[flow] & FIN_BOTH) === FIN_BOTH || (this.#states[flow] & RST_OUT) !== 0;
+  }
+
+  /** Whether its back end has gone on behind a first answer; of datagrams, whether it has answered. */
   goesOn(flow: number): boolean {
     return (this.#states[flow] & GOES_ON) !== 0;
   }
@@ -218,17 +237,32 @@ export class ServiceFlows {
     return best;
   }
 
-  /** Whether a flow may give way to another: it is over, or its back end has not gone on with it. */
-  isSpare(flow: number): boolean {
-    return this.isOver(flow) || !this.goesOn(flow);
+  /**
+   * Whether a flow may give way to another: all but a connection that its back end has gone on with, of an address that
+   * has no more than the other's.
+   */
+  isSpare(flow: number, other: number): boolean {
+    return this.isOver(flow) || !this.goesOn(flow) || (this.#states[flow] & IS_TCP) === 0 ||
+      this.#shareOf(flow) > this.#shareOf(other);
   }
 
-  /** The less, the sooner it gives way: what it is, then when it was last used. */
+  /** The less, the sooner it gives way: what it is, then how many its address has, then when it was last used. */
   worth(flow: number, second: number): number {
     if (this.isExpired(flow, second)) return -Infinity;
     const age = second - this.#seconds[flow];
-    if (this.isOver(flow)) return -age;
-    return (this.goesOn(flow) ? 2 : 1) * 2 * ESTABLISHED - age;
+    if (this.isClosed(flow)) return -age;
+    const isOpening = !this.goesOn(flow) || this.isOver(flow);
+    const isTcp = (this.#states[flow] & IS_TCP) !== 0;
+    const rank = isOpening ? RANK_OPENING : isTcp ? RANK_ESTABLISHED : RANK_DATAGRAMS;
+    return rank * RANK - this.#shareOf(flow) * 2 * ESTABLISHED - age;
+  }
+
+  #shareOf(flow: number): number {
+    return Math.floor(this.#sources[this.#sourceOf(this.#remotes[flow])] / SHARE);
+  }
+
+  #sourceOf(remote: number): number {
+    return hash(remote, 0, this.#seed) & (SOURCES - 1);
   }
 
   #timeout(flow: number): number {

@@ -217,7 +217,7 @@ export class NatServices {
     const backEnd = flows.backEndOf(flow);
     if (protocol !== PROTOCOL_TCP) return !backEnd.isUp;
     if ((flags & SYN_ACK) !== tcp.FLAG_SYN) return false;
-    return flows.isOver(flow) || !backEnd.isUp || (!flows.goesOn(flow) && !backEnd.isEligible);
+    return flows.isClosed(flow) || !backEnd.isUp || (!flows.goesOn(flow) && !backEnd.isEligible);
   }
 
   /** The back end's mapping for a packet from outside; null where there is none to be had. */
