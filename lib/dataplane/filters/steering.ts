@@ -79,6 +79,31 @@ export function datagramSteering({ first, count }: WorkerSockets): readonly BpfI
 }
 
 /**
+ * The same for a port whose few sessions are known by their receiver indices, as those between the gateways of a fleet:
+ * their messages go to socket 1, and all that anybody else can have sent to socket 0.
+ */
+export function sessionSteering(receiverIndices: readonly number[]): readonly BpfInstruction[] {
+  return [
+    statement(LD_W_ABS, 0),
+    jump(JEQ, MESSAGE_TRANSPORT << 24, 1, 0),
+    statement(RET, 0),
+    statement(LD_W_ABS, TRANSPORT_RECEIVER_OFFSET),
+    ...receiverIndices.flatMap((index) => [
+      jump(JEQ, swapped(index), 0, 1),
+      statement(RET, 1),
+    ]),
+    statement(RET, 0),
+  ];
+}
+
+/** What stands little-endian in a message, as the program loads it. */
+function swapped(word: number): number {
+  const view = new DataView(new ArrayBuffer(4));
+  view.setUint32(0, word, true);
+  return view.getUint32(0);
+}
+
+/**
  * 2^32 divided by the golden ratio: its multiples, and the multiples of these, lie evenly over all of 32 bits (Knuth,
  * The Art of Computer Programming, volume 3, section 6.4). So do addresses in a row or at a distance, of which each
  * worker has one part of the whole. By their lowest bits, all networks of four addresses would be at one worker.

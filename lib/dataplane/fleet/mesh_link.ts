@@ -2,12 +2,16 @@
  * Mesh link: what the gateways of a fleet tell each other, by WireGuard on a port of its own. Each has a key of its own
  * for that; a preshared key, which only those have who have the fleet's private key, keeps all others out, also those
  * who can write to the store. Messages may be lost.
+ *
+ * Anybody can send to the port: what is no message of a session has a socket of its own, which is read little by
+ * little. Or a flood of a few thousand datagrams a second would leave no room for what tells that a gateway is there.
  */
 import type { Arena } from "../../../ffi/arena.ts";
 import { EPOLLIN, EPOLLOUT } from "../../../ffi/epoll.ts";
 import type { Libc } from "../../../ffi/libc.ts";
-import { RECEIVE_BUFFER_SIZE, UdpBuffers } from "../../../ffi/sockets/udp_buffers.ts";
-import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
+import { steerGroup } from "../../../ffi/sockets/reuseport_group.ts";
+import { RECEIVE_BUFFER_SIZE } from "../../../ffi/sockets/udp_buffers.ts";
+import type { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
 import type { AeadProvider } from "../../core/noise/aead.ts";
 import type { KeyPair, X25519Provider } from "../../core/noise/key_pair.ts";
 import { MeshKind, meshKind } from "../../core/fleet/mesh/mesh_messages.ts";
@@ -22,7 +26,9 @@ import { Device } from "../../core/wireguard/device.ts";
 import type { Peer } from "../../core/wireguard/peer.ts";
 import { receivedLength, receivedOffset, receivedPeer } from "../../core/wireguard/received.ts";
 import type { EventLoop } from "../event_loop.ts";
+import { sessionSteering } from "../filters/steering.ts";
 import { UdpPort } from "../ports/udp_port.ts";
+import { openTunnelSockets } from "../tunnel_sockets.ts";
 
 /** Bytes of the longest message of our own: with all headers, it fits Ethernet. */
 const MAX_MESSAGE = 1_400;
@@ -30,6 +36,9 @@ const MAX_MESSAGE = 1_400;
 const MAX_DATAGRAM = 1_472;
 const MTU = MISDIRECTED_HEADER_SIZE + MAX_DATAGRAM;
 const BATCH = 4;
+/** Batches that are taken in one turn of the loop: of sessions' messages, and of all else, which comes one by one. */
+const ROUNDS = 16;
+const OTHER_ROUNDS = 16;
 const SLOTS = 256;
 const SLOT_SIZE = SendQueue.slotSize(MTU + TRANSPORT_OVERHEAD + 16);
 const BUFFER_SIZE = 1024 * 1024;
@@ -61,13 +70,20 @@ export interface MeshLinkOptions {
 
 export class MeshLink implements Disposable {
   /** Bytes of arena that it takes. */
-  static readonly arenaSize: number = (BATCH + 1) * RECEIVE_BUFFER_SIZE + (SLOTS + 1) * SLOT_SIZE +
+  static readonly arenaSize: number = (BATCH + 2) * RECEIVE_BUFFER_SIZE + (SLOTS + 1) * SLOT_SIZE +
     64 * 1024;
 
   readonly #options: MeshLinkOptions;
+  readonly #libc: Libc;
   readonly #arena: Arena;
+  readonly #resources: DisposableStack;
+  /** Of the sessions' messages, and what everything is sent by. */
   readonly #socket: UdpSocket;
   readonly #port: UdpPort;
+  /** Of all else; null where the kernel cannot tell them apart. */
+  readonly #others: UdpSocket | null;
+  /** Receiver indices of the sessions that the kernel knows of; null before it was told. */
+  #steered: readonly number[] | null = null;
   readonly #queue: SendQueue;
   readonly #device: Device;
   readonly #scratch: number;
@@ -76,17 +92,24 @@ export class MeshLink implements Disposable {
   constructor(libc: Libc, arena: Arena, options: MeshLinkOptions) {
     const { loop, port, mark, identity, x25519, aead } = options;
     this.#options = options;
+    this.#libc = libc;
     this.#arena = arena;
     using opened = new DisposableStack();
-    this.#socket = opened.use(UdpSocket.bind(libc, arena, {
-      port,
-      bothFamilies: true,
-      mark,
-      offload: false,
-      bufferSize: BUFFER_SIZE,
-      batch: BATCH,
-      buffers: new UdpBuffers(arena, BATCH),
-    }));
+    const { socket, handshakes } = openTunnelSockets(libc, arena, {
+      options: {
+        port,
+        bothFamilies: true,
+        mark,
+        offload: false,
+        bufferSize: BUFFER_SIZE,
+        batch: BATCH,
+      },
+      isGateway: true,
+      workers: 0,
+      opened,
+    });
+    this.#socket = socket;
+    this.#others = handshakes;
     const queue = this.#queue = new SendQueue({
       offset: arena.allocate(SLOTS * SLOT_SIZE),
       slots: SLOTS,
@@ -105,17 +128,50 @@ export class MeshLink implements Disposable {
       random: (length) => crypto.getRandomValues(new Uint8Array(length)),
       wallClock: Date.now,
     });
-    this.#port = new UdpPort(this.#socket, {
-      memory: arena,
-      paths: queue.paths,
-      drops,
-      keepsSource: false,
-      onSourceRefused: () => {},
-      onRoomAwaited: (isAwaited) =>
-        loop.modify(this.#socket.fd, isAwaited ? EPOLLIN | EPOLLOUT : EPOLLIN),
-    });
-    loop.add(this.#socket.fd, (_, now) => this.#receive(now));
-    opened.move();
+    const portOf = (of: UdpSocket) =>
+      new UdpPort(of, {
+        memory: arena,
+        paths: queue.paths,
+        drops,
+        keepsSource: false,
+        onSourceRefused: () => {},
+        onRoomAwaited: (isAwaited) => loop.modify(of.fd, isAwaited ? EPOLLIN | EPOLLOUT : EPOLLIN),
+      });
+    const sessions = this.#port = portOf(socket);
+    this.#watch(loop, opened, socket, (now) => this.#receive(sessions, ROUNDS, now));
+    if (handshakes !== null) {
+      const others = portOf(handshakes);
+      this.#watch(loop, opened, handshakes, (now) => this.#receive(others, OTHER_ROUNDS, now));
+      this.#steer();
+    }
+    this.#resources = opened.move();
+  }
+
+  #watch(
+    loop: EventLoop,
+    opened: DisposableStack,
+    { fd }: UdpSocket,
+    receive: (now: number) => void,
+  ): void {
+    loop.add(fd, (_, now) => receive(now));
+    opened.defer(() => loop.remove(fd));
+  }
+
+  /** Tells the kernel which sessions there are, if they are others. */
+  #steer(): void {
+    if (this.#others === null) return;
+    const indices: number[] = [];
+    for (const { current, previous, next } of this.#device.peers) {
+      if (current !== null) indices.push(current.localIndex);
+      if (previous !== null) indices.push(previous.localIndex);
+      if (next !== null) indices.push(next.localIndex);
+    }
+    const known = this.#steered;
+    const isKnown = known !== null && indices.length === known.length &&
+      indices.every((index, place) => index === known[place]);
+    if (isKnown) return;
+    this.#steered = indices;
+    steerGroup(this.#libc, this.#others.fd, sessionSteering(indices));
   }
 
   get port(): number {
@@ -192,19 +248,26 @@ export class MeshLink implements Disposable {
     return true;
   }
 
-  #receive(now: number): void {
-    const { messages } = this.#port;
-    const count = this.#port.receive();
-    for (let i = 0; i < count; i++) {
-      this.#port.take(i);
-      const length = messages.lengths[i];
-      const path = messages.pathIds[i];
-      if (length <= 0 || path === NO_PATH) continue;
-      const offset = messages.offsets[i];
-      const result = this.#device.receive(offset, length, path, now);
-      if (result > 0) this.#take(receivedPeer(result), receivedOffset(offset), result, now);
+  #receive(port: UdpPort, rounds: number, now: number): void {
+    for (let round = 0; round < rounds; round++) {
+      const count = port.receive();
+      for (let i = 0; i < count; i++) this.#receiveMessage(port, i, now);
+      if (count < port.batch) break;
     }
+    // Before an answer leaves that lets the other end use a session.
+    this.#steer();
     this.flush();
+  }
+
+  #receiveMessage(port: UdpPort, index: number, now: number): void {
+    const { messages } = port;
+    port.take(index);
+    const length = messages.lengths[index];
+    const path = messages.pathIds[index];
+    if (length <= 0 || path === NO_PATH) return;
+    const offset = messages.offsets[index];
+    const result = this.#device.receive(offset, length, path, now);
+    if (result > 0) this.#take(receivedPeer(result), receivedOffset(offset), result, now);
   }
 
   #take(peerIndex: number, at: number, result: number, now: number): void {
@@ -225,6 +288,7 @@ export class MeshLink implements Disposable {
   poll(now: number): void {
     this.#device.poll(now);
     this.#device.events.length = 0;
+    this.#steer();
     this.flush();
   }
 
@@ -238,8 +302,7 @@ export class MeshLink implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.#options.loop.remove(this.#socket.fd);
-    this.#socket[Symbol.dispose]();
+    this.#resources.dispose();
   }
 }
 
