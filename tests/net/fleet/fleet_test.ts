@@ -109,7 +109,7 @@ netTest(
     await using _two = { [Symbol.asyncDispose]: () => two[Symbol.asyncDispose]() };
 
     // Added on the one, it connects to the other.
-    const ann = await added(site, "ann");
+    let ann = await added(site, "ann");
     await eventually(async () => (await namesOf(two)).join() === "ann" || null);
     await connects(site, ann, 2);
 
@@ -128,6 +128,23 @@ netTest(
       );
     }
     assertEquals((await statusOf(one)).store!.revision, (await statusOf(two)).store!.revision);
+
+    // New keys from the one's host are the other's as well; the first connection with them ends the old ones at both.
+    const old = ann;
+    ann = await site.peer(1, "rotate", "ann", "--allowed-ips", "10.66.77.0/24", "--out", "-");
+    const list = async () => JSON.parse(await site.peer(2, "list", "--json"));
+    const [{ publicKey: oldKey, nextPublicKey }] = await list();
+    await connects(site, old, 2);
+    assertEquals((await list())[0].publicKey, oldKey);
+    await connects(site, ann, 2);
+    for (const gateway of [one, two]) {
+      await eventually(async () => {
+        const { peers } = await statusOf(gateway);
+        return peers.map(({ publicKey }) => publicKey).join() === nextPublicKey || null;
+      });
+    }
+    const [{ publicKey, nextPublicKey: none }] = await list();
+    assertEquals([publicKey, none], [nextPublicKey, null]);
 
     // Without NATS all goes on, and nothing can be changed.
     await site.nats.stop(0);
