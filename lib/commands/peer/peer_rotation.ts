@@ -8,7 +8,7 @@ import { ConfigError } from "../../core/config/config_error.ts";
 import { parseDocument } from "../../core/config/text/config_document.ts";
 import { parseEndpoint } from "../../core/config/values/addresses.ts";
 import { expiryTime, formatExpires } from "../../core/config/values/expiry.ts";
-import { encodeKey } from "../../core/config/values/key_text.ts";
+import { decodeKey, encodeKey } from "../../core/config/values/key_text.ts";
 import { entryOf } from "../../core/peers/peer_settings.ts";
 import { publicKey } from "../../core/noise/x25519.ts";
 import {
@@ -17,7 +17,8 @@ import {
   clientFolderName,
   readClientFile,
 } from "../../host/files/client_files.ts";
-import { createFile, LockedConfig } from "../../host/files/config_store.ts";
+import { LockedConfig } from "../../host/files/config_store.ts";
+import { ReservedFile } from "../../host/files/reserved_file.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import { writeText } from "../../process/output.ts";
 import { shellWord } from "../../process/shell_word.ts";
@@ -55,7 +56,10 @@ export async function runRotation(
       throw new AppError(`${title} has no new keys in ${where}`, { exitCode: ExitCode.usage });
     }
     await place.change([encodeKey(peer.publicKey)], { NextPublicKey: null });
-    writeText(Deno.stdout, `Removed the new keys of ${title} from ${where}.\n${applied()}`);
+    const file = await removeFileOf(peer, request.configPath)
+      ? "Its configuration file here, which had them, is deleted.\n"
+      : "";
+    writeText(Deno.stdout, `Removed the new keys of ${title} from ${where}.\n${file}${applied()}`);
     return;
   }
   const { text, path } = await rotatePeer(place, peer, request);
@@ -103,6 +107,10 @@ async function rotatePeer(
     );
   }
   const { privateKey, request: asked } = newKeys(peer, request);
+  // Before the keys that a client may have been given last are given up for these.
+  using reserved = request.out === undefined || request.out === "-"
+    ? null
+    : new ReservedFile(request.out);
   const rotated = await place.rotate(asked);
   const text = rotated.client.text.replace(CLIENT_KEY_PLACE, encodeKey(privateKey));
   const { out = clientFilePath(configPath, name ?? "") } = request;
@@ -111,7 +119,7 @@ async function rotatePeer(
     if (request.out === undefined) {
       using file = await LockedConfig.open(configPath);
       file.putBeside(clientFolderName(configPath), clientFileName(name!), { path: out, text });
-    } else if (path !== null) createFile({ path, text });
+    } else reserved?.write(text);
   } catch (error) {
     // Nobody could ever connect by it.
     await place.change([encodeKey(peer.publicKey)], { NextPublicKey: null });
@@ -139,6 +147,17 @@ function newKeys(
       dns: dns ?? kept.dns,
     },
   };
+}
+
+/** Removes a client's file if it has the private key of its next key: nobody could connect by it any more. */
+async function removeFileOf({ name, nextKey }: PeerConfig, configPath: string): Promise<boolean> {
+  const text = name === null ? null : readClientFile(configPath, name);
+  if (name === null || text === null || nextKey === null) return false;
+  const key = decodeKey(/^\s*PrivateKey\s*=\s*(\S+)/im.exec(text)?.[1] ?? "");
+  if (key === null || encodeKey(publicKey(key)) !== encodeKey(nextKey.publicKey)) return false;
+  using file = await LockedConfig.open(configPath);
+  const path = clientFilePath(configPath, name);
+  return file.removeBeside(clientFolderName(configPath), clientFileName(name), path);
 }
 
 /** What the client's file says that is not the gateway's to know; nothing where that is not kept, or not understood. */

@@ -341,6 +341,39 @@ folderTest(
   },
 );
 
+folderTest(
+  "vpn peer rotate gives up no keys for those that it cannot write, and --cancel leaves no file that is of no use",
+  async (vpn, folder) => {
+    said(await vpn("init", "--endpoint", "vpn.example.org"));
+    said(await vpn("peer", "add", "laptop"));
+    said(await vpn("peer", "rotate", "laptop", "--out", "laptop.conf"));
+    const server = Deno.readTextFileSync(`${folder}/server.conf`);
+    assertMatch(server, /^NextPublicKey = /m);
+    const again = await vpn("peer", "rotate", "laptop", "--out", "laptop.conf");
+    assertEquals(again.code, 2);
+    assertStringIncludes(again.stderr, "it exists already");
+    const nowhere = await vpn("peer", "rotate", "laptop", "--out", "server.conf/x");
+    assertEquals(nowhere.code, 2);
+    assertEquals(Deno.readTextFileSync(`${folder}/server.conf`), server);
+    assertEquals((await vpn("peer", "rotate", "nobody", "--out", "nobody.conf")).code, 2);
+    assertEquals(Array.from(Deno.readDirSync(folder), ({ name }) => name).toSorted(), [
+      ...["laptop.conf", "server.conf", "server.peers"],
+    ]);
+
+    // What is kept is the file with the keys of before.
+    assertEquals(
+      said(await vpn("peer", "rotate", "laptop", "--cancel")),
+      "Removed the new keys of laptop from server.conf.\n",
+    );
+    said(await vpn("peer", "rotate", "laptop"));
+    assertStringIncludes(
+      said(await vpn("peer", "rotate", "laptop", "--cancel")),
+      "Its configuration file here, which had them, is deleted.\n",
+    );
+    assertEquals((await vpn("peer", "show", "laptop", "--qr")).code, 2);
+  },
+);
+
 /** What a scanner reads in a code of half blocks, the light ones drawn, on a dark screen. */
 function scan(code: string): string | undefined {
   const rows = code.trimEnd().split("\n").flatMap((line) => {
