@@ -19,9 +19,9 @@ export interface BackupFile {
 
 /** Of a gateway with all the peers that it may have, several times over. */
 const MAX_FILES = 65_536;
-/** A configuration, or a client's file in the folder beside it. */
-const NAME = /^[^/\0]{1,250}\.conf$/;
-const CLIENT_NAME = /^[^/\0]{1,249}\.peers\/[^/\0]{1,250}\.conf$/;
+/** A configuration, or a client's file in the folder beside it; no control characters, as the names are shown. */
+const NAME = /^[^/\p{Cc}]{1,250}\.conf$/u;
+const CLIENT_NAME = /^[^/\p{Cc}]{1,249}\.peers\/[^/\p{Cc}]{1,250}\.conf$/u;
 
 /** The archive of these files, each for root alone. */
 export async function packArchive(

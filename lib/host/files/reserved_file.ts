@@ -1,4 +1,4 @@
-/** Reserved file: a new file that is there before its content is, so that what this depends on fails before it is done. */
+/** Reserved file: a new file that is there before its content is, so that it is known early where it cannot be. */
 import { Folder } from "../../../ffi/folder.ts";
 import { createFile, createKeyFile } from "./config_store.ts";
 

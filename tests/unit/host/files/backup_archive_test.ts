@@ -31,6 +31,8 @@ const BAD: readonly (readonly [string, () => Uint8Array | Promise<Uint8Array>, s
   ["an empty archive", () => packTar([]), "it has 0 files"],
   ...[
     "../server.conf",
+    "a\x1b[2Jb.conf",
+    "a.peers/b\n.conf",
     "/etc/passwd.conf",
     "..",
     "a/b.conf",
