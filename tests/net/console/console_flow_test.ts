@@ -132,10 +132,10 @@ netTest(
         await page.getByRole("button", { name: "Done" }).click();
         await page.getByRole("link", { name: /^Peers/ }).click();
         const row = page.getByRole("row", { name: PHONE });
-        await row.getByText("Online").waitFor();
+        await row.locator(".badge", { hasText: "Online" }).waitFor();
 
         await row.getByRole("switch").click();
-        await row.getByText("Disabled").waitFor();
+        await row.locator(".badge", { hasText: "Disabled" }).waitFor();
         await untilReached(namespace, INSIDE, false);
         await row.getByRole("switch").click();
         await untilReached(namespace, INSIDE, true);
@@ -179,7 +179,7 @@ netTest(
         await page.getByRole("link", { name: /^Peers/ }).click();
         await page.getByRole("checkbox", { name: `Choose ${PHONE}` }).check();
         await page.getByRole("button", { name: "Disable" }).click();
-        await row.getByText("Disabled").waitFor();
+        await row.locator(".badge", { hasText: "Disabled" }).waitFor();
 
         await addGroup(page);
         await changeSettings(page);

@@ -9,6 +9,7 @@ import {
   MainThread,
   type View,
 } from "../../support/console/chromium.ts";
+import { LateClock, tellHistory } from "../../support/console/live_history.ts";
 import { PageSite, SCREENS, show } from "../../support/console/page_site.ts";
 import { netTest } from "../../support/net.ts";
 import { environment } from "../../support/permissions.ts";
@@ -43,27 +44,37 @@ async function keepPicture(page: Page, name: string): Promise<void> {
   await page.screenshot({ path: `${PICTURES}${name}.png` });
 }
 
+/** s of traffic that are on the pictures of README.md. */
+const HISTORY = 170;
+
 /** Takes the pictures of README.md, when there is something to see on them. */
-async function takeReadmePictures(site: PageSite): Promise<void> {
+async function takeReadmePictures(): Promise<void> {
+  const clock = new LateClock();
+  await using site = await PageSite.open({ count: 60, now: clock.now });
   const take = async (
     file: string,
     path: string,
     view: View,
     act?: (page: Page) => Promise<void>,
   ) => {
-    const page = await site.page(path, view);
+    const page = await site.page("#/account", view);
+    await tellHistory(page, { gateway: site.gateway, clock, seconds: HISTORY });
+    await page.goto(`${site.fixture.origin}/${path}`);
+    await page.reload();
     const thread = await MainThread.of(page);
-    for (let count = 0; count < 150; count++) await thread.nextEvent();
+    await page.locator(".spark .fill").first().waitFor();
+    for (let count = 0; count < 2; count++) await thread.nextEvent();
     await act?.(page);
     const folder = new URL("../../../lib/packaging/", import.meta.url).pathname;
     await page.screenshot({ path: folder + file });
+    await page.context().close();
   };
   await take("console-light.png", "#/", { width: 1140, height: 600, scheme: "light" });
-  await take("console-dark.png", "#/peers", { width: 1060, height: 560, scheme: "dark" });
+  await take("console-dark.png", "#/peers", { width: 1160, height: 600, scheme: "dark" });
   await take(
     "console-phone.png",
     "#/",
-    { width: 390, height: 720, scheme: "light" },
+    { width: 390, height: 800, scheme: "light" },
     (page) => addByKeyboard(page, "anna-phone"),
   );
 }
@@ -94,12 +105,31 @@ netTest(
     await using site = await PageSite.open({ count: 60 });
     const found: string[] = [];
     for (const view of VIEWS) found.push(...await inspectAll(site, view));
-    if (isForReadme) await takeReadmePictures(site);
+    if (isForReadme) await takeReadmePictures();
     assertEquals(found, []);
     assertEquals(site.chromium.complaints, []);
   },
   { programs: PROGRAMS },
 );
+
+/** Widths at which there is just room for another column, or just none, and common ones. */
+const WIDTHS = [1440, 1366, 1308, 1280, 1240, 1150, 1024, 1001, 961, 861, 768, 705, 700, 641, 360];
+
+/** Whether the list of peers, which has most columns, fits at any width: its switches stand at the end. */
+async function listAtAllWidths(page: Page): Promise<string[]> {
+  const found: string[] = [];
+  for (const width of WIDTHS) {
+    await page.setViewportSize({ width, height: DESK.height });
+    // The list itself hides what lies beside it.
+    const room = await page.evaluate(
+      `document.querySelector(".rows-box").getBoundingClientRect().right -
+        document.querySelector(".rows .switch").getBoundingClientRect().right`,
+    ) as number;
+    if (room < 12) found.push(`at ${width} pixels, ${room} are left beside the switches of peers`);
+  }
+  await page.setViewportSize(DESK);
+  return found;
+}
 
 /** Goes through all screens, and through what lies over them. */
 async function inspectAll(site: PageSite, view: View): Promise<string[]> {
@@ -114,6 +144,7 @@ async function inspectAll(site: PageSite, view: View): Promise<string[]> {
     await look(name);
   }
   await show(page, "#/peers");
+  if (view === DESK) found.push(...await listAtAllWidths(page));
   await page.locator(".rows .tick").nth(1).check();
   await page.getByRole("group", { name: "Change all that are chosen" }).waitFor();
   await look("chosen");

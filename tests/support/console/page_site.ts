@@ -10,24 +10,29 @@ let files: ReturnType<typeof pageFiles> | undefined;
 
 export class PageSite implements AsyncDisposable {
   readonly chromium: Chromium;
+  readonly gateway: BusyGateway;
   readonly fixture: ConsoleFixture;
   /** Of the first admin's session. */
   readonly cookie: string;
   readonly #resources: AsyncDisposableStack;
 
   private constructor(
-    fields: Pick<PageSite, "chromium" | "fixture" | "cookie">,
+    fields: Pick<PageSite, "chromium" | "gateway" | "fixture" | "cookie">,
     resources: AsyncDisposableStack,
   ) {
     this.chromium = fields.chromium;
+    this.gateway = fields.gateway;
     this.fixture = fields.fixture;
     this.cookie = fields.cookie;
     this.#resources = resources;
   }
 
-  static async open(options: Omit<BusyGatewayOptions, "now">): Promise<PageSite> {
+  /** @param options the gateway's; its clock is that on the wall if left out */
+  static async open(
+    options: Omit<BusyGatewayOptions, "now"> & Partial<Pick<BusyGatewayOptions, "now">>,
+  ): Promise<PageSite> {
     await using resources = new AsyncDisposableStack();
-    const gateway = new BusyGateway({ ...options, now: Date.now });
+    const gateway = new BusyGateway({ now: Date.now, ...options });
     const fixture = resources.use(
       await ConsoleFixture.open({
         gateway,
@@ -38,7 +43,7 @@ export class PageSite implements AsyncDisposable {
     );
     const { cookie } = await fixture.admin();
     const chromium = resources.use(await Chromium.start(null));
-    return new PageSite({ chromium, fixture, cookie: cookie! }, resources.move());
+    return new PageSite({ chromium, gateway, fixture, cookie: cookie! }, resources.move());
   }
 
   /** A window of the admin's, on a screen. @param path as in `#/peers` */

@@ -36,7 +36,7 @@ function AddPeerDialog(): JSX.Element {
     return (
       <Dialog key="config" title={`${name} is added`} isWide onClose={close}>
         <NewConfig name={name} publicKey={step.publicKey} text={step.text} />
-        <div class="form-end">
+        <div class="form-end below">
           <Button kind="main" isFocused onClick={close}>Done</Button>
         </div>
       </Dialog>

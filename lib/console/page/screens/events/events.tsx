@@ -98,11 +98,13 @@ function Audit({ search }: { search: string }): JSX.Element {
                         <td class="event-time">{timeText(entry.time)}</td>
                         <td data-label="Account">{entry.account ?? "–"}</td>
                         <td data-label="Action" class="nowrap">{wordsText(entry.action)}</td>
-                        <td>
-                          {entry.target ?? ""}
-                          {entry.detail === null
-                            ? null
-                            : <span class="muted">{` ${entry.detail}`}</span>}
+                        <td data-label="About">
+                          <span class="wrap">
+                            {entry.target ?? (entry.detail === null ? "–" : "")}
+                            {entry.detail === null
+                              ? null
+                              : <span class="muted">{` ${entry.detail}`}</span>}
+                          </span>
                         </td>
                         <td data-label="From" class="muted nowrap">{entry.source ?? "–"}</td>
                       </tr>

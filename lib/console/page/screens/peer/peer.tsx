@@ -98,9 +98,9 @@ function KnownPeer(
             onChange={entry.reload}
           />
         )}
-        <div class="grid two-columns is-beside">
+        <div class="grid two-columns has-aside">
           <TrafficCard publicKey={key} />
-          <div class="stack beside">
+          <div class="stack aside">
             <StateCard
               track={track}
               onRotate={() => openRotation({ publicKey: key, name, onDone: entry.reload })}

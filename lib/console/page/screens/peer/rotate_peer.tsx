@@ -62,7 +62,7 @@ function RotationDialog({ of: { publicKey, name, onDone } }: { of: Subject }): J
     return (
       <Dialog key="config" title={`${name} has a new key`} isWide onClose={close}>
         <NewConfig name={name} publicKey={made.publicKey} text={made.text} />
-        <div class="form-end">
+        <div class="form-end below">
           <Button kind="main" isFocused onClick={close}>Done</Button>
         </div>
       </Dialog>

@@ -108,8 +108,8 @@ export function PeerRow({ track, standing, index, now, choice }: RowProps): JSX.
             <a href={linkTo("peers", state.publicKey)}>{name}</a>
           </div>
           <div class="cut muted small">
+            <span class="when-narrow">{`${STANDING_TEXTS[standing]} · `}</span>
             {addressesOf(state)}
-            <span class="when-narrow">· {STANDING_TEXTS[standing]}</span>
           </div>
         </div>
       </div>

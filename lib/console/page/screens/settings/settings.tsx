@@ -21,7 +21,7 @@ export function SettingsScreen(): JSX.Element {
     <TitledScreen title="Settings">
       <div class="stack">
         {result === null ? null : <ResultNotice result={result} />}
-        <Card title="The gateway’s section of its configuration">
+        <Card title="The [Interface] section">
           <Loaded of={settings}>
             {(value) => (
               <SettingsForm
