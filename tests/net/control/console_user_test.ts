@@ -78,7 +78,8 @@ netTest(
       return JSON.parse(answer);
     };
     await ask("/setup", { token, name: "alice", password: "correct horse battery" });
-    assertEquals((await ask("/doctor")).isRunning, true);
+    const first = await ask("/doctor");
+    assertEquals(first.isRunning, true, JSON.stringify(first));
     const { publicKey } = newIdentity();
     const made = await ask("/peers", { name: "phone", publicKey });
     assertEquals(made.peer?.publicKey, publicKey, JSON.stringify(made));
