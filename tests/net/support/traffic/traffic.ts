@@ -65,7 +65,7 @@ export interface FlowOptions {
   readonly seconds?: number;
   /** Of TCP: how much is sent, however long that takes, in place of `seconds`. */
   readonly bytes?: number;
-  /** Of TCP: how fast it is sent; as fast as it goes if left out. */
+  /** How fast it is sent; if left out, TCP as fast as it goes, UDP with 3 Mbit/s. */
   readonly bitsPerSecond?: number;
   /** From the listening end to the other. */
   readonly reverse?: boolean;
@@ -106,10 +106,12 @@ export interface DatagramResult {
   readonly packets: number;
   /** Those of them that did not arrive. */
   readonly lost: number;
+  /** Those that arrived behind a later one. */
+  readonly outOfOrder: number;
 }
 
 /**
- * Runs one UDP flow of 3 Mbit/s from `client` to `address`, which is an address in `server`.
+ * Runs one UDP flow from `client` to `address`, which is an address in `server`.
  *
  * @throws {Error} where iperf3 reports one
  */
@@ -117,17 +119,18 @@ export async function udpFlow(
   client: TestNamespace,
   server: TestNamespace,
   address: string,
-  { seconds = 2, reverse = false }: FlowOptions = {},
+  { seconds = 2, reverse = false, bitsPerSecond = 3e6 }: FlowOptions = {},
 ): Promise<DatagramResult> {
   await using listener = server.spawn(["iperf3", "-s", "-1", "-B", address, "--forceflush"]);
   await listener.waitFor(/Server listening/);
   const { stdout, stderr } = await client.run([
     ...["iperf3", "-c", address, "-t", `${seconds}`, "--connect-timeout", `${PATIENCE}`, "--json"],
-    ...["-u", "-b", "3M", "-l", "1200"],
+    ...["-u", "-b", `${bitsPerSecond}`, "-l", "1200"],
     ...reverse ? ["-R"] : [],
   ], { timeoutMs: seconds * 1000 + PATIENCE });
-  const { packets, lost_packets: lost } = parseReport<DatagramReport>(stdout, stderr).end.sum;
-  return { packets, lost };
+  const { sum, streams } = parseReport<DatagramReport>(stdout, stderr).end;
+  const outOfOrder = streams.reduce((all, { udp }) => all + udp.out_of_order, 0);
+  return { packets: sum.packets, lost: sum.lost_packets, outOfOrder };
 }
 
 /** The fields of iperf3's report that are read here, of a TCP flow. */
@@ -140,7 +143,10 @@ interface FlowReport {
 /** The same of a UDP flow. */
 interface DatagramReport {
   readonly error?: string;
-  readonly end: { readonly sum: { readonly packets: number; readonly lost_packets: number } };
+  readonly end: {
+    readonly sum: { readonly packets: number; readonly lost_packets: number };
+    readonly streams: readonly { readonly udp: { readonly out_of_order: number } }[];
+  };
 }
 
 function parseReport<Report extends { readonly error?: string }>(
