@@ -164,14 +164,20 @@ export async function startDataPlane(
     readonly threads: InterfaceConfig["dataPlaneThreads"];
   },
   listener: DataPlaneListener,
-): Promise<{ dataPlane: DataPlaneHandle; port: number; aead: string }> {
-  const { workers, reason } = workerCount(threads, config);
-  if (reason !== null) {
-    const message = `one thread moves packets, though DataPlaneThreads = ${threads}: ${reason}`;
+): Promise<{
+  dataPlane: DataPlaneHandle;
+  port: number;
+  aead: string;
+  /** Why one thread moves the packets though several are asked for; null where it does not. */
+  oneThread: string | null;
+}> {
+  const { workers, reason: oneThread } = workerCount(threads, config);
+  if (oneThread !== null) {
+    const message = `one thread moves packets, though DataPlaneThreads = ${threads}: ${oneThread}`;
     listener.onLog({ kind: "log", level: "warning", category: "dataplane", message });
   }
   try {
-    return await DataPlaneHandle.start({ ...config, workers }, listener);
+    return { ...await DataPlaneHandle.start({ ...config, workers }, listener), oneThread };
   } catch (error) {
     if (!(error instanceof DataPlaneError)) throw error;
     if (error.errno === EADDRINUSE) {
@@ -215,6 +221,7 @@ export interface ServedTunnel<Kind extends Config> extends
     | "port"
     | "mark"
     | "aead"
+    | "oneThread"
     | "dataPlane"
     | "settings"
     | "peers"

@@ -36,6 +36,8 @@ export interface RunningTunnel {
   readonly mark: number;
   /** What ciphers. */
   readonly aead: string;
+  /** Why one thread moves the packets though several are asked for; null where it does not. */
+  readonly oneThread: string | null;
   readonly dataPlane: DataPlaneHandle;
   readonly network: HostNetwork;
   readonly settings: InterfaceSettings;

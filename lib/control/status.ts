@@ -56,6 +56,8 @@ export interface Status {
   readonly store: StoreStatus | null;
   /** Packet workers, where `DataPlaneThreads` asks for several: messages and bytes, outside, by each. */
   readonly workers: readonly WorkerStatus[];
+  /** Why one thread moves the packets though `DataPlaneThreads` asks for several; null where it does not. */
+  readonly oneThread: string | null;
   /** Of the gateway's own NAT; 0 without it. */
   readonly nat: {
     readonly mappings: number;
@@ -160,6 +162,8 @@ export interface StatusFrame {
   readonly config: Config;
   readonly port: number;
   readonly aead: string;
+  /** As in `Status`. */
+  readonly oneThread: string | null;
   readonly peers: Pick<LivePeers, "peers" | "admissionOf" | "ruleText">;
   /** Null where nothing is kept: at a client. */
   readonly accounts: Pick<Accounts, "quotaOf"> | null;
@@ -204,6 +208,7 @@ export async function statusOf(
       sentMessages,
       sentBytes,
     })),
+    oneThread: frame.oneThread,
     nat,
     services: frame.published?.status(statistics) ?? [],
     drops,
@@ -230,6 +235,7 @@ export function blockedStatus({ owner }: StandingBlock): Status {
     peers: [],
     store: null,
     workers: [],
+    oneThread: null,
     nat: { mappings: 0, sessions: 0, sendErrors: {} },
     services: [],
     drops: {},

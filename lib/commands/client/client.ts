@@ -65,6 +65,7 @@ interface Client {
   readonly dataPlane: DataPlaneHandle;
   readonly port: number;
   readonly aead: string;
+  readonly oneThread: string | null;
 }
 
 async function stayConnected(options: RunOptions, manager: ServiceManager): Promise<number> {
@@ -91,7 +92,7 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
   });
   using host = new ClientHost({ start, plan, transports, services });
   const connection = newConnection({ start, manager, preparation, transports, host });
-  const { dataPlane, port, aead } = await startClientDataPlane(start, {
+  const { dataPlane, port, aead, oneThread } = await startClientDataPlane(start, {
     preparation,
     host,
     connection,
@@ -136,6 +137,7 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
       dataPlane,
       port,
       aead,
+      oneThread,
     };
     const reloader = await serveClient(client, settings);
     await hooks.postUp();

@@ -133,7 +133,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
     record: (kind, peer, detail) => accounts?.record(kind, peer, detail),
     now: () => performance.now(),
   });
-  const { dataPlane, port, aead } = await startDataPlane(
+  const { dataPlane, port, aead, oneThread } = await startDataPlane(
     {
       ...commonDataPlaneConfig(start),
       isGateway: true,
@@ -324,6 +324,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
       port,
       mark: config.interface.fwMark ?? 0,
       aead,
+      oneThread,
       dataPlane,
       settings,
       peers: livePeers,

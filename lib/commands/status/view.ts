@@ -144,7 +144,8 @@ function meansText({ aead, segmentation, nat: { mappings, sessions } }: Status):
 }
 
 /** What each of several packet workers has done: one that does all is seen here. */
-function workerLines({ workers }: Status): string[] {
+function workerLines({ workers, oneThread }: Status): string[] {
+  if (oneThread !== null) return [`  one thread moves packets: ${oneThread}`];
   if (workers.length === 0) return [];
   const each = workers.map(({ receivedBytes, sentBytes }, i) =>
     `${i + 1} in ${formatBytes(receivedBytes)} out ${formatBytes(sentBytes)}`

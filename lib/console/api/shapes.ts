@@ -180,6 +180,7 @@ const statusMembers = {
     sentMessages: count,
     sentBytes: count,
   })),
+  oneThread: orNull(text()),
   nat: record({ mappings: count, sessions: count, sendErrors: mapOf(count) }),
   store: orNull(store),
   services: arrayOf(service),

@@ -62,7 +62,7 @@ netTest(
 );
 
 netTest(
-  "where packets need one thread, the log says why, and one there is",
+  "where packets need one thread, the log and the status say why, and one there is",
   async (topology) => {
     const wire = await layWire(topology);
     const tunnel = simpleTunnel();
@@ -78,7 +78,8 @@ netTest(
     await startVpn("client", wire.client, tunnel.client());
     assertEquals((await ping(wire.client, SERVER_INSIDE)).received, 3);
     const all: Status[] = JSON.parse(await wire.server.output(vpnCommand("status", "--json")));
-    assertEquals(all.find(({ pid }) => pid === server.pid)!.workers, []);
+    const { workers, oneThread } = all.find(({ pid }) => pid === server.pid)!;
+    assertEquals([workers, oneThread], [[], "fake TCP needs one"]);
     await endWell(server);
   },
 );

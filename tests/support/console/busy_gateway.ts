@@ -220,6 +220,7 @@ export class BusyGateway implements ConsoleGateway {
       listenPort: 51820,
       addresses: ["10.66.77.1/16", "fd66:77::1/64"],
       aead: "libcrypto 3.0.17",
+      oneThread: null,
       segmentation: true,
       store: fleetOf(this.#options.text),
       peers: this.#peers.map(({ status }) => status),

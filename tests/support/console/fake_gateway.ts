@@ -203,6 +203,7 @@ export class FakeGateway implements ConsoleGateway {
       listenPort: 51820,
       addresses: ["10.66.77.1/24"],
       aead: "builtin",
+      oneThread: null,
       segmentation: true,
       store: null,
       peers: this.peers.map((peer) => ({ ...statusOf(peer), ...this.figures.get(peer.publicKey) })),

@@ -90,6 +90,12 @@ Deno.test("statusLines() shows an instance and its peers, aligned", () => {
   );
 });
 
+Deno.test("statusLines() says why one thread moves the packets though several are asked for", () => {
+  const lines = statusLines(statusOf({ oneThread: "fake TCP needs one" }), PLAIN);
+  assertEquals(lines[2], "  one thread moves packets: fake TCP needs one");
+  assert(!statusLines(statusOf({}), PLAIN).join().includes("one thread"));
+});
+
 Deno.test("statusLines() shows who is kept out, and when access ends where it does", () => {
   const peers = [
     { ...LAPTOP, expires: "2026-11-22T12:00:00Z" },
