@@ -1,6 +1,6 @@
 /** Dialogs over the page, which the browser itself keeps the focus in and closes by Escape. */
 import type { ComponentChildren, JSX } from "preact";
-import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { useId, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { Button, Form } from "./controls.tsx";
 import { Notice } from "./parts.tsx";
 import { messageOf } from "../state/api.ts";
@@ -15,7 +15,8 @@ interface DialogProps {
 export function Dialog({ title, isWide, onClose, children }: DialogProps): JSX.Element {
   const dialog = useRef<HTMLDialogElement>(null);
   const id = useId();
-  useEffect(() => {
+  // Before the next key: what is typed right after the press that opens it would go nowhere otherwise.
+  useLayoutEffect(() => {
     dialog.current!.showModal();
     // What is focused may stand at the end, and one begins to read at the start.
     dialog.current!.scrollTop = 0;
