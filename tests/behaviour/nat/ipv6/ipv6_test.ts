@@ -2,16 +2,16 @@
  * Tests of what the NAT does with IPv6 alone: extension headers, fragments that no router makes, ICMPv6's checksums and
  * lengths, addresses that are known for a time. What it has in common with IPv4 is in families_test.ts.
  */
-import { DropReason } from "../../../lib/core/wire/drop_reason.ts";
-import { assert, assertEquals, assertNotEquals } from "../../support/assert.ts";
-import type { Bytes } from "../../support/packets/packet_builder.ts";
+import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";
+import { assert, assertEquals, assertNotEquals } from "../../../support/assert.ts";
+import type { Bytes } from "../../../support/packets/packet_builder.ts";
 import {
   buildIcmp6,
   buildIpv6,
   buildTcp6,
   buildUdp6,
-} from "../../support/packets/packet_builder6.ts";
-import { ACK, assertSilent, only, SECOND, SYN } from "../../support/nat/world.ts";
+} from "../../../support/packets/packet_builder6.ts";
+import { ACK, assertSilent, only, SECOND, SYN } from "../../../support/nat/world.ts";
 import {
   CLIENT6,
   CLIENT6_2,
@@ -25,7 +25,7 @@ import {
   REMOTE6,
   REMOTE6_2,
   type World6,
-} from "../../support/nat/world6.ts";
+} from "../../../support/nat/world6.ts";
 
 const OUT = { source: CLIENT6, destination: REMOTE6 };
 const BACK = { source: REMOTE6, destination: EXTERNAL6 };
