@@ -4,9 +4,10 @@
  */
 import { ipv6Bytes } from "../wire/host_address.ts";
 import { type Ipv6PrefixText, MAX_PREFIX6, network6, splitCidr6 } from "../wire/ipv6_prefix.ts";
+import { PrefixTrie, type TrieNode } from "./prefix_trie.ts";
 
-/** A prefix that was inserted, or (value null) one where the trie forks. Words and masks are int32, host order. */
-interface Node<T> {
+/** Words and masks are int32, host order. */
+interface Node<T> extends TrieNode<Node<T>, T> {
   readonly word0: number;
   readonly word1: number;
   readonly word2: number;
@@ -15,54 +16,15 @@ interface Node<T> {
   readonly mask1: number;
   readonly mask2: number;
   readonly mask3: number;
-  readonly prefixLength: number;
-  value: T | null;
-  /** Where the bit behind the prefix is 0. */
-  zero: Node<T> | null;
-  /** Where the bit behind the prefix is 1. */
-  one: Node<T> | null;
 }
 
 /** A longest-prefix-match table from IPv6 prefixes to values, which are compared by identity. */
-export class AllowedIps6<T extends NonNullable<unknown>> {
-  #root: Node<T> | null = null;
-  /** What each value owns, without host bits. */
-  readonly #owned = new Map<T, Set<Ipv6PrefixText>>();
-  /** Grows with each change; may wrap around. */
-  changes = 0;
-
+export class AllowedIps6<T extends NonNullable<unknown>>
+  extends PrefixTrie<T, Node<T>, Ipv6PrefixText> {
   /** Gives the prefix to `value`, and takes it from whom had this very prefix. Host bits are ignored. */
   insert(prefix: Ipv6PrefixText, value: T): void {
-    this.changes = (this.changes + 1) | 0;
     const text = network6(prefix);
-    const leaf = leafOf<T>(text, value);
-    const owned = this.#owned.get(value);
-    if (owned === undefined) this.#owned.set(value, new Set([text]));
-    else owned.add(text);
-    let parent: Node<T> | null = null;
-    let child = this.#root;
-    while (child !== null && child.prefixLength <= leaf.prefixLength && contains(child, leaf)) {
-      if (child.prefixLength === leaf.prefixLength) {
-        if (child.value !== null && child.value !== value) this.#disown(child.value, text);
-        child.value = value;
-        return;
-      }
-      parent = child;
-      child = next(child, leaf);
-    }
-    if (child !== null) {
-      // Here the paths part: at the end of the new prefix, or at the first bit in which the two differ.
-      const common = Math.min(leaf.prefixLength, firstDifference(child, leaf));
-      if (common < leaf.prefixLength) {
-        const fork = node<T>(leaf, common, null);
-        attach(fork, child);
-        attach(fork, leaf);
-        this.#attachBelow(parent, fork);
-        return;
-      }
-      attach(leaf, child);
-    }
-    this.#attachBelow(parent, leaf);
+    this.give(this.leafOf(text, value), text, value);
   }
 
   /** The owner of the longest prefix that contains the 16 bytes at `offset`, or null. Allocates nothing. */
@@ -72,7 +34,7 @@ export class AllowedIps6<T extends NonNullable<unknown>> {
     const word2 = view.getInt32(offset + 8);
     const word3 = view.getInt32(offset + 12);
     let best: T | null = null;
-    let at = this.#root;
+    let at = this.root;
     while (
       at !== null &&
       ((at.word0 ^ word0) & at.mask0 | (at.word1 ^ word1) & at.mask1 |
@@ -87,68 +49,47 @@ export class AllowedIps6<T extends NonNullable<unknown>> {
     return best;
   }
 
-  /** Takes all prefixes from `value`. Costs a walk from the root for each of them. */
-  removeByValue(value: T): void {
-    this.changes = (this.changes + 1) | 0;
-    for (const text of this.#owned.get(value) ?? []) this.#remove(leafOf<T>(text, value));
-    this.#owned.delete(value);
-  }
-
   /** The prefixes of `value`, by their text. */
   entries(value: T): Ipv6PrefixText[] {
-    return [...this.#owned.get(value) ?? []].sort();
+    return [...this.idsOf(value)].sort();
   }
 
-  #disown(value: T, text: Ipv6PrefixText): void {
-    const owned = this.#owned.get(value)!;
-    owned.delete(text);
-    if (owned.size === 0) this.#owned.delete(value);
+  protected override leafOf(text: Ipv6PrefixText, value: T): Node<T> {
+    const { address, prefixLength } = splitCidr6(text);
+    const view = new DataView(ipv6Bytes(address).buffer);
+    const words: Words = {
+      word0: view.getInt32(0),
+      word1: view.getInt32(4),
+      word2: view.getInt32(8),
+      word3: view.getInt32(12),
+    };
+    return node(words, prefixLength, value);
   }
 
-  /** Takes out a prefix that is there, and with it the fork that it leaves without a purpose. */
-  #remove(leaf: Node<T>): void {
-    let grandparent: Node<T> | null = null;
-    let parent: Node<T> | null = null;
-    let at = this.#root!;
-    while (at.prefixLength < leaf.prefixLength) {
-      grandparent = parent;
-      parent = at;
-      at = next(at, leaf)!;
-    }
-    at.value = null;
-    if (at.zero !== null && at.one !== null) return;
-    const child = at.zero ?? at.one;
-    this.#replace(parent, at, child);
-    if (child !== null || parent === null || parent.value !== null) return;
-    this.#replace(grandparent, parent, parent.zero ?? parent.one);
+  protected override forkOf(leaf: Node<T>, length: number): Node<T> {
+    return node<T>(leaf, length, null);
   }
 
-  #replace(parent: Node<T> | null, at: Node<T>, child: Node<T> | null): void {
-    if (parent === null) this.#root = child;
-    else if (parent.zero === at) parent.zero = child;
-    else parent.one = child;
+  protected override contains(at: Node<T>, leaf: Node<T>): boolean {
+    return ((at.word0 ^ leaf.word0) & at.mask0 | (at.word1 ^ leaf.word1) & at.mask1 |
+      (at.word2 ^ leaf.word2) & at.mask2 | (at.word3 ^ leaf.word3) & at.mask3) === 0;
   }
 
-  #attachBelow(parent: Node<T> | null, child: Node<T>): void {
-    if (parent === null) this.#root = child;
-    else attach(parent, child);
+  protected override hasBit({ word0, word1, word2, word3 }: Node<T>, index: number): boolean {
+    const word = [word0, word1, word2, word3][index >>> 5]!;
+    return (word << (index & 31)) < 0;
+  }
+
+  protected override firstDifference(one: Node<T>, other: Node<T>): number {
+    if (one.word0 !== other.word0) return Math.clz32(one.word0 ^ other.word0);
+    if (one.word1 !== other.word1) return 32 + Math.clz32(one.word1 ^ other.word1);
+    if (one.word2 !== other.word2) return 64 + Math.clz32(one.word2 ^ other.word2);
+    return 96 + Math.clz32(one.word3 ^ other.word3);
   }
 }
 
 /** Four words of an address. */
 type Words = Pick<Node<never>, "word0" | "word1" | "word2" | "word3">;
-
-function leafOf<T>(text: Ipv6PrefixText, value: T): Node<T> {
-  const { address, prefixLength } = splitCidr6(text);
-  const view = new DataView(ipv6Bytes(address).buffer);
-  const words: Words = {
-    word0: view.getInt32(0),
-    word1: view.getInt32(4),
-    word2: view.getInt32(8),
-    word3: view.getInt32(12),
-  };
-  return node(words, prefixLength, value);
-}
 
 function node<T>({ word0, word1, word2, word3 }: Words, length: number, value: T | null): Node<T> {
   const mask0 = wordMask(length);
@@ -174,32 +115,4 @@ function node<T>({ word0, word1, word2, word3 }: Words, length: number, value: T
 /** The mask of a word of which so many bits, less than none and more than all included, are the prefix's. */
 function wordMask(bits: number): number {
   return bits <= 0 ? 0 : bits >= 32 ? -1 : -1 << 32 - bits;
-}
-
-function contains<T>(at: Node<T>, words: Words): boolean {
-  return ((at.word0 ^ words.word0) & at.mask0 | (at.word1 ^ words.word1) & at.mask1 |
-    (at.word2 ^ words.word2) & at.mask2 | (at.word3 ^ words.word3) & at.mask3) === 0;
-}
-
-function next<T>(at: Node<T>, words: Words): Node<T> | null {
-  return hasBit(words, at.prefixLength) ? at.one : at.zero;
-}
-
-function attach<T>(parent: Node<T>, child: Node<T>): void {
-  if (hasBit(child, parent.prefixLength)) parent.one = child;
-  else parent.zero = child;
-}
-
-/** The bit at `index`, of 0 to 127. */
-function hasBit(words: Words, index: number): boolean {
-  const word = [words.word0, words.word1, words.word2, words.word3][index >>> 5]!;
-  return (word << (index & 31)) < 0;
-}
-
-/** The index of the first bit in which two addresses differ; 128 for none. */
-function firstDifference(one: Words, other: Words): number {
-  if (one.word0 !== other.word0) return Math.clz32(one.word0 ^ other.word0);
-  if (one.word1 !== other.word1) return 32 + Math.clz32(one.word1 ^ other.word1);
-  if (one.word2 !== other.word2) return 64 + Math.clz32(one.word2 ^ other.word2);
-  return 96 + Math.clz32(one.word3 ^ other.word3);
 }
