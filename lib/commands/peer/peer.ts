@@ -167,6 +167,7 @@ async function update(request: Extract<PeerRequest, PeerUpdate>): Promise<number
   if (key === "Name" && value !== null && value !== chosen[0]!.name) {
     refuseTakenName(server, value, `rename ${titles}`);
   }
+  if (key === "Name") warnOfForward(server, chosen[0]!.name);
   const place = await placeOf(configPath, server);
   await place.change(chosen.map(({ publicKey }) => encodeKey(publicKey)), { [key]: value });
   const lines = [
@@ -180,6 +181,22 @@ async function update(request: Extract<PeerRequest, PeerUpdate>): Promise<number
 function addressText({ allowedIps }: PeerEntry): string {
   const addresses = allowedIps.map((network) => network.replace(/\/\d+$/, ""));
   return `${addresses.length === 1 ? "address" : "addresses"} ${addresses.join(", ")}`;
+}
+
+/** Rules follow a peer's name; `[Interface]` is not for this command to change. */
+function warnOfForward(
+  { fileName, interface: { forwards, lines } }: Config,
+  name: string | null,
+): void {
+  const isNamed = forwards.some(({ backEnds }) =>
+    name !== null && backEnds.some(({ peer }) => peer === name)
+  );
+  if (!isNamed) return;
+  const where = `${fileName}:${lines.get("Forward")}`;
+  writeText(
+    Deno.stderr,
+    `vpn: warning: ${where}: Forward names ${name}, which has another name now: change it there, and \`vpn reload\`\n`,
+  );
 }
 
 function warn({ warnings }: Config): void {

@@ -28,6 +28,7 @@ import { formatCidr, formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import { paced } from "../../process/pace.ts";
 import { clientNeeds, type ClientWishes } from "./client_needs.ts";
 import { expiryText, withKeysSet } from "./changed_settings.ts";
+import { withFollowedName } from "./followed_name.ts";
 import type {
   CreatedPeer,
   GroupEntry,
@@ -233,11 +234,10 @@ export class PeerApplication {
         if (keys.length > 1) throw new RefusalError("invalid", "Name: each peer needs its own");
         requireFreeName(before, set.Name, `rename ${names[0]}`, only);
       }
-      return keys.map((publicKey): StoreChange => ({
-        kind: "put-peer",
-        publicKey,
-        settings: withKeysSet(before.peers.get(publicKey)!, set, this.#options.now()),
-      }));
+      return keys.flatMap((publicKey) => {
+        const settings = withKeysSet(before.peers.get(publicKey)!, set, this.#options.now());
+        return withFollowedName(before, publicKey, settings);
+      });
     }, by);
     return keys.map((key) => this.#entryIn(after, key));
   }

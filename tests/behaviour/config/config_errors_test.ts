@@ -86,6 +86,7 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
     ["EgressAllow", "127.0.0.0/8", neverForwarded],
     ["EgressAllow", "224.0.0.0/24", neverForwarded],
     ["EgressDeny", "all", egressRule],
+    ["EgressDeny", ",", egressRule],
     ["EgressInterface", "a name", name],
     ["EgressInterface", "sixteen-letters-", name],
     ["NatPorts", "20000", range],
@@ -227,6 +228,7 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
     ["RateLimit", "1001G", rate],
     ["RateLimit", "fast", rate],
     ["Enabled", "on", "allowed are yes and no"],
+    ["Groups", "", "it names no group: name one, or remove the line"],
     ["Expires", "tomorrow", moment],
   ];
   for (const [key, value, rule] of cases) {

@@ -52,6 +52,7 @@ export const HOSTS: KnownHosts = new Map([
 
 /** Rules from their text. */
 export function rules(value = ""): readonly AccessRule[] {
+  if (value === "") return [];
   return parseAccessRules({ fileName: "test", line: 1, key: "Allow", value });
 }
 

@@ -11,6 +11,7 @@ import { integer, isGroupName, isPeerName, portOf } from "./values.ts";
 const RULE =
   "a rule is a target, a service or both, as in internet, 10.20.0.0/16 tcp/443 tcp/8443, " +
   "git.example.org tcp/22, peer:NAME udp/631, group:NAME, lan, gateway, peers or icmp";
+const NOTHING = "it has no rule: remove the line where there is to be none; Deny = any denies all";
 const SERVICE_RULE = "a service is tcp, udp, tcp/443, udp/1000-2000, icmp, gre or esp";
 
 const PLACES = ["any", "internet", "lan", "gateway", "peers"] as const;
@@ -18,7 +19,10 @@ const WITHOUT_PORTS = ["icmp", "gre", "esp"] as const;
 
 /** Rules with commas between them: of each its target, then services; a service alone is for every target. */
 export function parseAccessRules(entry: Entry): readonly AccessRule[] {
-  return itemsOf(entry.value).map((item) => parseRule(entry, item));
+  const rules = itemsOf(entry.value).map((item) => parseRule(entry, item));
+  // Who has emptied an `Allow` means nowhere; without rules it would be everywhere.
+  if (rules.length === 0) throw badValue(entry, NOTHING);
+  return rules;
 }
 
 /** Splits at commas, but for those in quotation marks. */

@@ -67,7 +67,7 @@ export type EgressItem = "lan" | Prefix;
 /** `EgressDeny`: comma-separated; host bits are cleared. */
 export function parseEgressDeny(entry: Entry): readonly EgressItem[] {
   const rule = "a network is lan or ADDRESS/LENGTH, as in 10.20.0.0/16";
-  if (entry.value === "") throw badValue(entry, rule);
+  if (items(entry).length === 0) throw badValue(entry, rule);
   return items(entry).map((item) =>
     item.toLowerCase() === "lan" ? "lan" : withoutHostBits(parsePrefix(entry, item, rule))
   );

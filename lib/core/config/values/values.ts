@@ -168,6 +168,8 @@ export function parseGroups(entry: Entry): readonly string[] {
   const names = entry.value.split(/[\s,]+/).filter((name) => name !== "");
   const bad = names.find((name) => !isGroupName(name));
   if (bad !== undefined) throw badValue(entry, GROUP_RULE, bad);
+  // Without the rules of a group, a peer may go everywhere.
+  if (names.length === 0) throw badValue(entry, "it names no group: name one, or remove the line");
   return names;
 }
 

@@ -235,6 +235,23 @@ Deno.test("who is removed is cut off, even where the store cannot be written", a
   assertEquals((await site.store.snapshot()).peers.size, 1);
 });
 
+Deno.test("rules that name a peer follow its name: what was denied is denied under the new one", async () => {
+  const site = stage();
+  const { application } = site;
+  await application.putGroup("staff", { allow: "internet", deny: "peer:tv tcp/80, lan" }, BY);
+  await site.add("tv", ANN, { Allow: "peer:tv" });
+  await site.add("laptop", BOB, { Deny: "peer:tv, 10.0.0.1", Allow: "host.tv.example" });
+  await application.change(["tv"], { Name: "big screen" }, BY);
+  const { groups, peers } = await application.list();
+  assertEquals(groups[0]!.deny, 'peer:"big screen" tcp/80, lan');
+  assertEquals(peers.map(({ settings: { Allow, Deny } }) => [Allow, Deny]), [
+    ['peer:"big screen"', undefined],
+    ["host.tv.example", 'peer:"big screen", 10.0.0.1'],
+  ]);
+  const [told] = site.told.slice(-1);
+  assertEquals(told!.changes.map(({ kind }) => kind), ["put", "put"]);
+});
+
 Deno.test("groups are made, changed and taken out with their members' part in them", async () => {
   const site = stage();
   const { application } = site;
@@ -319,7 +336,7 @@ Deno.test("a key is one peer's, whether it has it or is to have it", async () =>
 
 Deno.test("a next key that has taken over is the peer's, once, and all else of it stays", async () => {
   const site = stage();
-  await site.add("laptop", ANN, { Groups: "", Allow: "icmp" });
+  await site.add("laptop", ANN, { Allow: "icmp" });
   await site.add("phone", CARL);
   await site.application.rotate({ name: "laptop", publicKey: BOB, hasPresharedKey: true }, BY);
   site.told.length = 0;

@@ -215,7 +215,8 @@ function RemoveGroup(
       onClose={onClose}
     >
       <p>
-        Its {countText(group.members.length, "member")} stay, and lose what it allows and denies.
+        Its {countText(group.members.length, "member")}{" "}
+        stay, and lose what it allows and denies: who has no other Allow may go everywhere.
       </p>
     </ActionDialog>
   );

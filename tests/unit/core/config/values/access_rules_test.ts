@@ -34,7 +34,6 @@ for (
       "Git.Example.org. tcp/22, xn--bcher-kva.example",
       "git.example.org tcp/22, xn--bcher-kva.example",
     ],
-    ["", ""],
   ] as const
 ) {
   Deno.test(`rules are read as they are written: ${text}`, () => {
@@ -45,6 +44,14 @@ for (
 
 for (
   const [text, problem] of [
+    [
+      "",
+      'cannot use "": it has no rule: remove the line where there is to be none; Deny = any denies all',
+    ],
+    [
+      " , ",
+      'cannot use " , ": it has no rule: remove the line where there is to be none; Deny = any denies all',
+    ],
     [
       "nowhere",
       'cannot use "nowhere": a rule is a target, a service or both, as in internet, ' +
