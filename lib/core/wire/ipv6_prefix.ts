@@ -47,9 +47,18 @@ export function addressOf6(text: Ipv6PrefixText): Ipv6Text {
 /** The same prefix with its host bits clear. */
 export function network6(text: Ipv6PrefixText): Ipv6PrefixText {
   const { address, prefixLength } = splitCidr6(text);
-  const bytes = ipv6Bytes(address);
-  for (let i = 0; i < IPV6_SIZE; i++) bytes[i]! &= byteMask(prefixLength, i);
-  return formatCidr6({ address: ipv6At(new DataView(bytes.buffer), 0), prefixLength });
+  const { buffer } = maskBytes6(ipv6Bytes(address), prefixLength);
+  return formatCidr6({ address: ipv6At(new DataView(buffer), 0), prefixLength });
+}
+
+/** The bytes of an address with those bits clear that are behind so many. */
+export function maskBytes6(
+  address: Uint8Array<ArrayBuffer>,
+  prefixLength: number,
+): Uint8Array<ArrayBuffer> {
+  const masked = address.slice();
+  for (let i = prefixLength >> 3; i < IPV6_SIZE; i++) masked[i]! &= byteMask(prefixLength, i);
+  return masked;
 }
 
 /** Whether all of `inner` lies in `outer`; host bits do not matter. */

@@ -1,19 +1,14 @@
 /**
  * Clients of the DNS proxy: which peer is at an inner address, so that one with many addresses has no more than its
  * share.
+ *
+ * That is asked of each query before anything is known of its sender's share: it must cost as little where thousands of
+ * peers have networks. So these are kept by their lengths, of which there are few.
  */
 import type { DnsClient } from "../../core/dns/cache.ts";
-import { type HostAddress, type Ipv6Text, isIpv6 } from "../../core/wire/host_address.ts";
+import { type HostAddress, ipv6Bytes, isIpv6 } from "../../core/wire/host_address.ts";
 import { type Ipv4Prefix, prefixMask } from "../../core/wire/ipv4_text.ts";
-import {
-  addressOf6,
-  type Ipv6PrefixText,
-  isWithin6,
-  splitCidr6,
-} from "../../core/wire/ipv6_prefix.ts";
-
-/** Behind an address of IPv6 that stands alone. */
-const HOST = "/128";
+import { type Ipv6PrefixText, maskBytes6, splitCidr6 } from "../../core/wire/ipv6_prefix.ts";
 
 /** A peer, as far as its networks go, and what it is called. */
 export interface PeerNetworks {
@@ -22,15 +17,18 @@ export interface PeerNetworks {
   readonly allowedIps6: readonly Ipv6PrefixText[];
 }
 
+/** Peers' keys by networks of one length. */
+interface Networks<Network> {
+  readonly prefixLength: number;
+  readonly keys: Map<Network, string>;
+}
+
 export class ClientDirectory {
   readonly #peers: () => ReadonlyMap<string, PeerNetworks>;
   #known: ReadonlyMap<string, PeerNetworks> | null = null;
-  readonly #hosts = new Map<number, string>();
-  /** The longest prefixes first. */
-  #networks: { readonly network: number; readonly mask: number; readonly key: string }[] = [];
-
-  readonly #hosts6 = new Map<Ipv6Text, string>();
-  #networks6: { readonly network: Ipv6PrefixText; readonly key: string }[] = [];
+  /** The longest prefixes first. Networks of IPv6 in hexadecimal. */
+  #networks: readonly Networks<number>[] = [];
+  #networks6: readonly Networks<string>[] = [];
 
   /** @param peers by their keys, as they are now: another map when they have changed */
   constructor(peers: () => ReadonlyMap<string, PeerNetworks>) {
@@ -41,36 +39,61 @@ export class ClientDirectory {
   at(address: HostAddress): DnsClient {
     const peers = this.#peers();
     if (peers !== this.#known) this.#read(peers);
-    if (isIpv6(address)) {
-      return this.#hosts6.get(address) ??
-        this.#networks6.find(({ network }) => isWithin6(address + HOST, network))?.key ?? address;
+    if (!isIpv6(address)) {
+      for (const { prefixLength, keys } of this.#networks) {
+        const key = keys.get(networkOf(address, prefixLength));
+        if (key !== undefined) return key;
+      }
+      return address;
     }
-    const host = this.#hosts.get(address);
-    if (host !== undefined) return host;
-    const found = this.#networks.find(({ network, mask }) => (address & mask) >>> 0 === network);
-    return found?.key ?? address;
+    const bytes = ipv6Bytes(address);
+    for (const { prefixLength, keys } of this.#networks6) {
+      const key = keys.get(networkOf6(bytes, prefixLength));
+      if (key !== undefined) return key;
+    }
+    return address;
   }
 
   #read(peers: ReadonlyMap<string, PeerNetworks>): void {
     this.#known = peers;
-    this.#hosts.clear();
-    this.#hosts6.clear();
-    this.#networks6 = [];
-    const networks: { prefixLength: number; network: number; mask: number; key: string }[] = [];
+    const networks = new Map<number, Map<number, string>>();
+    const networks6 = new Map<number, Map<string, string>>();
     for (const [key, { allowedIps, allowedIps6 }] of peers) {
-      for (const network of allowedIps6) {
-        if (network.endsWith(HOST)) this.#hosts6.set(addressOf6(network), key);
-        else this.#networks6.push({ network, key });
-      }
       for (const { address, prefixLength } of allowedIps) {
-        const mask = prefixMask(prefixLength);
-        if (prefixLength === 32) this.#hosts.set(address >>> 0, key);
-        else networks.push({ prefixLength, network: (address & mask) >>> 0, mask, key });
+        ofLength(networks, prefixLength).set(networkOf(address, prefixLength), key);
+      }
+      for (const network of allowedIps6) {
+        const { address, prefixLength } = splitCidr6(network);
+        const bytes = ipv6Bytes(address);
+        ofLength(networks6, prefixLength).set(networkOf6(bytes, prefixLength), key);
       }
     }
-    this.#networks6.sort((a, b) =>
-      splitCidr6(b.network).prefixLength - splitCidr6(a.network).prefixLength
-    );
-    this.#networks = networks.sort((a, b) => b.prefixLength - a.prefixLength);
+    this.#networks = longestFirst(networks);
+    this.#networks6 = longestFirst(networks6);
   }
+}
+
+/** Host order, unsigned. */
+function networkOf(address: number, prefixLength: number): number {
+  return (address & prefixMask(prefixLength)) >>> 0;
+}
+
+function networkOf6(address: Uint8Array<ArrayBuffer>, prefixLength: number): string {
+  return maskBytes6(address, prefixLength).toHex();
+}
+
+function ofLength<Network>(
+  networks: Map<number, Map<Network, string>>,
+  prefixLength: number,
+): Map<Network, string> {
+  const known = networks.get(prefixLength) ?? new Map<Network, string>();
+  networks.set(prefixLength, known);
+  return known;
+}
+
+function longestFirst<Network>(
+  networks: ReadonlyMap<number, Map<Network, string>>,
+): Networks<Network>[] {
+  return Array.from(networks, ([prefixLength, keys]) => ({ prefixLength, keys }))
+    .sort((a, b) => b.prefixLength - a.prefixLength);
 }

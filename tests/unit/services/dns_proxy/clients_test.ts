@@ -1,7 +1,7 @@
 /** Tests of `lib/services/dns_proxy/clients.ts`: whose an inner address is. */
 import { ClientDirectory } from "../../../../lib/services/dns_proxy/clients.ts";
 import { parseIpv4 } from "../../../../lib/core/wire/ipv4_text.ts";
-import { assertEquals } from "../../../support/assert.ts";
+import { assert, assertEquals } from "../../../support/assert.ts";
 
 const address = (text: string) => parseIpv4(text)!;
 const allowedIps6: string[] = [];
@@ -41,4 +41,28 @@ Deno.test("addresses of IPv6 are their peer's as well, by the longest prefix: on
   );
   peers = new Map([["late", peer("fd00:77::3/128")]]);
   assertEquals(["fd00:77::3", "fd00:77::2"].map(at), ["late", "fd00:77::2"]);
+});
+
+Deno.test("who is at an address is found in few steps, however many peers have networks", () => {
+  const peers = new Map(Array.from({ length: 2_000 }, (_, i) => [`key${i}`, {
+    name: null,
+    allowedIps: [network(`10.${i >> 8}.${i & 0xff}.0`, 24)],
+    allowedIps6: [`2001:db8:0:${(i + 1).toString(16)}::/64`],
+  }]));
+  const directory = new ClientDirectory(() => peers);
+  directory.at(address("10.0.0.1"));
+  // Anybody with a key asks thousands of times a second: texts of all networks took milliseconds to compare.
+  const { split } = String.prototype;
+  let steps = 0;
+  String.prototype.split = function (...values: unknown[]) {
+    steps++;
+    return Reflect.apply(split, this, values);
+  };
+  try {
+    assertEquals(directory.at("2001:db8:0:7d0::5"), "key1999");
+    assertEquals(directory.at(address("10.7.207.9")), "key1999");
+  } finally {
+    String.prototype.split = split;
+  }
+  assert(steps < 20, `${steps} texts were taken apart`);
 });
