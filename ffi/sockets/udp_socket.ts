@@ -9,8 +9,9 @@
  * minutes the kernel would divide everything into pieces of 552 bytes. `probe()` alone sets DF; its answer comes from
  * the peer, or from a router by way of `IcmpErrorSocket`, whose user looks closer than the kernel does.
  *
- * Of IPv6 the kernel has to believe it: no router divides anything there, and a peer that answers no probes would be
- * sent what never arrives. A forger gains little, as no path is taken for narrower than 1,280 bytes.
+ * Of IPv6 the kernel believes it unless the socket's user finds out for itself what paths take, `disbelieveIcmp6()`:
+ * no router divides anything there, so what is too long would never arrive. A forger can have it divide what is longer
+ * than 1,280 bytes.
  */
 import type { Arena } from "../arena.ts";
 import {
@@ -63,6 +64,7 @@ import { UdpBuffers } from "./udp_buffers.ts";
 
 /** No DF, and what ICMP tells of a path is not stored; what is longer than the first link takes is divided here. */
 const IP_PMTUDISC_OMIT = 5;
+const IPV6_PMTUDISC_OMIT = 5;
 
 /** `SK_MEMINFO_DROPS`: its place among the 32-bit numbers of SO_MEMINFO. */
 const DROPS_PLACE = 8;
@@ -136,6 +138,8 @@ export class UdpSocket implements Disposable {
   /** Whether it serves IPv6. */
   readonly hasIpv6: boolean;
 
+  /** How paths of IPv6 are found out. */
+  #discovery6: number = IPV6_PMTUDISC_WANT;
   readonly #libc: Libc;
   readonly #buffers: UdpBuffers;
   /** The messages of a receive and of a send, for the system calls. */
@@ -302,11 +306,21 @@ export class UdpSocket implements Disposable {
       ? { level: SOL_IPV6, option: IPV6_MTU_DISCOVER }
       : { level: SOL_IP, option: IP_MTU_DISCOVER };
     const probing = is6 ? IPV6_PMTUDISC_PROBE : IP_PMTUDISC_PROBE;
-    const usual = is6 ? IPV6_PMTUDISC_WANT : IP_PMTUDISC_OMIT;
+    const usual = is6 ? this.#discovery6 : IP_PMTUDISC_OMIT;
     this.#buffers.composeMessage(batch, index, 0, 1, this.refusedSource);
     setOption(this.#libc, this.fd, { ...fragments, value: probing });
     this.#libc.symbols.sendmmsg(this.fd, this.#sent, 1, MSG_DONTWAIT);
     setOption(this.#libc, this.fd, { ...fragments, value: usual });
+  }
+
+  /**
+   * Has what ICMPv6 tells of paths count no more, as that of IPv4 does not: what is longer than the first link takes is
+   * divided here, and nothing else.
+   */
+  disbelieveIcmp6(): void {
+    if (!this.hasIpv6) return;
+    const value = this.#discovery6 = IPV6_PMTUDISC_OMIT;
+    setOption(this.#libc, this.fd, { level: SOL_IPV6, option: IPV6_MTU_DISCOVER, value });
   }
 
   /**

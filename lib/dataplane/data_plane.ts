@@ -43,6 +43,11 @@ export class DataPlane implements Disposable {
         onChange: (peer) => this.#reports.peers.add("path-mtu", peer, loop.now()),
       }),
     );
+    // Anybody can forge it; what counts of it, the prober sees itself.
+    if (this.#prober.hears6) {
+      // By whichever socket of the port it reaches the kernel.
+      for (const each of [socket, parts.handshakes?.socket]) each?.disbelieveIcmp6();
+    }
     this.#resources = new DisposableStack();
     this.#commands = new Commands(parts, {
       prober: this.#prober,

@@ -64,7 +64,7 @@ export class PathProber implements Disposable {
     this.#netlink = Rtnetlink.open(libc);
     const { port } = options;
     this.#errors = openErrors(() => IcmpErrorSocket.open(libc, pathClaimFilter(port)));
-    this.#errors6 = openErrors(() => IcmpErrorSocket.open6(libc, pathClaimFilter6(port)));
+    this.#errors6 = openErrors6(libc, port);
     this.#options = options;
     this.#search = new PathMtuSearch(options.maxMtu);
     this.#watch = new PathWatch(this.#search, () => options.device.peers);
@@ -73,6 +73,11 @@ export class PathProber implements Disposable {
   /** Readable when there is something to `serve()`, for an epoll set; none where routers' answers do not arrive. */
   get fds(): readonly number[] {
     return [this.#errors, this.#errors6].flatMap((errors) => errors?.fd ?? []);
+  }
+
+  /** Whether routers' answers of IPv6 arrive. */
+  get hears6(): boolean {
+    return this.#errors6 !== null;
   }
 
   /** Looks at the path to a peer from now on. */
@@ -174,6 +179,19 @@ export class PathProber implements Disposable {
       throw error;
     }
   }
+}
+
+/**
+ * Whether a prober of this port, in any thread, hears what routers say of paths of IPv6: then nobody else, as the
+ * kernel is, need be told of them.
+ */
+export function hearsRouters6(libc: Libc, port: number): boolean {
+  using errors = openErrors6(libc, port);
+  return errors !== null;
+}
+
+function openErrors6(libc: Libc, port: number): IcmpErrorSocket | null {
+  return openErrors(() => IcmpErrorSocket.open6(libc, pathClaimFilter6(port)));
 }
 
 /** Null without CAP_NET_RAW, or without the family. */

@@ -37,6 +37,7 @@ import {
   SOCKET_BUFFER_SIZE,
 } from "../build.ts";
 import { EventLoop } from "../event_loop.ts";
+import { hearsRouters6 } from "../path_prober.ts";
 import { TunDevice } from "../ports/tun_device.ts";
 import { UdpPort } from "../ports/udp_port.ts";
 import { enableTunOffload, NO_TUN_OFFLOAD } from "../tun_offload.ts";
@@ -92,6 +93,7 @@ export class PacketThread implements Disposable {
       bufferSize: SOCKET_BUFFER_SIZE,
       batch: BATCH,
     }));
+    if (hearsRouters6(this.#libc, config.port)) socket.disbelieveIcmp6();
     const sendQueue = new SendQueue({
       offset: arena.allocate(SEND_SLOTS * slotSize),
       slots: SEND_SLOTS,

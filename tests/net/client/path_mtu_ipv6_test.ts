@@ -5,11 +5,21 @@
 import { assert, assertEquals } from "../../support/assert.ts";
 import { netTest, type TestNamespace } from "../../support/net.ts";
 import { eventually } from "../../support/time/patience.ts";
-import { NARROW_PATH_PROGRAMS, NarrowPath } from "../support/narrow_path.ts";
+import type { Bytes } from "../../support/packets/packet_builder.ts";
+import { buildIcmp6, buildUdp6 } from "../../support/packets/packet_builder6.ts";
+import {
+  NARROW,
+  NARROW_CLIENT_OUTSIDE6,
+  NARROW_GATEWAY_OUTSIDE6,
+  NARROW_PATH_PROGRAMS,
+  NarrowPath,
+} from "../support/narrow_path.ts";
+import { Injector } from "../support/outside.ts";
+import { statusOf } from "../support/programs/instance.ts";
 import { WIREGUARD_GO_PROGRAMS } from "../support/programs/wireguard_go.ts";
 import { record, RECORDING_PROGRAMS } from "../support/traffic/recording.ts";
 import { transfer, TRANSFER_PROGRAMS } from "../support/traffic/transfer.ts";
-import { CABLE, CLIENT_INSIDE, SERVER_INSIDE } from "../support/wire.ts";
+import { CABLE, CLIENT_INSIDE, SERVER_INSIDE, SERVER_PORT } from "../support/wire.ts";
 
 const PROGRAMS = [...NARROW_PATH_PROGRAMS, ...TRANSFER_PROGRAMS];
 const LENGTH = 10 * 1024 * 1024;
@@ -75,6 +85,53 @@ netTest(
     const exact = /the path MTU inside the tunnel is 1253 bytes/;
     await client.waitFor(exact);
     await gateway.waitFor(exact);
+
+    // A forger who knows addresses and ports, but no index, has neither the tunnel nor the kernel believe anything:
+    // that would divide all that is longer than 1,280 bytes.
+    const { endpoint } = (await statusOf(gateway)).peers[0]!;
+    const port = Number(/:(\d+)$/.exec(`${endpoint}`)![1]);
+    const ends = [
+      {
+        end: path.gateway,
+        from: NARROW_GATEWAY_OUTSIDE6,
+        to: NARROW_CLIENT_OUTSIDE6,
+        ports: [SERVER_PORT, port],
+        device: CABLE,
+      },
+      {
+        end: path.client,
+        from: NARROW_CLIENT_OUTSIDE6,
+        to: NARROW_GATEWAY_OUTSIDE6,
+        ports: [port, SERVER_PORT],
+        device: NARROW,
+      },
+    ] as const;
+    for (const { end, from, to, ports, device } of ends) {
+      using forger = new Injector(path.far, { isIpv6: true, device });
+      assertEquals(forger.send(tooBig(from, to, ports)), 1);
+      // It has come where an answer comes to what was sent after it.
+      await path.far.output(["ping", "-6", "-c", "1", "-W", "60", from]);
+      const route = await end.output(["ip", "-6", "route", "get", to]);
+      assert(!/ mtu 1280 /.test(route), route);
+    }
   },
-  { programs: NARROW_PATH_PROGRAMS },
+  { programs: [...NARROW_PATH_PROGRAMS, "ping"] },
 );
+
+/** What a router would say of a message to `destination`, of a session that there is not. */
+function tooBig(
+  source: string,
+  destination: string,
+  [sourcePort, destinationPort]: readonly [number, number],
+): Bytes {
+  const payload = new Uint8Array(1_400);
+  payload[0] = 4;
+  const quoted = buildUdp6({ source, destination, sourcePort, destinationPort, payload });
+  return buildIcmp6({
+    source: destination,
+    destination: source,
+    type: 2,
+    word: 1280,
+    payload: quoted.subarray(0, 1_000),
+  });
+}

@@ -27,8 +27,11 @@ export const EXTERNAL = "203.0.113.1";
 const INTERNET_NETWORK = "203.0.113.0/24";
 /** The client's address on its way to the gateway. */
 export const NARROW_CLIENT_OUTSIDE = "198.51.100.2";
+/** The same by IPv6, and the gateway's. */
+export const NARROW_CLIENT_OUTSIDE6 = "2001:db8:2::2";
+export const NARROW_GATEWAY_OUTSIDE6 = "2001:db8:1::1";
 /** The interfaces of the routers on the link between them, and of the gateway to the internet. */
-const NARROW = "narrow";
+export const NARROW = "narrow";
 const UPLINK = "eth1";
 
 export const NARROW_PATH_PROGRAMS: readonly string[] = ["ip", "sysctl", "nft"];
@@ -98,12 +101,12 @@ export class NarrowPath {
     const { client, near, far, gateway } = this;
     const add = (namespace: TestNamespace, device: string, address: string) =>
       namespace.output(["ip", "address", "add", `${address}/64`, "dev", device, "nodad"]);
-    await add(client, CABLE, "2001:db8:2::2");
+    await add(client, CABLE, NARROW_CLIENT_OUTSIDE6);
     await add(near, CABLE, "2001:db8:2::1");
     await add(near, NARROW, "2001:db8:3::1");
     await add(far, NARROW, "2001:db8:3::2");
     await add(far, CABLE, "2001:db8:1::2");
-    await add(gateway, CABLE, "2001:db8:1::1");
+    await add(gateway, CABLE, NARROW_GATEWAY_OUTSIDE6);
     for (const [index, router] of [near, far].entries()) {
       await router.output(["sysctl", "-q", "-w", "net.ipv6.conf.all.forwarding=1"]);
       // What is only forwarded is asked for from a link-local address (RFC 4861 section 7.2.2), or not at all.
@@ -115,7 +118,7 @@ export class NarrowPath {
     await route(near, "2001:db8:1::/64", "2001:db8:3::2");
     await route(far, "2001:db8:2::/64", "2001:db8:3::1");
     await route(gateway, "2001:db8:2::/64", "2001:db8:1::2");
-    this.#endpoint = `[2001:db8:1::1]:${SERVER_PORT}`;
+    this.#endpoint = `[${NARROW_GATEWAY_OUTSIDE6}]:${SERVER_PORT}`;
   }
 
   /** The ends of the cables between client and gateway. */

@@ -10,6 +10,7 @@ import { PacketSocket } from "../../../ffi/sockets/packet_socket.ts";
 import type { BpfInstruction } from "../../../ffi/sockets/packet_filter.ts";
 import { RawSocket } from "../../../ffi/sockets/raw_socket.ts";
 import type { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
+import { AF_INET, AF_INET6 } from "../../../ffi/socket_constants.ts";
 import { parseIpv4 } from "../../../lib/core/wire/ipv4_text.ts";
 import { type TestNamespace, type Topology } from "../../support/net.ts";
 import { eventually } from "../../support/time/patience.ts";
@@ -92,9 +93,11 @@ export interface InjectorOptions {
   /** Bytes. */
   readonly bufferSize?: number;
   readonly device?: string;
+  /** Whether the packets are of IPv6. */
+  readonly isIpv6?: boolean;
 }
 
-/** Sends whole IPv4 packets from a namespace, by the raw socket that the gateway uses. */
+/** Sends whole packets, of IPv4 unless told otherwise, from a namespace, by the raw socket that the gateway uses. */
 export class Injector implements Disposable {
   readonly socket: RawSocket;
   readonly #arena = new Arena(ARENA_SIZE);
@@ -108,6 +111,7 @@ export class Injector implements Disposable {
         device: options.device ?? DEVICE,
         batch: options.batch ?? 16,
         bufferSize: options.bufferSize ?? 1024 * 1024,
+        family: options.isIpv6 === true ? AF_INET6 : AF_INET,
       })
     );
     this.#space = this.#arena.allocate(ARENA_SIZE / 2);

@@ -100,6 +100,8 @@ export function buildIcmp6(
   fields: Ipv6Fields & {
     readonly type?: number;
     readonly code?: number;
+    /** The 32 bits behind the checksum, as the MTU of "packet too big". */
+    readonly word?: number;
     readonly payload?: Uint8Array;
   } = {},
 ): Bytes {
@@ -107,6 +109,7 @@ export function buildIcmp6(
   const message = new Uint8Array(8 + payload.length);
   message[0] = fields.type ?? 128;
   message[1] = fields.code ?? 0;
+  new DataView(message.buffer).setUint32(4, fields.word ?? 0);
   message.set(payload, 8);
   new DataView(message.buffer).setUint16(2, transportChecksum6(fields, 58, message));
   return buildIpv6({ ...fields, protocol: 58, payload: message });

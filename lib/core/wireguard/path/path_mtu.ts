@@ -8,6 +8,9 @@
  * will not; until the next session, which finds out whether the path has grown. Where no router speaks up, such a peer
  * is sent what the first link takes, in fragments where the path is narrower.
  *
+ * Over IPv6 no router divides anything: what is too long for a path that has become narrower is lost. There a router's
+ * word about data counts as well, if it quotes the session's index, and has the path looked at.
+ *
  * Inside a probe there are zeros. Every WireGuard drops what is neither IPv4 nor IPv6, once it is authenticated; so a
  * probe needs no consent, and its loss loses nothing.
  *
@@ -90,8 +93,6 @@ interface Search {
    * Bytes inside that the path took when it was looked at before, and may still; 0 for a path that has come into use.
    */
   readonly known: number;
-  /** The peer's index of the session that probes were last sent in; -1 for none. */
-  remoteIndex: number;
   /** Bytes inside that a router has claimed to be the most; `Infinity` for none. */
   claimed: number;
 }
@@ -99,8 +100,12 @@ interface Search {
 export class PathMtuSearch {
   readonly #maxMtu: number;
   readonly #searches = new Map<Peer, Search>();
-  /** Who is sent probes in the session of that index: a claim costs one look-up, though it may be one of a flood. */
+  /**
+   * Whose session, in which probes are sent or were last, has that index: a claim costs one look-up, though it may be
+   * one of a flood. And the index by peer.
+   */
   readonly #probed = new Map<number, Peer>();
+  readonly #indices = new Map<Peer, number>();
   #pollAt = NEVER;
   /** What the last walk through all searches found due, the latest first. */
   #due: Peer[] = [];
@@ -123,29 +128,40 @@ export class PathMtuSearch {
     }
   }
 
-  #begin(peer: Peer, { known, now }: { readonly known: number; readonly now: number }): void {
+  #begin(peer: Peer, { known, now }: { readonly known: number; readonly now: number }): Search {
     const answers = peer.provenMtu > 0 || this.#searches.get(peer)?.answers === true;
     this.forget(peer);
     peer.provenMtu = 0;
-    const search = { startedAt: now, looks: 0, answers, known, remoteIndex: -1, claimed: Infinity };
+    const search = { startedAt: now, looks: 0, answers, known, claimed: Infinity };
     this.#searches.set(peer, search);
     this.#pollAt = Math.min(this.#pollAt, now);
+    return search;
   }
 
-  /** Ends the search for the path to a peer: the peer is no more, or the path is known. */
+  /** Takes no note of the path to a peer any more, which is removed. */
   forget(peer: Peer): void {
-    const search = this.#searches.get(peer);
-    if (search === undefined) return;
-    if (this.#probed.get(search.remoteIndex) === peer) this.#probed.delete(search.remoteIndex);
     this.#searches.delete(peer);
+    this.#deafen(peer);
   }
 
-  /** Takes what a router says of a probe; the path that it is about is looked at next. */
+  /** The path is known. */
+  #end(peer: Peer): void {
+    this.#searches.delete(peer);
+    if (!peer.endpoint.isIpv6) this.#deafen(peer);
+  }
+
+  /** Takes what a router says of a probe, or over IPv6 of data; the path that it is about is looked at next. */
   claimed(claim: PathClaim, now: number): void {
     const peer = this.#probed.get(claim.remoteIndex);
     if (peer === undefined || !claim.isAbout(peer.endpoint)) return;
-    const search = this.#searches.get(peer)!;
     const mtu = innerMtu(claim.mtu, this.#maxMtu);
+    const search = this.#searches.get(peer);
+    if (search === undefined) {
+      // Of a session that is over, or of packets that are shorter by now, it says nothing.
+      if (peer.current?.remoteIndex !== claim.remoteIndex || mtu >= peer.mtu) return;
+      this.#begin(peer, { known: peer.provenMtu, now }).claimed = mtu;
+      return;
+    }
     // The peer's own answer has more weight, and each router on the path counts once.
     if (mtu < peer.provenMtu || mtu >= search.claimed) return;
     search.claimed = mtu;
@@ -195,11 +211,11 @@ export class PathMtuSearch {
     if (peer.provenMtu >= limit || search.looks === LOOKS.length) {
       // A peer that answers none may be any WireGuard: nothing follows from that.
       peer.mtu = Math.min(limit, peer.provenMtu === 0 ? search.claimed : peer.provenMtu);
-      this.forget(peer);
+      this.#end(peer);
       return [];
     }
     this.#pollAt = Math.min(this.#pollAt, lookAt(search));
-    this.#listen(peer, search);
+    this.#listen(peer);
     const isKnown = search.known > 0 && peer.provenMtu >= search.known;
     const common = peer.endpoint.isIpv6 ? COMMON_MTUS_OVER_IPV6 : COMMON_MTUS;
     const others = search.looks > LOOK_OF_OTHERS && !isKnown ? common : [];
@@ -216,11 +232,18 @@ export class PathMtuSearch {
   }
 
   /** Takes claims about the session that probes are sent in. */
-  #listen(peer: Peer, search: Search): void {
-    if (peer.current === null || peer.current.remoteIndex === search.remoteIndex) return;
-    if (this.#probed.get(search.remoteIndex) === peer) this.#probed.delete(search.remoteIndex);
-    search.remoteIndex = peer.current.remoteIndex;
-    this.#probed.set(search.remoteIndex, peer);
+  #listen(peer: Peer): void {
+    if (peer.current === null || peer.current.remoteIndex === this.#indices.get(peer)) return;
+    this.#deafen(peer);
+    this.#indices.set(peer, peer.current.remoteIndex);
+    this.#probed.set(peer.current.remoteIndex, peer);
+  }
+
+  #deafen(peer: Peer): void {
+    const index = this.#indices.get(peer);
+    if (index === undefined) return;
+    if (this.#probed.get(index) === peer) this.#probed.delete(index);
+    this.#indices.delete(peer);
   }
 }
 

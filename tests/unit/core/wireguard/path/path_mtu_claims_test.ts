@@ -7,6 +7,7 @@ import { PeerSession } from "../../../../../lib/core/wireguard/session/peer_sess
 import { PathClaim } from "../../../../../lib/core/wireguard/path/path_claim.ts";
 import type { Peer } from "../../../../../lib/core/wireguard/peer.ts";
 import { assert, assertEquals } from "../../../../support/assert.ts";
+import { buildUdp6 } from "../../../../support/packets/packet_builder6.ts";
 import { connectedPair } from "../../../../support/packets/tunnel_pair.ts";
 import { stubPeer, stubSession } from "../../../../support/wireguard/peer_stub.ts";
 import { claimAbout, look, MAX_MTU } from "../../../../support/wireguard/path_mtu_world.ts";
@@ -107,6 +108,71 @@ Deno.test("a claim counts under the index of the session that was probed alone, 
   search.forget(peer);
   search.claimed(claimAbout(peer, 1280), 90);
   assertEquals([search.next(90), search.pollAt()], [null, Infinity]);
+});
+
+/** The same for a path over IPv6, about a message of the peer's session, or of another index. */
+function claimAbout6(
+  { current }: Peer,
+  mtu: number,
+  remoteIndex = current!.remoteIndex,
+): PathClaim {
+  const payload = new Uint8Array(1_460);
+  new DataView(payload.buffer).setUint32(0, 4, true);
+  new DataView(payload.buffer).setUint32(4, remoteIndex, true);
+  const ends = { source: "2001:db8::1", destination: "2001:db8::2" };
+  const quoted = buildUdp6({ ...ends, sourcePort: 51_820, destinationPort: 40_000, payload });
+  const bytes = Uint8Array.of(2, 0, 0, 0, 0, 0, mtu >> 8, mtu & 0xff, ...quoted);
+  const claim = new PathClaim();
+  assert(claim.readIpv6(new DataView(bytes.buffer), bytes.length, 51_820));
+  return claim;
+}
+
+/** A path over IPv6 of 1,500 bytes, looked at to the end, to a peer that answers probes or does not. */
+function known6(search: PathMtuSearch, answers: boolean): Peer {
+  const peer = stubPeer();
+  peer.endpoint.set({ address: "2001:db8::2", port: 40_000 });
+  peer.current = new PeerSession({ ...stubSession(peer, 1), remoteIndex: 7 });
+  search.start(peer, 0);
+  for (const at of [0, 50, 400, 2_000]) {
+    search.looked(peer, 1_480, at);
+    if (answers) peer.provenMtu = MAX_MTU;
+  }
+  assertEquals([search.next(2_000), peer.mtu], [null, MAX_MTU]);
+  return peer;
+}
+
+Deno.test("over IPv6, a claim about data of the session has a path looked at that was known", () => {
+  for (const answers of [true, false]) {
+    const search = new PathMtuSearch(MAX_MTU);
+    const peer = known6(search, answers);
+    // Who does not see our datagrams does not know the index; and what is longer than we send says nothing.
+    search.claimed(claimAbout6(peer, 1280, 8), 3_000);
+    search.claimed(claimAbout6(peer, 1500), 3_000);
+    assertEquals(search.next(3_000), null);
+    search.claimed(claimAbout6(peer, 1280), 3_000);
+    assertEquals(search.next(3_000), peer);
+    assertEquals(search.looked(peer, 1_480, 3_000), [MAX_MTU, 1200]);
+    // A peer that answers is asked first; of any other it counts at once, as all that is longer is lost.
+    assertEquals(peer.mtu, answers ? MAX_MTU : 1200);
+    if (answers) peer.provenMtu = 1200;
+    search.looked(peer, 1_480, 3_050);
+    assertEquals(peer.mtu, 1200);
+    for (const at of [3_400, 5_000]) search.looked(peer, 1_480, at);
+    assertEquals([search.next(6_000), peer.mtu], [null, 1200]);
+  }
+});
+
+Deno.test("a claim about data of a session that is over, or of a peer that is removed, is none", () => {
+  const search = new PathMtuSearch(MAX_MTU);
+  const peer = known6(search, true);
+  const claim = claimAbout6(peer, 1280);
+  peer.current = new PeerSession({ ...peer.current!, remoteIndex: 9 });
+  search.claimed(claim, 3_000);
+  assertEquals(search.next(3_000), null);
+  peer.current = new PeerSession({ ...peer.current, remoteIndex: 7 });
+  search.forget(peer);
+  search.claimed(claim, 3_000);
+  assertEquals(search.next(3_000), null);
 });
 
 Deno.test("a claim lowers the MTU no further than 576", () => {
