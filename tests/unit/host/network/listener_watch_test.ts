@@ -5,10 +5,10 @@ import { hasWaiting, listeningSocket } from "../../../../ffi/sockets/listening_s
 import { ListenerWatch, watchPort } from "../../../../lib/host/network/listener_watch.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";
 import { DescriptorShortage } from "../../../support/descriptor_shortage.ts";
-import { hostTest } from "../../../support/permissions.ts";
+import { hostTest, whereAllowed } from "../../../support/permissions.ts";
 import { eventually } from "../../../support/time/patience.ts";
 
-const LIBC = openLibc();
+const LIBC = whereAllowed(openLibc);
 
 type Place = { readonly path: string } | { readonly port: number; readonly host: string };
 
