@@ -1,4 +1,5 @@
 /** Egress families: what egress rules have to know of a family of addresses. */
+import { CLOUD_SERVICES } from "../wire/cloud_services.ts";
 import { type HostAddress, ipv6Bytes, type Ipv6Text } from "../wire/host_address.ts";
 import { formatCidr, type Ipv4Prefix, parseCidr, prefixMask } from "../wire/ipv4_text.ts";
 import { formatCidr6, network6, parseCidr6, splitCidr6, translated } from "../wire/ipv6_prefix.ts";
@@ -35,14 +36,6 @@ export interface EgressFamily<Address extends HostAddress> {
   /** Addresses of a network that are no host's. */
   nobodies(prefix: PrefixOf<Address>): Address[];
 }
-
-/**
- * Where clouds tell a host about itself, its credentials included, by an address that is not link-local; with other
- * services for their hosts: Alibaba Cloud's metadata service, Azure's host agent, Oracle Cloud's former metadata
- * service.
- */
-const CLOUD_SERVICES = ["100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32"]
-  .map((text) => parseCidr(text)!);
 
 export const IPV4_EGRESS: EgressFamily<number> = {
   bits: 32,

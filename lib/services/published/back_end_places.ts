@@ -18,6 +18,12 @@ export interface BackEndPlace {
   readonly problem: string | null;
 }
 
+/** A service whose back ends are to be placed. */
+interface PlacedService {
+  readonly forward: Pick<PortForward, "protocol">;
+  readonly backEnds: readonly { readonly configured: ForwardBackEnd; place: BackEndPlace }[];
+}
+
 /** Who has which address; made once for each change of the peers. */
 export class BackEndPlaces {
   readonly #names = new Map<string, { readonly key: string; readonly address: number | null }>();
@@ -57,6 +63,26 @@ export class BackEndPlaces {
     if (network === undefined) return { address, isOutside: true, peer: null, problem: null };
     if (network.key === null) return nowhere("no peer with access has this address");
     return { address, isOutside: false, peer: network.key, problem: null };
+  }
+
+  /**
+   * Places the back ends of all services, in their order: of two at one endpoint, as one is by its name and the other
+   * by its address, the second is nowhere, as whose flow a packet from there is could not be told.
+   */
+  placeAll(services: readonly PlacedService[]): void {
+    const taken = new Set<string>();
+    for (const { forward: { protocol }, backEnds } of services) {
+      for (const backEnd of backEnds) {
+        const { configured } = backEnd;
+        const place = this.of(configured);
+        const endpoint = `${protocol} ${place.address} ${configured.port}`;
+        const isTaken = place.address !== null && taken.has(endpoint);
+        backEnd.place = isTaken
+          ? nowhere(`a back end before it, of this or another service, is there as well`)
+          : place;
+        taken.add(endpoint);
+      }
+    }
   }
 
   /** Whether a forward is to one address in the tunnel, at the gateway's own: there is nothing to decide about it. */

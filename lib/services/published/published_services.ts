@@ -80,6 +80,7 @@ export class PublishedServices implements Disposable {
     const places = this.#places = new BackEndPlaces(peers, addresses);
     this.#plain = this.#servicesOf(forwards.filter((forward) => places.isPlain(forward)));
     this.#services = this.#servicesOf(forwards.filter((forward) => !places.isPlain(forward)));
+    places.placeAll([...this.#plain, ...this.#services]);
     this.#hadOutside = this.#services.some(({ backEnds }) =>
       backEnds.some(({ place }) => place.isOutside)
     );
@@ -183,6 +184,7 @@ export class PublishedServices implements Disposable {
     );
     const places = this.#places;
     this.#services = this.#servicesOf(forwards.filter((forward) => !places.isPlain(forward)));
+    places.placeAll([...this.#plain, ...this.#services]);
     for (const { backEnds } of this.#services) {
       for (const backEnd of backEnds) backEnd.told = told.get(backEnd.key) ?? null;
     }
@@ -211,9 +213,7 @@ export class PublishedServices implements Disposable {
     if (this.#services.length === 0) return;
     this.#places = new BackEndPlaces(peers, this.#options.addresses);
     for (const key of this.#connected) if (!peers.has(key)) this.#connected.delete(key);
-    for (const { backEnds } of this.#services) {
-      for (const backEnd of backEnds) backEnd.place = this.#places.of(backEnd.configured);
-    }
+    this.#places.placeAll([...this.#plain, ...this.#services]);
     this.#follow();
   }
 

@@ -1,4 +1,6 @@
 /** `Forward`: what is published outside, and who serves it: reads its value. */
+import { CLOUD_SERVICES } from "../../wire/cloud_services.ts";
+import { isMartian } from "../../wire/ipv4.ts";
 import { formatIpv4, parseIpv4 } from "../../wire/ipv4_text.ts";
 import type { ForwardBackEnd, ForwardCheck, PortForward } from "../config.ts";
 import type { Entry } from "../text/config_document.ts";
@@ -49,6 +51,14 @@ function parseBackEnd(entry: Entry, item: string): ForwardBackEnd {
   const name = quotedName ?? plain!;
   if (quotedName === undefined && /^[\d.]+$/.test(name) && name.includes(".")) {
     const address = unicast(entry, name);
+    // It would be published to everybody what tells a host its credentials, as no rule of clients can.
+    if (isMartian(address) || CLOUD_SERVICES.some((each) => each.address === address)) {
+      throw badValue(
+        entry,
+        "link-local addresses and a cloud's services for its hosts are not published",
+        name,
+      );
+    }
     return { text: `${formatIpv4(address)}:${port}`, peer: null, address, port };
   }
   if (!isPeerName(name)) throw badValue(entry, "this is no peer's name, nor an address", item);

@@ -223,6 +223,27 @@ Deno.test("back ends by name follow their peers, which come, move and go", async
   assert(world.checked.includes("10.66.77.99:8443"));
 });
 
+Deno.test("of two back ends at one endpoint the second is nowhere, and says so", async () => {
+  const first = "tcp:443 -> web-1:8443, 10.66.77.2:8443, web-2:80";
+  using world = stage(first, "tcp:444 -> 10.66.77.3:80, web-3:80", "tcp:80 -> 10.66.77.4:80");
+  world.start();
+  await world.timers.advance(10);
+  const taken = "absent: a back end before it, of this or another service, is there as well";
+  const states = () =>
+    world.published.status({ services: [] }).map(({ backEnds }) =>
+      backEnds.map(({ state, reason }) => reason === null ? state : `${state}: ${reason}`)
+    );
+  assertEquals(states(), [["up", taken, "up"], [taken, taken], ["unchecked"]]);
+  assertEquals(
+    world.told.at(-1)!.map(({ backEnds }) => backEnds.map(({ address }) => address !== null)),
+    [[true, false, true], [false, false]],
+  );
+  // The first one moves away.
+  world.published.setPeers(peers(["10.66.77.99", "10.66.77.3", "10.66.77.4"]));
+  await world.timers.advance(10);
+  assertEquals(states()[0]![1], "absent: no peer with access has this address");
+});
+
 Deno.test("another configuration is followed where the same is published", () => {
   using world = stage(WEB, "tcp:80 -> 10.66.77.2:80");
   const { published } = world;

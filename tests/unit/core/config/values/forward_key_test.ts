@@ -69,6 +69,14 @@ Deno.test("what a forward cannot be is refused with the part that is wrong", () 
     ],
     ["tcp:443 -> web/1:8443", 'cannot use "web/1:8443": this is no peer\'s name, nor an address'],
     ["tcp:443 -> 127.0.0.1:80", 'cannot use "127.0.0.1": a host cannot have this address'],
+    [
+      "tcp:80 -> web-1:80, 169.254.169.254:80",
+      'cannot use "169.254.169.254": link-local addresses and a cloud\'s services for its hosts are not published',
+    ],
+    [
+      "tcp:80 -> 168.63.129.16:80",
+      'cannot use "168.63.129.16": link-local addresses and a cloud\'s services for its hosts are not published',
+    ],
     ["tcp:224.0.0.1:443 -> a:1", 'cannot use "224.0.0.1": a host cannot have this address'],
     [
       `tcp:443 -> ${many}`,
