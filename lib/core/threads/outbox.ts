@@ -7,21 +7,21 @@ interface Waiting {
 }
 
 export class Outbox {
-  readonly #ring: RingWriter;
+  readonly ring: RingWriter;
   readonly #waiting: Waiting[] = [];
 
   constructor(ring: RingWriter) {
-    this.#ring = ring;
+    this.ring = ring;
   }
 
   /** Records posted since the start; int32, wraps around. */
   get posted(): number {
-    return (this.#ring.count + this.#waiting.length) | 0;
+    return (this.ring.count + this.#waiting.length) | 0;
   }
 
   /** Whether the other thread has done as many. */
   isDone(count: number): boolean {
-    return this.#ring.isDone(count);
+    return this.ring.isDone(count);
   }
 
   /** Whether something waits for room. */
@@ -36,9 +36,12 @@ export class Outbox {
     }
   }
 
-  /** Posts a record if there is room in this share of the ring; else false. */
-  offer(kind: number, payload: Uint8Array, share: number): boolean {
-    return !this.isWaiting && this.#write(kind, payload, share);
+  /**
+   * Begins a record that may be lost, as `RingWriter.begin()` does; -1 also while others wait. It is to be written to
+   * `ring`, and committed there.
+   */
+  begin(kind: number, length: number, share: number): number {
+    return this.isWaiting ? -1 : this.ring.begin(kind, length, share);
   }
 
   /** Hands over what waits, as far as there is room. */
@@ -51,11 +54,11 @@ export class Outbox {
     }
   }
 
-  #write(kind: number, payload: Uint8Array, share?: number): boolean {
-    const at = this.#ring.begin(kind, payload.length, share);
+  #write(kind: number, payload: Uint8Array): boolean {
+    const at = this.ring.begin(kind, payload.length);
     if (at < 0) return false;
-    this.#ring.bytes.set(payload, at);
-    this.#ring.commit();
+    this.ring.bytes.set(payload, at);
+    this.ring.commit();
     return true;
   }
 }

@@ -77,7 +77,8 @@ export class PacketThread implements Disposable {
     const { mtu, number, shared } = config;
     const slotSize = SendQueue.slotSize(mtu + TRANSPORT_OVERHEAD);
     const arena = this.#arena = new Arena(
-      BATCH * RECEIVE_BUFFER_SIZE + (SEND_SLOTS + 1) * slotSize + ENGINE_SCRATCH_SIZE +
+      BATCH * RECEIVE_BUFFER_SIZE + SEND_SLOTS * slotSize + ForwardedPort.size(slotSize) +
+        ENGINE_SCRATCH_SIZE +
         CONTROL_SPACE + SHAPING_SPACE +
         (typeof config.egress === "object"
           ? WorkerEgress.arenaSize(config.egress, config.egress6)
@@ -104,8 +105,8 @@ export class PacketThread implements Disposable {
     this.#toDevice = new RingWriter(shared.toDevice[number]);
     const forwarded = new ForwardedPort({
       memory: arena,
-      offset: arena.allocate(slotSize),
-      length: slotSize,
+      offset: arena.allocate(ForwardedPort.size(slotSize)),
+      slotSize,
       paths,
     });
     const device = this.#device = new WorkerDevice({
@@ -121,9 +122,9 @@ export class PacketThread implements Disposable {
       limits: new Int32Array(shared.limits),
       fromDevice: new RingReader(shared.toWorkers[number]),
       toDevice: this.#toDevice,
-      onDatagram: (record, now) => {
-        forwarded.put(record);
-        this.#engine.receive(forwarded, now);
+      forwarded: {
+        put: (record, at, length) => forwarded.put(record, at, length),
+        receive: (now) => this.#engine.receive(forwarded, now),
       },
       elsewhere: new ElsewhereOfWorker(shared.elsewhere),
       onReleased: (peer) => this.#outside?.release(peer),

@@ -47,7 +47,7 @@ export function workerPart({ arena, aead, drops, mtu, sendQueue }: {
       turn: new Turn(),
       fromDevice: new RingReader(toWorker),
       toDevice: new RingWriter(toDevice),
-      onDatagram: () => {},
+      forwarded: { put: () => true, receive: () => {} },
     }),
     news: new RingReader(toDevice),
   };

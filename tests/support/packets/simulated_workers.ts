@@ -219,7 +219,7 @@ function makeWorker(
   const scratch = allocate(PIPELINE_SCRATCH_SIZE);
   const engineScratch = allocate(ENGINE_SCRATCH_SIZE);
   const queueOffset = allocate(SEND_SLOTS * slotSize);
-  const forwardedOffset = allocate(slotSize);
+  const forwardedOffset = allocate(ForwardedPort.size(slotSize));
   const shaping = allocate(SHAPING_SPACE);
   const captureOffset = allocate(FakeDatagramPort.arenaSize());
   const handedOverOffset = allocate(HANDED_OVER_SIZE);
@@ -229,7 +229,7 @@ function makeWorker(
   const sendQueue = new SendQueue({ offset: queueOffset, slots: SEND_SLOTS, slotSize });
   const { paths } = sendQueue;
   const toDevice = createRing(RING_SIZE);
-  const forwarded = new ForwardedPort({ memory, offset: forwardedOffset, length: slotSize, paths });
+  const forwarded = new ForwardedPort({ memory, offset: forwardedOffset, slotSize, paths });
   const released: number[] = [];
   const device: WorkerDevice = new WorkerDevice({
     onReleased: (peer) => {
@@ -249,9 +249,9 @@ function makeWorker(
     fromDevice,
     toDevice: new RingWriter(toDevice),
     elsewhere: new ElsewhereOfWorker(options.elsewhere),
-    onDatagram: (record, now) => {
-      forwarded.put(record);
-      engine.receive(forwarded, now);
+    forwarded: {
+      put: (record, at, length) => forwarded.put(record, at, length),
+      receive: (now) => engine.receive(forwarded, now),
     },
   });
   const outside: SimulatedOutside | null = options.outside === undefined

@@ -5,6 +5,7 @@
  * each turn, with what the workers know: there are many ways in which that changes, and none is forgotten so.
  */
 import type { TransportKeys } from "../../noise/handshake.ts";
+import { copyBytes } from "../../threads/copy_bytes.ts";
 import { CounterPlaces } from "../../threads/counter_places.ts";
 import type { Outbox } from "../../threads/outbox.ts";
 import { SharedCounter, type Turn } from "../../threads/shared_counter.ts";
@@ -18,6 +19,7 @@ import type { Peer } from "../peer.ts";
 import type { PeerSession } from "../session/peer_session.ts";
 import {
   DATAGRAM_BYTES,
+  DATAGRAM_PATH,
   ENDED_LOCAL,
   ENDED_SIZE,
   MAX_PREFIXES,
@@ -158,10 +160,13 @@ export class WorkerBoard implements Sharing {
     const { memory, outboxes, paths } = this.#options;
     const outbox = outboxes[index & WORKER_MASK];
     if (outbox === undefined) return false;
-    const record = new Uint8Array(DATAGRAM_BYTES + length);
-    writePathRecord(record, 0, paths, path);
-    record.set(memory.bytes.subarray(offset, offset + length), DATAGRAM_BYTES);
-    return outbox.offer(RecordKind.datagram, record, STRANGERS_SHARE);
+    const at = outbox.begin(RecordKind.datagram, DATAGRAM_BYTES + length, STRANGERS_SHARE);
+    if (at < 0) return false;
+    const { ring } = outbox;
+    writePathRecord(ring.bytes, at + DATAGRAM_PATH, paths, path);
+    copyBytes(memory.view, offset, ring.view, at + DATAGRAM_BYTES, length);
+    ring.commit();
+    return true;
   }
 
   // Peers.

@@ -24,7 +24,7 @@ import { PacketDirection } from "../packet_tap.ts";
 import { received, receivedOffset } from "../received.ts";
 import { TransportMessages } from "../session/transport_messages.ts";
 import { WORKER_MASK } from "./sharing.ts";
-import { WorkerKnowledge } from "./worker_knowledge.ts";
+import { type ForwardedDatagrams, WorkerKnowledge } from "./worker_knowledge.ts";
 import type { WorkerPeer } from "./worker_peer.ts";
 import { WorkerReports } from "./worker_reports.ts";
 
@@ -48,8 +48,8 @@ export interface WorkerDeviceOptions {
   readonly limits: Int32Array;
   readonly fromDevice: RingReader;
   readonly toDevice: RingWriter;
-  /** Takes a datagram that another thread got, see `receive()`. */
-  readonly onDatagram: (record: Uint8Array<ArrayBuffer>, now: number) => void;
+  /** Takes datagrams that another thread got, see `receive()`. */
+  readonly forwarded: ForwardedDatagrams;
   /** What is other gateways', where this is one of several. */
   readonly elsewhere?: ElsewhereOfWorker | null;
   /** Gives up what is kept for a peer that is gone, or has gone for now. */

@@ -44,6 +44,14 @@ import { NO_KEY, sharedLimits, WorkerPeer, WorkerSession } from "./worker_peer.t
 /** Records taken in one turn: each session costs the making of two keys. */
 const MAX_RECORDS = 64;
 
+/** Takes datagrams that another thread got, as records have them. */
+export interface ForwardedDatagrams {
+  /** Puts one there, whose record is at `at`; false where there is no room before they are received. */
+  put(record: DataView, at: number, length: number): boolean;
+  /** Has those that are there received, in their order. */
+  receive(now: number): void;
+}
+
 export interface WorkerKnowledgeOptions {
   readonly number: number;
   readonly aead: AeadProvider;
@@ -53,7 +61,7 @@ export interface WorkerKnowledgeOptions {
   readonly counters: Int32Array;
   readonly limits: Int32Array;
   readonly fromDevice: RingReader;
-  readonly onDatagram: (record: Uint8Array<ArrayBuffer>, now: number) => void;
+  readonly forwarded: ForwardedDatagrams;
   /** Takes how many bytes of packets are watched from now on. */
   readonly onWatch: (length: number) => void;
   /** Gives up what is kept for a peer that is gone, or has gone for now. */
@@ -67,8 +75,8 @@ export class WorkerKnowledge {
   readonly #peers: (WorkerPeer | null)[] = [];
   /** By index, as int32. */
   readonly #sessions = new Map<number, WorkerSession>();
-  /** Datagrams of the ring that have yet to be taken. */
-  readonly #datagrams: Uint8Array<ArrayBuffer>[] = [];
+  /** Copies of datagrams that were met in the ring while others were under way. */
+  readonly #waiting: DataView[] = [];
 
   constructor(options: WorkerKnowledgeOptions) {
     this.#options = options;
@@ -93,30 +101,38 @@ export class WorkerKnowledge {
    * device's thread has sent its message, and that before this one has been woken.
    */
   newSession(index: number): WorkerSession | null {
-    while (!this.#sessions.has(index) && this.#read());
+    while (!this.#sessions.has(index) && this.#read(false));
     return this.session(index);
   }
 
   /** Takes what the device's thread tells. Returns whether there may be more. */
   learn(now: number): boolean {
-    const hasMore = this.#read();
-    for (const record of this.#datagrams.splice(0)) this.#options.onDatagram(record, now);
+    const { forwarded } = this.#options;
+    // Those that stand in the ring came behind these.
+    for (const record of this.#waiting.splice(0)) {
+      if (forwarded.put(record, 0, record.byteLength)) continue;
+      forwarded.receive(now);
+      forwarded.put(record, 0, record.byteLength);
+    }
+    const hasMore = this.#read(true);
+    forwarded.receive(now);
     return hasMore;
   }
 
   /** Whether datagrams that have been read are yet to be taken, by `learn()`. */
   get hasDatagrams(): boolean {
-    return this.#datagrams.length > 0;
+    return this.#waiting.length > 0;
   }
 
-  #read(): boolean {
-    const ring = this.#options.fromDevice;
+  /** @param isBetween whether no datagram is under way, so that those of the ring may be put where they are received */
+  #read(isBetween: boolean): boolean {
+    const { forwarded, fromDevice: ring } = this.#options;
     for (let i = 0; i < MAX_RECORDS; i++) {
       const kind = ring.next();
       if (kind === 0) return false;
-      // Not at once: one may be under way already.
-      if (kind === RecordKind.datagram) this.#datagrams.push(payloadOf(ring));
-      else this.#take(kind, ring);
+      if (kind !== RecordKind.datagram) this.#take(kind, ring);
+      else if (!isBetween) this.#waiting.push(payloadOf(ring));
+      else if (!forwarded.put(ring.view, ring.offset, ring.length)) return true;
       ring.done();
     }
     return true;
@@ -250,8 +266,6 @@ export class WorkerKnowledge {
   }
 }
 
-function payloadOf({ bytes, offset, length }: RingReader): Uint8Array<ArrayBuffer> {
-  const payload = new Uint8Array(length);
-  payload.set(bytes.subarray(offset, offset + length));
-  return payload;
+function payloadOf({ bytes, offset, length }: RingReader): DataView {
+  return new DataView(bytes.slice(offset, offset + length).buffer);
 }

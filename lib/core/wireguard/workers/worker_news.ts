@@ -4,6 +4,7 @@
  */
 import { readPathRecord } from "../../transport/path_record.ts";
 import type { Paths } from "../../transport/paths.ts";
+import { copyBytes } from "../../threads/copy_bytes.ts";
 import type { RingReader } from "../../threads/record_ring.ts";
 import { type DropCounters, DropReason } from "../../wire/drop_reason.ts";
 import type { Memory } from "../../wire/memory.ts";
@@ -189,9 +190,9 @@ export class WorkerNews {
   /** Copies a record, but for its first bytes, into the packet memory; false where it does not fit. */
   #copy(ring: RingReader, from: number): boolean {
     const { memory, scratch } = this.#options;
-    if (ring.length - from > scratch.length) return false;
-    const start = ring.offset + from;
-    memory.bytes.set(ring.bytes.subarray(start, ring.offset + ring.length), scratch.offset);
+    const length = ring.length - from;
+    if (length > scratch.length) return false;
+    copyBytes(ring.view, ring.offset + from, memory.view, scratch.offset, length);
     return true;
   }
 }

@@ -1,4 +1,5 @@
 /** Worker reports: what a packet worker tells the device's thread, at once or summed up. */
+import { copyBytes } from "../../threads/copy_bytes.ts";
 import type { RingWriter } from "../../threads/record_ring.ts";
 import type { Turn } from "../../threads/shared_counter.ts";
 import { writePathRecord } from "../../transport/path_record.ts";
@@ -175,9 +176,7 @@ export class WorkerReports implements AnyPacketTap {
   }
 
   #copy(to: number, from: number, length: number): void {
-    const { bytes } = this.#ring;
-    const source = this.#memory.bytes;
-    for (let i = 0; i < length; i++) bytes[to + i] = source[from + i];
+    copyBytes(this.#memory.view, from, this.#ring.view, to, length);
   }
 
   // Summed up.

@@ -1,0 +1,18 @@
+/** Tests of lib/core/threads/copy_bytes.ts. */
+import { copyBytes } from "../../../../lib/core/threads/copy_bytes.ts";
+import { assertEquals } from "../../../support/assert.ts";
+
+Deno.test("copyBytes() copies these bytes and no others, wherever they stand, into shared memory too", () => {
+  const from = Uint8Array.from({ length: 64 }, (_, i) => i + 1);
+  for (let fromAt = 0; fromAt < 5; fromAt++) {
+    for (let toAt = 0; toAt < 5; toAt++) {
+      for (let length = 0; length < 20; length++) {
+        const to = new Uint8Array(new SharedArrayBuffer(64));
+        copyBytes(new DataView(from.buffer), fromAt, new DataView(to.buffer), toAt, length);
+        const expected = new Uint8Array(64);
+        expected.set(from.subarray(fromAt, fromAt + length), toAt);
+        assertEquals([...to], [...expected]);
+      }
+    }
+  }
+});
