@@ -159,12 +159,17 @@ export function buildDataPlane(
         mark,
         report,
         elsewhere,
+        drops,
+        nat: () => egresses.replicas,
         receive: (source, now) => engine.receive(source, now),
       }),
     );
   }
   const egresses = opened.use(
-    new Egresses(libc, arena, { ...config, ...egressConfigs(config), drops, device }),
+    new Egresses(libc, arena, {
+      ...{ ...config, ...egressConfigs(config), drops, device },
+      isReplicated: config.fleet !== null,
+    }),
   );
   const { ipv4: egress, ipv6: egress6 } = egresses;
   const router = new Router({

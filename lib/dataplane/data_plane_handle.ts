@@ -375,6 +375,7 @@ export class DataPlaneHandle {
         break;
       case "fleet-write-term":
       case "fleet-address":
+      case "fleet-flows":
       case "fleet-view":
         if (!this.#isStopped) this.#listener.onFleet(report);
         break;
@@ -395,6 +396,4 @@ export class DataPlaneHandle {
   }
 }
 
-function hasEnded(): Error {
-  return new Error("Cannot ask the data plane: it has ended");
-}
+const hasEnded = () => new Error("Cannot ask the data plane: it has ended");

@@ -42,6 +42,8 @@ export interface EgressChoiceOptions {
 }
 
 export class EgressChoice {
+  /** The fleet's address that this host has now, and the interface (an index) whose neighbours know it by it. */
+  virtual: { readonly link: number; readonly address: number } | null = null;
   readonly #options: EgressChoiceOptions;
 
   constructor(options: EgressChoiceOptions) {
@@ -53,11 +55,21 @@ export class EgressChoice {
     const { config, interfaceName, netlink } = this.#options;
     if (config.interface.egress === "off") return null;
     try {
-      return findExternalLink(config, netlink, egressTraffic(config, interfaceName));
+      return this.#seenAs(
+        findExternalLink(config, netlink, egressTraffic(config, interfaceName)),
+      );
     } catch (error) {
       if (error instanceof ConfigError) return null;
       throw error;
     }
+  }
+
+  /** What leaves by an interface where the host has the fleet's address has that one, and goes on when it moves. */
+  #seenAs(external: ExternalLink | null): ExternalLink | null {
+    const { virtual } = this;
+    return external === null || external.link !== virtual?.link
+      ? external
+      : { ...external, address: virtual.address };
   }
 
   /** Why the configured interface cannot be used; null where it can, or none is configured. */

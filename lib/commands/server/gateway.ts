@@ -151,14 +151,20 @@ export class Gateway implements Disposable {
       this.#forwarding.install();
       return;
     }
-    try {
-      this.#followExternal(dataPlane);
-    } catch (error) {
-      if (!(error instanceof AppError || error instanceof SystemCallError)) throw error;
-      this.#fail(dataPlane, error);
-    }
+    this.#tryExternal(dataPlane);
     if (!this.#ipv6.follow(dataPlane)) this.#retryLater(dataPlane);
     this.#followNetworks(dataPlane);
+  }
+
+  /** Has what leaves by this interface (an index) the fleet's address from now on; null for the host's own again. */
+  setVirtual(
+    virtual: { readonly link: number; readonly address: number } | null,
+    dataPlane: DataPlaneHandle,
+  ): void {
+    this.#choice.virtual = virtual;
+    if (!this.#isEnding && typeof this.dataPlaneConfig.egress === "object") {
+      this.#tryExternal(dataPlane);
+    }
   }
 
   /** Follows nothing any more: a table of the firewall that was made again after the undoing would stay on the host. */
@@ -167,6 +173,15 @@ export class Gateway implements Disposable {
     clearTimeout(this.#retry);
     this.#ipv6.end();
     this.#forwarding.end();
+  }
+
+  #tryExternal(dataPlane: DataPlaneHandle): void {
+    try {
+      this.#followExternal(dataPlane);
+    } catch (error) {
+      if (!(error instanceof AppError || error instanceof SystemCallError)) throw error;
+      this.#fail(dataPlane, error);
+    }
   }
 
   #followExternal(dataPlane: DataPlaneHandle): void {

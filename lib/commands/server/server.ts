@@ -338,7 +338,11 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
       published,
     });
     services.use(virtual);
-    virtual?.start(dataPlane, (detail) => kept.record("virtual-address", null, detail));
+    virtual?.start({
+      dataPlane,
+      record: (detail) => kept.record("virtual-address", null, detail),
+      moveEgress: (virtual) => gateway.setVirtual(virtual, dataPlane),
+    });
     await hooks.postUp();
     const watched = upkeep = services.use(startUpkeep({ network, journal }));
     dropPrivileges({

@@ -49,6 +49,7 @@ export class VirtualAddress implements AsyncDisposable {
   readonly #resources = new DisposableStack();
   #dataPlane: Pick<DataPlaneHandle, "tellFleet"> | null = null;
   #record: (detail: string) => void = () => {};
+  #moveEgress: (virtual: { link: number; address: number } | null) => void = () => {};
   #view: FleetView | null = null;
   #holds = false;
   #isReached: boolean | null = null;
@@ -89,11 +90,20 @@ export class VirtualAddress implements AsyncDisposable {
     };
   }
 
-  /** Takes part from now on; the TUN is there. */
-  start(dataPlane: Pick<DataPlaneHandle, "tellFleet">, record: (detail: string) => void): void {
+  /**
+   * Takes part from now on; the TUN is there.
+   *
+   * @param moveEgress has clients' packets leave with the address by the interface (an index) where it is, or without
+   */
+  start({ dataPlane, record, moveEgress }: {
+    readonly dataPlane: Pick<DataPlaneHandle, "tellFleet">;
+    readonly record: (detail: string) => void;
+    readonly moveEgress: (virtual: { link: number; address: number } | null) => void;
+  }): void {
     const { store } = this.#options;
     this.#dataPlane = dataPlane;
     this.#record = record;
+    this.#moveEgress = moveEgress;
     this.#resources.use(store.watch(() => this.#follow()));
     const look = guarded("control", "looking after the fleet", () => this.#look());
     const timer = setInterval(look, LOOK_INTERVAL);
@@ -133,6 +143,9 @@ export class VirtualAddress implements AsyncDisposable {
         break;
       case "fleet-address":
         this.#hold(report.holds, report.reason);
+        break;
+      case "fleet-flows":
+        this.#tellOfFlows(report);
         break;
     }
   }
@@ -224,8 +237,9 @@ export class VirtualAddress implements AsyncDisposable {
     const { config, logger, network } = this.#options;
     const address = formatIpv4(this.#address);
     this.#holds = holds;
-    network.setVirtual(this.#address, holds);
     if (!holds) {
+      network.setVirtual(this.#address, false);
+      this.#moveEgress(null);
       logger.info("the virtual address {address} is given up: {reason}", { address, reason });
       this.#record(`the virtual address is given up: ${reason}`);
       return;
@@ -233,10 +247,26 @@ export class VirtualAddress implements AsyncDisposable {
     const place = network.placeIn(config.interface.virtualAddress!);
     // Without an interface there, nobody can reach it here: another gateway is to have it.
     if (place === null) this.#dataPlane?.tellFleet({ kind: "fleet-drain", isDraining: true });
-    else this.#dataPlane?.tellFleet({ kind: "fleet-address-held", link: place.link });
+    else {
+      // First, so that the kernel never has a segment of a flow through the NAT, which it would answer with RST.
+      this.#moveEgress({ link: place.link, address: this.#address });
+      network.setVirtual(this.#address, true);
+      this.#dataPlane?.tellFleet({ kind: "fleet-address-held", link: place.link });
+    }
     logger.info("this gateway has the virtual address {address} now", { address });
     if (place !== null) this.#warnOfSilence(place.device);
     this.#record("this gateway has the virtual address now");
+  }
+
+  #tellOfFlows({ kept, lost }: { readonly kept: number; readonly lost: number }): void {
+    if (kept + lost === 0) return;
+    this.#options.logger.info(
+      "flows through the NAT that go on here: {kept}; that cannot: {lost}",
+      {
+        kept,
+        lost,
+      },
+    );
   }
 
   /** With most values of `arp_ignore`, the kernel does not answer for an address of another interface. */

@@ -27,6 +27,11 @@ export class Clients {
     return this.#clients.get(identity) ?? null;
   }
 
+  /** Those that hold anything, or did until a moment ago. */
+  get all(): Iterable<Client> {
+    return this.#clients.values();
+  }
+
   /**
    * Forgets those that hold nothing. Not to be done while a packet is under way: what it makes is counted by its
    * client.

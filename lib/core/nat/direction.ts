@@ -6,6 +6,7 @@ import type { Headers } from "./headers/headers.ts";
 import type { IcmpTranslator } from "./icmp/icmp_translation.ts";
 import type { NatLink } from "./link.ts";
 import type { PathLimits } from "./path_limits.ts";
+import type { Resets } from "./replicas/resets.ts";
 import type { Relay } from "./services/relay.ts";
 import type { Owners } from "./slices/owners.ts";
 
@@ -18,6 +19,7 @@ export abstract class Direction {
   readonly flows: Flows;
   readonly icmp: IcmpTranslator;
   readonly limits: PathLimits;
+  readonly resets: Resets;
   readonly fragments: Fragments;
   /** Null where all ports are this NAT's. */
   readonly owners: Owners | null;
@@ -33,6 +35,7 @@ export abstract class Direction {
     this.flows = parts.flows;
     this.icmp = parts.icmp;
     this.limits = parts.limits;
+    this.resets = parts.resets;
     this.fragments = parts.fragments;
     this.owners = parts.owners;
     this.relay = parts.relay;

@@ -10,7 +10,7 @@ import * as icmp from "../wire/icmp.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import * as tcp from "../wire/tcp.ts";
 import * as udp from "../wire/udp.ts";
-import { Admission, FIRST_REGISTERED_PORT } from "./admission.ts";
+import { Admission } from "./admission.ts";
 import {
   ANSWERED_DNS_TIMEOUT,
   ICMP_QUERY_TIMEOUT,
@@ -26,13 +26,12 @@ import { ANY_PORT, type Mapping, type NatSession } from "./records.ts";
 import { ExternalEndpoints } from "./services/external_endpoints.ts";
 import { NatServices } from "./services/services.ts";
 import type { NatSessionTable } from "./sessions.ts";
+import type { Resets } from "./replicas/resets.ts";
 import { isPlain, listOf, trackInbound, trackOutbound } from "./tcp_state.ts";
+import { NOT_DNS, seenBy, udpListOf } from "./udp_state.ts";
 
 const SYN_ACK = tcp.FLAG_SYN | tcp.FLAG_ACK;
 const PORT_DNS = 53;
-/** Of the session of a UDP mapping: it has talked to another port than DNS's, or to one above the well-known. */
-const NOT_DNS = 1;
-const NOT_WELL_KNOWN = 2;
 
 /** Takes packets by their offset and that of their transport header. What may not pass is dropped here, and counted. */
 export class Flows {
@@ -43,6 +42,7 @@ export class Flows {
   /** Whether one client may reach another by the external address. */
   clientToClient: boolean;
   readonly #admission: Admission;
+  readonly #resets: Resets;
   readonly #view: DataView;
   readonly #headers: Headers;
   readonly #forwarder: Forwarder;
@@ -51,8 +51,13 @@ export class Flows {
 
   constructor(
     options: NatOptions & Required<Pick<NatOptions, "clientOf">>,
-    { headers, forwarder }: { readonly headers: Headers; readonly forwarder: Forwarder },
+    { headers, forwarder, resets }: {
+      readonly headers: Headers;
+      readonly forwarder: Forwarder;
+      readonly resets: Resets;
+    },
   ) {
+    this.#resets = resets;
     this.#view = options.memory.view;
     this.#headers = headers;
     this.#forwarder = forwarder;
@@ -123,7 +128,10 @@ export class Flows {
       return mapping;
     }
     if (mapping === null) {
-      if (isAnswer) return this.#drop(DropReason.natNoMapping, packet);
+      const { inside } = this.#forwarder;
+      if (isAnswer || this.#resets.answer(packet, transport, inside, now)) {
+        return this.#drop(DropReason.natNoMapping, packet);
+      }
       session = this.#open(packet, ipv4.PROTOCOL_TCP, port, remotePort, now);
       if (session === null) return null;
     } else if (session === null) {
@@ -212,10 +220,9 @@ export class Flows {
     const { lists } = life.mapping;
     if (remotePort === PORT_DNS) life.questions++;
     else life.seen |= seenBy(remotePort);
-    // Once it has talked to a port above, it is kept as long as any: who talks on knows of no other.
-    const isWellKnown = (life.seen & NOT_WELL_KNOWN) === 0;
-    if (isWellKnown) this.sessions.use(life, WELL_KNOWN_UDP_TIMEOUT, lists.brief, now);
-    else this.sessions.use(life, UDP_TIMEOUT, lists.lasting, now);
+    const list = udpListOf(life);
+    const timeout = list === lists.brief ? WELL_KNOWN_UDP_TIMEOUT : UDP_TIMEOUT;
+    this.sessions.use(life, timeout, list, now);
   }
 
   /** The mapping by which a client's ICMP echo leaves. */
@@ -384,9 +391,4 @@ export class Flows {
     this.#forwarder.refuseForQuota(packet, reason, this.#forwarder.inside, now);
     return null;
   }
-}
-
-/** What a mapping has talked to, by a remote port other than DNS's. */
-function seenBy(remotePort: number): number {
-  return remotePort < FIRST_REGISTERED_PORT ? NOT_DNS : NOT_DNS | NOT_WELL_KNOWN;
 }

@@ -86,6 +86,11 @@ export class Forwarder {
     return slot;
   }
 
+  /** Memory for a packet that is made here, good until the queues are drained; -1 when there is none left. */
+  room(): number {
+    return this.#slots.take();
+  }
+
   /** Sends a copy of a packet that is not too long for `link`. */
   forwardCopy(link: NatLink, packet: number, length: number): void {
     const slot = length > link.mtu ? -1 : this.#slots.take();

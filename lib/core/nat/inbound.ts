@@ -133,6 +133,9 @@ export class Inbound extends Direction {
     const { external } = this.flows;
     const mapping = external.findInbound(packet, protocol, port, remote, remotePort, now);
     if (mapping === null) {
+      if (protocol === ipv4.PROTOCOL_TCP && isOwn && origin !== Origin.hairpin) {
+        this.resets.answer(packet, transport, this.outside, now);
+      }
       // An echo reply may be for the gateway itself; a segment for nobody is met with silence (RFC 5382 REQ-4).
       if (protocol !== ipv4.PROTOCOL_ICMP) external.dropUnmapped(packet, protocol, port);
       return null;

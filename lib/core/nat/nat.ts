@@ -30,6 +30,8 @@ import { Origin } from "./slices/hand_over.ts";
 import { type NatSlice, Owners } from "./slices/owners.ts";
 import { PathLimits } from "./path_limits.ts";
 import { Relay } from "./services/relay.ts";
+import { ReplicatedFlows } from "./replicas/replicated_flows.ts";
+import { Resets } from "./replicas/resets.ts";
 import type { BackEndFigures } from "./services/services.ts";
 import type { NatUsage } from "./records.ts";
 
@@ -39,11 +41,13 @@ export class Nat {
   /** Packets for clients, by their destination address. */
   readonly inside: PacketQueue;
 
+  readonly #options: NatOptions;
   readonly #headers: Headers;
   readonly #outside: NatLink;
   readonly #inside: NatLink;
   readonly #forwarder: Forwarder;
   readonly #flows: Flows;
+  readonly #resets: Resets;
   readonly #icmp: IcmpTranslator;
   /** Of clients, and from outside. */
   readonly #outboundFragments: Fragments;
@@ -76,7 +80,10 @@ export class Nat {
       inside: this.#inside,
     });
     this.#forwarder = forwarder;
-    this.#flows = new Flows({ ...options, clientOf }, { headers, forwarder });
+    this.#options = options;
+    this.#resets = new Resets(memory, forwarder);
+    const resets = this.#resets;
+    this.#flows = new Flows({ ...options, clientOf }, { headers, forwarder, resets });
     const flows = this.#flows;
     const owners = slice === null ? null : new Owners(slice, flows.mappings, options.ports);
     const identifications = new Identifications(
@@ -111,6 +118,7 @@ export class Nat {
       icmp: this.#icmp,
       owners,
       relay,
+      resets,
       limits: new PathLimits(memory.view, {
         headers,
         inside: this.#inside,
@@ -260,6 +268,17 @@ export class Nat {
   /** Whether a packet, as a client is to get it, has come by a forwarded port. False for later fragments. */
   isForwarded(packet: number): boolean {
     return this.#inbound.isForwarded(packet);
+  }
+
+  // Flows that another NAT goes on with.
+
+  /** Has flows told of from now on, and those of others adopted. To be called once; of one that has all ports. */
+  replicate(): ReplicatedFlows {
+    const { ports, clientQuota: quota, filtering } = this.#options;
+    const { mappings, sessions } = this.#flows;
+    const resets = this.#resets;
+    const isStrict = filtering === "address";
+    return new ReplicatedFlows({ mappings, sessions, resets, ports, quota, isStrict });
   }
 
   // Clients and time.

@@ -29,6 +29,8 @@ interface Pool {
 export class PortAllocator {
   readonly #slice: SlicePorts;
   readonly #pools: readonly Pool[];
+  /** Of each free port, by its place in the slice, where it is in its pool. */
+  readonly #positions: Uint16Array;
   #free = 0;
   /**
    * Ports at rest, by their place in the slice: whose each is, when it has rested, ms, and its neighbours (-1: none) in
@@ -51,6 +53,7 @@ export class PortAllocator {
     const { size } = slice;
     this.#random = random;
     this.#pools = Array.from({ length: 4 }, () => ({ ports: new Uint16Array(size), count: 0 }));
+    this.#positions = new Uint16Array(size);
     this.#owners = new Array(size).fill(null);
     this.#restedAt = new Float64Array(size);
     this.#older = new Int32Array(size);
@@ -92,10 +95,18 @@ export class PortAllocator {
   take(port: number): boolean {
     if (!this.#isManaged(port)) return true;
     const pool = this.#pools[poolOf(port)];
-    const at = pool.ports.subarray(0, pool.count).indexOf(port);
-    if (at < 0) return false;
-    pool.ports[at] = pool.ports[--pool.count];
-    this.#free--;
+    const at = this.#positions[this.#slice.placeOf(port)];
+    if (at >= pool.count || pool.ports[at] !== port) return false;
+    this.#take(pool, at);
+    return true;
+  }
+
+  /** Takes a given port of those that are given out, also one at rest; false when it is none, or not free. */
+  claim(port: number): boolean {
+    if (!this.#isManaged(port)) return false;
+    const place = this.#slice.placeOf(port);
+    if (this.#owners[place] === null) return this.take(port);
+    this.#rouse(place);
     return true;
   }
 
@@ -150,15 +161,21 @@ export class PortAllocator {
   }
 
   #draw(pool: Pool): number {
-    const at = this.#random() % pool.count;
+    return this.#take(pool, this.#random() % pool.count);
+  }
+
+  #take(pool: Pool, at: number): number {
     const port = pool.ports[at];
-    pool.ports[at] = pool.ports[--pool.count];
+    const last = pool.ports[--pool.count];
+    pool.ports[at] = last;
+    this.#positions[this.#slice.placeOf(last)] = at;
     this.#free--;
     return port;
   }
 
   #put(port: number): void {
     const pool = this.#pools[poolOf(port)];
+    this.#positions[this.#slice.placeOf(port)] = pool.count;
     pool.ports[pool.count++] = port;
     this.#free++;
   }

@@ -22,9 +22,12 @@ import {
   type Share,
 } from "./records.ts";
 import { LateTable, PLACES } from "./late_table.ts";
+import type { FlowLedger } from "./replicas/flow_ledger.ts";
 import { secondOf, TimerWheel } from "./timer_wheel.ts";
 
 export class NatSessionTable {
+  /** Takes each connection, and each mapping of UDP, that is made; null where no other NAT is to know of them. */
+  ledger: FlowLedger | null = null;
   readonly #mappings: MappingTable;
   readonly #buckets: LateTable<NatSession> = new LateTable();
   readonly #wheel = new TimerWheel();
@@ -79,8 +82,12 @@ export class NatSessionTable {
    * ports, one client may hold as many as are left for others, so that something is always left.
    */
   makeRoom(share: Share, now: number): boolean {
-    if (share.sessions < this.#quota && share.sessions <= this.#capacity - this.#size) return true;
-    return this.#evict(share, now);
+    return this.hasRoom(share) || this.#evict(share, now);
+  }
+
+  /** Whether there is room for one more of a client's without the end of another. */
+  hasRoom({ sessions }: Share): boolean {
+    return sessions < this.#quota && sessions <= this.#capacity - this.#size;
   }
 
   /** Makes a session, expired as yet, for which there is room. */
@@ -89,7 +96,10 @@ export class NatSessionTable {
     const bucket = this.#bucket(mapping, remoteAddress, remotePort);
     session.next = this.#buckets.get(bucket);
     this.#buckets.set(bucket, session);
-    if (isConnection(session)) mapping.connections++;
+    if (isConnection(session)) {
+      mapping.connections++;
+      this.ledger?.add(session);
+    }
     return session;
   }
 
@@ -99,6 +109,7 @@ export class NatSessionTable {
     mapping.life = session;
     mapping.connections++;
     if (mapping.protocol !== PROTOCOL_TCP) this.#lives++;
+    this.ledger?.add(session);
     return session;
   }
 

@@ -53,8 +53,7 @@ export function trackOutbound(session: NatSession, flags: number, now: number): 
   }
   session.seen &= ~NEWS;
   if ((flags & tcp.FLAG_FIN) !== 0) session.seen |= FIN_OUT;
-  const isOpen = (session.seen & SYN_BOTH) === SYN_BOTH && !isOver(session.seen);
-  return isOpen ? TCP_ESTABLISHED_TIMEOUT : TCP_TRANSITORY_TIMEOUT;
+  return isOpen(session.seen) ? TCP_ESTABLISHED_TIMEOUT : TCP_TRANSITORY_TIMEOUT;
 }
 
 /**
@@ -95,6 +94,11 @@ export function listOf(session: NatSession): SessionList {
 function isReachable({ isStatic, connections }: Mapping): boolean {
   // The session in question counts as one.
   return isStatic || connections > 1;
+}
+
+/** Whether both ends have begun a connection, and it is not over. */
+export function isOpen(seen: number): boolean {
+  return (seen & SYN_BOTH) === SYN_BOTH && !isOver(seen);
 }
 
 function isOver(seen: number): boolean {

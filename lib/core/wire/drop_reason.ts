@@ -175,6 +175,8 @@ export const DropReason = {
   noBackEnd: 72,
   /** A good initiation of a peer that has no session, while the store of the peers has been away for too long. */
   notAdmitted: 73,
+  /** A message between gateways of a fleet that makes no sense, or comes from one that has no say now. */
+  badFleetMessage: 74,
 } as const;
 
 /** Why a packet is dropped; 0 (`none`) for a good one. */

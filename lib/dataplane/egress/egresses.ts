@@ -7,6 +7,7 @@ import type { Arena } from "../../../ffi/arena.ts";
 import type { Libc } from "../../../ffi/libc.ts";
 import { Ipv6Headers } from "../../core/nat/headers/ipv6_headers.ts";
 import type { DropCounters } from "../../core/wire/drop_reason.ts";
+import type { ReplicatedFlows } from "../../core/nat/replicas/replicated_flows.ts";
 import * as ipv6 from "../../core/wire/ipv6.ts";
 import type { NatSlice } from "../../core/nat/slices/owners.ts";
 import type { AllowedIps } from "../../core/wireguard/allowed_ips.ts";
@@ -31,11 +32,15 @@ export interface EgressesOptions<Peer extends PacketPeer> {
   };
   /** What makes it one of several, see `NatSlice`; left out, it is alone. */
   readonly slice?: Omit<NatSlice, "workerOf"> & { readonly workerOf: (peer: Peer) => number };
+  /** Whether another gateway is to go on with flows of IPv4. */
+  readonly isReplicated?: boolean;
 }
 
 export class Egresses<Peer extends PacketPeer = PacketPeer> implements Disposable {
   readonly ipv4: Egress | null;
   readonly ipv6: Egress | null;
+  /** The flows of IPv4, for another gateway; null where none is to go on with them. */
+  readonly replicas: ReplicatedFlows | null;
   /** Those that are there. */
   readonly all: readonly Egress[];
 
@@ -68,6 +73,7 @@ export class Egresses<Peer extends PacketPeer = PacketPeer> implements Disposabl
         slice: sliceBy((address) => allowedIps.lookup(address)),
       }),
     );
+    this.replicas = options.isReplicated ? this.ipv4?.nat.replicate() ?? null : null;
     const headers = config6 && new Ipv6Headers(arena, random());
     const peerOf = (address: number) => {
       const { holds } = headers!;

@@ -8,6 +8,7 @@ import type { Arena } from "../../../ffi/arena.ts";
 import type { Libc } from "../../../ffi/libc.ts";
 import { decodeKey } from "../../core/config/values/key_text.ts";
 import type { DatagramSource } from "../../core/engine/ports.ts";
+import { FleetFlows } from "../../core/fleet/fleet_flows.ts";
 import { FleetPeers } from "../../core/fleet/fleet_peers.ts";
 import { decodeHeartbeat, encodeHeartbeat } from "../../core/fleet/mesh/heartbeat.ts";
 import {
@@ -23,7 +24,9 @@ import {
 import type { AeadProvider } from "../../core/noise/aead.ts";
 import { blake2sHash } from "../../core/noise/blake2s.ts";
 import type { X25519Provider } from "../../core/noise/key_pair.ts";
+import type { ReplicatedFlows } from "../../core/nat/replicas/replicated_flows.ts";
 import { NO_PATH } from "../../core/transport/paths.ts";
+import type { DropCounters } from "../../core/wire/drop_reason.ts";
 import { hash } from "../../core/wire/hash.ts";
 import type { Device } from "../../core/wireguard/device.ts";
 import type { DeviceEvent } from "../../core/wireguard/device_events.ts";
@@ -50,6 +53,9 @@ export interface FleetNodeOptions {
   readonly report: (report: FleetReport) => void;
   /** What has the device's indices name this gateway, as soon as it has its number. */
   readonly elsewhere: Elsewhere;
+  readonly drops: DropCounters;
+  /** The flows of the NAT that is in this thread; null for none. */
+  readonly nat: () => ReplicatedFlows | null;
   /** Takes a datagram for the device that came by another gateway. */
   readonly receive: (source: DatagramSource, now: number) => void;
 }
@@ -63,6 +69,7 @@ export class FleetNode implements Disposable {
   readonly #link: MeshLink;
   readonly #announcer: Announcer;
   readonly #peers: FleetPeers;
+  readonly #flows: FleetFlows;
   /** Null before it is known who the others are. */
   #machine: MeshMachine | null = null;
   /** The other gateways: number by public key, and public key by number. */
@@ -95,13 +102,13 @@ export class FleetNode implements Disposable {
     this.#announcer = opened.use(
       new Announcer(libc, arena, { address: config.virtual, mark: options.mark }),
     );
-    this.#peers = new FleetPeers({
-      device,
-      virtual: config.virtual,
-      tell: (message) => {
-        for (const key of this.#keys.values()) this.#link.send(key, message, options.loop.now());
-      },
-    });
+    const tell = (message: Uint8Array, to?: number) => {
+      for (const [gateway, key] of this.#keys) {
+        if (to === undefined || to === gateway) this.#link.send(key, message, options.loop.now());
+      }
+    };
+    this.#peers = new FleetPeers({ device, virtual: config.virtual, tell });
+    this.#flows = new FleetFlows({ ...options, tell, seed: drawUint32() });
     device.lastingSource = config.virtual | 0;
     this.#resources = opened.move();
   }
@@ -132,10 +139,13 @@ export class FleetNode implements Disposable {
       case "fleet-address-held":
         // It may have been given up meanwhile.
         if (!this.#holds) break;
+        this.#options.report({ kind: "fleet-flows", ...this.#flows.hold(now) });
         this.#announcer.hold(command.link, now);
         this.#takeOver(now);
         break;
       case "fleet-drain":
+        // Before others hear of it, and take the address.
+        this.#flows.setDraining(command.isDraining, now);
         this.#tell({ kind: command.isDraining ? "drain" : "rebalance" }, now);
         break;
     }
@@ -168,7 +178,7 @@ export class FleetNode implements Disposable {
     this.#machine = new MeshMachine({
       self,
       members,
-      generation: randomUint32((length) => crypto.getRandomValues(new Uint8Array(length))),
+      generation: drawUint32(),
       addressKey: hash(this.#options.config.virtual | 0, 0, 0) >>> 0,
       isDraining: false,
     }, now);
@@ -196,6 +206,7 @@ export class FleetNode implements Disposable {
   #giveUp(reason: string, now: number): void {
     this.#holds = false;
     this.#announcer.hold(null, now);
+    this.#flows.giveUp(now);
     this.#peers.giveUp();
     this.#options.report({ kind: "fleet-address", holds: false, reason });
   }
@@ -221,7 +232,7 @@ export class FleetNode implements Disposable {
   #receive(publicKey: Uint8Array, message: Uint8Array, now: number): void {
     const from = this.#numbers.get(publicKey.toBase64());
     if (from === undefined) return;
-    if (this.#peers.take(from, message, now)) return;
+    if (this.#peers.take(from, message, now) || this.#flows.take(message, now)) return;
     const heartbeat = decodeHeartbeat(message);
     if (heartbeat === null) return;
     this.#tell({ kind: "heartbeat", from, heartbeat }, now);
@@ -244,10 +255,12 @@ export class FleetNode implements Disposable {
         this.#up.add(action.gateway);
         this.#tellReachable();
         this.#peers.gatewayUp(now);
+        this.#flows.gatewayUp(action.gateway, now);
         break;
       case "gateway-down":
         this.#up.delete(action.gateway);
         this.#tellReachable();
+        this.#flows.gatewayDown(action.gateway);
         if (this.#holds) this.#takeOver(now);
         break;
       case "write-term":
@@ -291,6 +304,7 @@ export class FleetNode implements Disposable {
       this.#machine?.dueAt ?? Infinity,
       this.#link.pollAt(),
       this.#peers.pollAt(),
+      this.#flows.pollAt(),
       this.#announcer.pollAt(),
     );
   }
@@ -300,6 +314,7 @@ export class FleetNode implements Disposable {
       this.#tell({ kind: "time" }, now);
     }
     this.#peers.poll(now);
+    this.#flows.poll(now);
     this.#announcer.poll(now);
     this.#link.poll(now);
   }
@@ -307,4 +322,8 @@ export class FleetNode implements Disposable {
   [Symbol.dispose](): void {
     this.#resources[Symbol.dispose]();
   }
+}
+
+function drawUint32(): number {
+  return randomUint32((length) => crypto.getRandomValues(new Uint8Array(length)));
 }

@@ -65,4 +65,6 @@ export type FleetReport =
   }
   /** Put the address on this host, to be answered by `fleet-address-held`; or take it away. */
   | { readonly kind: "fleet-address"; readonly holds: boolean; readonly reason: string }
+  /** Of the flows through the NAT of the gateway that had the address before, how many go on here. */
+  | { readonly kind: "fleet-flows"; readonly kept: number; readonly lost: number }
   | { readonly kind: "fleet-view"; readonly view: FleetView };

@@ -1,4 +1,7 @@
-/** That a client of a fleet goes on by another gateway when the one that has the virtual address is killed. */
+/**
+ * That a client of a fleet goes on by another gateway when the one that has the virtual address is killed, and with it
+ * what it downloads through the NAT.
+ */
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { NatsServers } from "../../support/fleet/nats_servers.ts";
 import {
@@ -8,15 +11,18 @@ import {
   type Topology,
 } from "../../support/net.ts";
 import { eventually } from "../../support/time/patience.ts";
-import { configText, newIdentity } from "../support/config.ts";
+import { configText, newIdentity, type Section } from "../support/config.ts";
 import { statusOf } from "../support/programs/instance.ts";
 import { vpnCommand } from "../support/programs/vpn.ts";
 import { environment } from "../../support/permissions.ts";
 import { WIREGUARD_GO_PROGRAMS, WireguardGo } from "../support/programs/wireguard_go.ts";
+import { Download, DOWNLOAD_PROGRAMS } from "../support/traffic/download.ts";
 import { carrierOn } from "../support/wire.ts";
 
 const INSIDE = "10.66.77.1";
 const VIRTUAL = "203.0.113.5";
+/** In the internet, at the host that has the bridge. */
+const SERVER = "198.51.100.7";
 const GATEWAYS = [1, 2, 3];
 const fleet = newIdentity();
 /** By hand: how often the owner is killed, with the gaps printed. */
@@ -26,12 +32,19 @@ const KILLS = Number(environment("VPN_TEST_KILLS") ?? 1);
 class Site implements AsyncDisposable {
   readonly folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
   readonly hub: TestNamespace;
+  /** Another host of the Ethernet. */
+  readonly elsewhere: TestNamespace;
   readonly gateways: readonly TestNamespace[];
   nats!: NatsServers;
   readonly #running: BackgroundProcess[] = [];
 
   private constructor(topology: Topology) {
     this.hub = topology.namespace("hub");
+    this.elsewhere = topology.namespace("elsewhere");
+    topology.cable(
+      { namespace: this.hub, name: "to-elsewhere" },
+      { namespace: this.elsewhere, name: "eth0", address: "203.0.113.20/24" },
+    );
     this.gateways = GATEWAYS.map((number) => {
       const namespace = topology.namespace(`gateway-${number}`);
       topology.cable(
@@ -42,18 +55,23 @@ class Site implements AsyncDisposable {
     });
   }
 
-  static async lay(topology: Topology): Promise<Site> {
+  static async lay(
+    topology: Topology,
+    settings: (number: number) => Section,
+  ): Promise<Site> {
     const site = new Site(topology);
     await site.hub.output(["ip", "-batch", "-"], {
       stdin: [
         "link add lan type bridge",
         ...GATEWAYS.map((number) => `link set to-${number} master lan`),
+        "link set to-elsewhere master lan",
         "link set lan up",
         "address add 203.0.113.254/24 dev lan",
+        `address add ${SERVER}/32 dev lo`,
         "",
       ].join("\n"),
     });
-    await Promise.all(site.gateways.map((gateway) => carrierOn(gateway, "eth0")));
+    await Promise.all([...site.gateways, site.elsewhere].map((each) => carrierOn(each, "eth0")));
     site.nats = await NatsServers.start({
       folder: site.folder,
       count: 1,
@@ -69,12 +87,10 @@ class Site implements AsyncDisposable {
           PrivateKey: fleet.privateKey,
           Address: `${INSIDE}/24`,
           ListenPort: 51820,
-          // Not as many everywhere: what one hands to another is for any worker there.
-          DataPlaneThreads: number,
           PublicEndpoint: `${VIRTUAL}:51820`,
-          Egress: "off",
           Store: "nats://203.0.113.254:4222",
           VirtualAddress: `${VIRTUAL}/24`,
+          ...settings(number),
         }),
         { mode: 0o600 },
       );
@@ -138,7 +154,11 @@ class Site implements AsyncDisposable {
 netTest(
   "a stock client goes on by another gateway when its own is killed, stopped, drained or cut off, and begins no handshake",
   async (topology) => {
-    await using site = await Site.lay(topology);
+    await using site = await Site.lay(topology, (number) => ({
+      Egress: "off",
+      // Not as many everywhere: what one hands to another is for any worker there.
+      DataPlaneThreads: number,
+    }));
     const running = await site.startAll();
     const file = await site.gateways[0]!.output(
       vpnCommand(
@@ -147,6 +167,7 @@ netTest(
       ),
     );
     await eventually(() => site.holders().length === 1 || null);
+    await knowsClient(running.get(site.holders()[0]!)!);
     const [, address] = /Address = (\S+?)\/\d+/.exec(file)!;
     const client = await WireguardGo.start(
       site.hub,
@@ -244,6 +265,55 @@ netTest(
   },
   { programs: ["nats-server", "ip", "ping", "stdbuf", ...WIREGUARD_GO_PROGRAMS] },
 );
+
+netTest(
+  "what a stock client downloads through the NAT goes on when its gateway is drained, and when the next one is killed",
+  async (topology) => {
+    await using site = await Site.lay(topology, () => ({}));
+    for (const gateway of site.gateways) {
+      await gateway.output(["ip", "route", "add", "default", "via", "203.0.113.254"]);
+    }
+    const running = await site.startAll();
+    const file = await site.gateways[0]!.output(
+      vpnCommand(
+        ...["peer", "add", "ann", "--allowed-ips", `${SERVER}/32`, "--out", "-"],
+        ...["--config", site.config(1)],
+      ),
+    );
+    await eventually(() => site.holders().length === 1 || null);
+    await hears(running.get(site.holders()[0]!)!, GATEWAYS.length);
+    await knowsClient(running.get(site.holders()[0]!)!);
+    const [, address] = /Address = (\S+?)\/\d+/.exec(file)!;
+    const client = await WireguardGo.start(
+      site.elsewhere,
+      file.replace(/^(?:Address|DNS|MTU) = .*\n/gm, ""),
+      [`${address}/32`],
+    );
+    await client.route(`${SERVER}/32`);
+    const ends = { client: site.elsewhere, server: site.hub, address: SERVER };
+    await using download = new Download(ends);
+    await download.goesOn();
+
+    const drained = site.holders()[0]!;
+    await site.fleet(drained, "drain", await site.numberOfHolder(drained));
+    await eventually(() => site.holders().every((each) => each !== drained) || null);
+    await download.goesOn();
+
+    const [killed] = site.holders();
+    running.get(killed!)!.signal("SIGKILL");
+    await eventually(() => site.holders().some((each) => each !== killed) || null);
+    await download.goesOn();
+    await download.endsIntact();
+    const heir = running.get(site.holders()[0]!)!;
+    assertMatch(heir.stderr, /flows through the NAT that go on here: 1; that cannot: 0/);
+  },
+  { programs: ["nats-server", "ip", ...DOWNLOAD_PROGRAMS, ...WIREGUARD_GO_PROGRAMS] },
+);
+
+/** Waits until a gateway has the client from the store: what comes before that, it does not answer. */
+async function knowsClient(gateway: BackgroundProcess): Promise<void> {
+  await eventually(async () => (await statusOf(gateway)).peers.length === 1 || null);
+}
 
 /** Waits until a gateway knows of so many that are up, itself included. */
 async function hears(gateway: BackgroundProcess, count: number): Promise<void> {

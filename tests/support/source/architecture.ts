@@ -23,6 +23,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   "core/config": ["core/limits", "core/noise", "core/wire"],
   "core/fleet": [
     "core/config",
+    "core/nat",
     "core/noise",
     "core/peers",
     "core/transport",

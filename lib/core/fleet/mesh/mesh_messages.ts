@@ -14,7 +14,7 @@
  */
 
 /** What a mesh message is; one of another kind is a later version's. */
-export const MeshKind = { heartbeat: 16, datagram: 17, places: 20 } as const;
+export const MeshKind = { heartbeat: 16, datagram: 17, places: 20, flows: 21 } as const;
 
 /** Where the body begins. */
 export const FRAME_SIZE = 4;

@@ -172,3 +172,16 @@ Deno.test("ports go round and round against a plain model", () => {
     }
   }
 });
+
+Deno.test("claim() takes a port of those that are given out, also one at rest, and once", () => {
+  const ports = allocator(20_000, 20_031);
+  const owner = share();
+  const drawn = ports.allocate(5, 0);
+  assertEquals(ports.claim(drawn), false);
+  ports.release(drawn, owner, 0);
+  assertEquals([owner.resting, ports.claim(drawn), owner.resting], [1, true, 0]);
+  for (const port of [19_999, 20_006, 20_032]) assertEquals(ports.claim(port), false);
+  const others = ownPorts(20_000, 20_031).filter((port) => port !== drawn);
+  for (const port of others) assertEquals([ports.claim(port), ports.claim(port)], [true, false]);
+  assertEquals(ports.allocate(5, 0), -1);
+});
