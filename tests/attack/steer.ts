@@ -2,10 +2,18 @@
 import { EXTERNAL, INSIDE, INTERNET, ROUTER } from "../net/support/gateway.ts";
 import { addressData, buildAnswer, buildQuery } from "../support/dns/messages.ts";
 import { DnsServer } from "../net/support/programs/dns_server.ts";
+import {
+  NARROW,
+  NARROW_CLIENT_OUTSIDE6,
+  NARROW_GATEWAY_OUTSIDE6,
+  NarrowPath,
+} from "../net/support/narrow_path.ts";
 import { Injector, Tap } from "../net/support/outside.ts";
+import { statusOf } from "../net/support/programs/instance.ts";
 import { CABLE, delay, SERVER_PORT } from "../net/support/wire.ts";
 import { RoutedPath, SERVER_OUTSIDE } from "../net/support/routed_path.ts";
 import { buildIcmp, buildTcp, buildUdp } from "../support/packets/packet_builder.ts";
+import { tooBig6 } from "../support/packets/too_big.ts";
 import { Random } from "../support/random.ts";
 import { tcpFlow } from "../net/support/traffic/traffic.ts";
 import { type Attack, fetches, setScene, SITE_ADDRESS } from "./attack.ts";
@@ -108,6 +116,40 @@ export const STEER_ATTACKS: readonly Attack[] = [
       for (let i = 0; i < 20; i++) {
         toGateway.send(forge("198.51.100.1", client.outside, [SERVER_PORT, port]));
         toClient.send(forge(client.outside, "198.51.100.1", [port, SERVER_PORT]));
+        await delay(20);
+      }
+      await delay(500);
+      const after = await rate();
+      return {
+        held: after > before / 2,
+        figure: `${before.toFixed(0)} -> ${after.toFixed(0)} Mbit/s`,
+      };
+    },
+  },
+  {
+    name: "icmp-tunnel6",
+    title: "forged 'packet too big' about a tunnel over IPv6",
+    attacker: "stranger",
+    programs: ["ping", "iperf3", "sysctl", "nft"],
+    async run(topology, scale) {
+      const path = await NarrowPath.lay(topology, 1500);
+      await path.useIpv6();
+      const gateway = await path.startGateway();
+      await path.startClient();
+      const seconds = Math.max(2, 5 * scale);
+      const rate = async () =>
+        (await tcpFlow(path.client, path.gateway, INSIDE, { seconds })).receivedBytes * 8 /
+        seconds / 1e6;
+      await rate();
+      const before = await rate();
+      const { endpoint } = (await statusOf(gateway)).peers[0]!;
+      const port = Number(/:(\d+)$/.exec(`${endpoint}`)?.[1] ?? 0);
+      using toGateway = new Injector(path.far, { isIpv6: true });
+      using toClient = new Injector(path.far, { isIpv6: true, device: NARROW });
+      for (let i = 0; i < 20; i++) {
+        const [one, other] = [NARROW_GATEWAY_OUTSIDE6, NARROW_CLIENT_OUTSIDE6];
+        toGateway.send(tooBig6(one, other, [SERVER_PORT, port]));
+        toClient.send(tooBig6(other, one, [port, SERVER_PORT]));
         await delay(20);
       }
       await delay(500);

@@ -5,8 +5,7 @@
 import { assert, assertEquals } from "../../support/assert.ts";
 import { netTest, type TestNamespace } from "../../support/net.ts";
 import { eventually } from "../../support/time/patience.ts";
-import type { Bytes } from "../../support/packets/packet_builder.ts";
-import { buildIcmp6, buildUdp6 } from "../../support/packets/packet_builder6.ts";
+import { tooBig6 } from "../../support/packets/too_big.ts";
 import {
   NARROW,
   NARROW_CLIENT_OUTSIDE6,
@@ -108,7 +107,7 @@ netTest(
     ] as const;
     for (const { end, from, to, ports, device } of ends) {
       using forger = new Injector(path.far, { isIpv6: true, device });
-      assertEquals(forger.send(tooBig(from, to, ports)), 1);
+      assertEquals(forger.send(tooBig6(from, to, ports)), 1);
       // It has come where an answer comes to what was sent after it.
       await path.far.output(["ping", "-6", "-c", "1", "-W", "60", from]);
       const route = await end.output(["ip", "-6", "route", "get", to]);
@@ -117,21 +116,3 @@ netTest(
   },
   { programs: [...NARROW_PATH_PROGRAMS, "ping"] },
 );
-
-/** What a router would say of a message to `destination`, of a session that there is not. */
-function tooBig(
-  source: string,
-  destination: string,
-  [sourcePort, destinationPort]: readonly [number, number],
-): Bytes {
-  const payload = new Uint8Array(1_400);
-  payload[0] = 4;
-  const quoted = buildUdp6({ source, destination, sourcePort, destinationPort, payload });
-  return buildIcmp6({
-    source: destination,
-    destination: source,
-    type: 2,
-    word: 1280,
-    payload: quoted.subarray(0, 1_000),
-  });
-}
