@@ -10,6 +10,7 @@ import { CLOSED_ATTACKS } from "./closed.ts";
 import { CRASH_ATTACKS } from "./crash.ts";
 import { EGRESS_ATTACKS } from "./egress.ts";
 import { EXHAUST_ATTACKS } from "./exhaust.ts";
+import { IPV6_ATTACKS } from "./ipv6.ts";
 import { STEER_ATTACKS } from "./steer.ts";
 import { TABLE_ATTACKS } from "./tables.ts";
 
@@ -20,6 +21,7 @@ const ATTACKS: readonly Attack[] = [
   ...STEER_ATTACKS,
   ...CLOSED_ATTACKS,
   ...EGRESS_ATTACKS,
+  ...IPV6_ATTACKS,
 ];
 
 /** Of one attack, its set-up and end included. */
