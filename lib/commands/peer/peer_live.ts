@@ -40,6 +40,11 @@ export class ToldGateways implements LiveGateway {
       .find((outcome) => outcome.status === "rejected");
     if (refusal === undefined) {
       this.appliedOn = names(gateways);
+      if (gateways.length > 0 && isOther(before.groups, after.groups)) {
+        const warning =
+          "rules of groups are others now, in the file alone: `vpn reload` applies them";
+        writeText(Deno.stderr, `vpn: warning: ${warning}\n`);
+      }
       return;
     }
     // One that did not answer may have applied it all the same.
@@ -58,6 +63,10 @@ export class ToldGateways implements LiveGateway {
       { exitCode: ExitCode.unexpected, cause: reason },
     );
   }
+}
+
+function isOther(before: StoreTable["groups"], after: StoreTable["groups"]): boolean {
+  return JSON.stringify([...before]) !== JSON.stringify([...after]);
 }
 
 function toldPeers(before: StoreTable, after: StoreTable): ToldPeer[] {
