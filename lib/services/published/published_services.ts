@@ -6,17 +6,14 @@
 import type { ForwardBackEnd, PortForward } from "../../core/config/config.ts";
 import { encodeKey } from "../../core/config/values/key_text.ts";
 import type { NatBackEnd, NatService } from "../../core/nat/nat_options.ts";
-import type {
-  BackEndState,
-  BackEndStatus,
-  ServiceStatus,
-} from "../../core/peers/service_status.ts";
+import type { BackEndStatus, ServiceStatus } from "../../core/peers/service_status.ts";
 import { formatIpv4, type Ipv4Prefix } from "../../core/wire/ipv4_text.ts";
 import type { DataPlaneHandle } from "../../dataplane/data_plane_handle.ts";
 import type { DataPlaneListener } from "../../dataplane/data_plane_listener.ts";
 import type { Statistics } from "../../dataplane/data_plane_protocol.ts";
 import { background, guarded } from "../../process/guard.ts";
 import type { Logger } from "../../process/logging.ts";
+import { BackEndNews } from "./back_end_news.ts";
 import { type BackEndPlace, BackEndPlaces, type PlacedPeer } from "./back_end_places.ts";
 import { DrainedBackEnds, type DrainedBackEndsOptions } from "./drained_back_ends.ts";
 import { type CheckTarget, type Connect, HealthChecks } from "./health_checks.ts";
@@ -43,8 +40,6 @@ interface BackEnd {
   readonly configured: ForwardBackEnd;
   readonly key: string;
   place: BackEndPlace;
-  /** As it was told last; null before that. */
-  told: BackEndState | null;
 }
 
 interface Service {
@@ -65,6 +60,7 @@ export class PublishedServices implements Disposable {
   /** Peers with a session, by public key in base64. */
   readonly #connected = new Set<string>();
   readonly #drained: DrainedBackEnds;
+  readonly #news: BackEndNews;
   #dataPlane: Pick<DataPlaneHandle, "setServices"> | null = null;
   /** What the data plane was told last, and what it is being told. */
   #told = "";
@@ -85,6 +81,7 @@ export class PublishedServices implements Disposable {
       backEnds.some(({ place }) => place.isOutside)
     );
     this.#drained = new DrainedBackEnds(options, this.#drainable());
+    this.#news = new BackEndNews({ ...options, onDue: () => this.#follow() });
     this.#checks = new HealthChecks({
       connect: options.connect,
       isReachable: (key) => this.#isReachable(this.#backEndAt(key)),
@@ -116,7 +113,6 @@ export class PublishedServices implements Disposable {
         configured,
         key: `${name} ${configured.text}`,
         place: this.#places.of(configured),
-        told: null,
       }));
       return { name, forward, backEnds };
     });
@@ -179,15 +175,12 @@ export class PublishedServices implements Disposable {
 
   /** Follows a configuration that `canFollow()`. */
   setForwards(forwards: readonly PortForward[]): void {
-    const told = new Map(
-      this.#services.flatMap(({ backEnds }) => backEnds.map((each) => [each.key, each.told])),
-    );
     const places = this.#places;
     this.#services = this.#servicesOf(forwards.filter((forward) => !places.isPlain(forward)));
     places.placeAll([...this.#plain, ...this.#services]);
-    for (const { backEnds } of this.#services) {
-      for (const backEnd of backEnds) backEnd.told = told.get(backEnd.key) ?? null;
-    }
+    this.#news.bound(
+      new Set(this.#services.flatMap(({ backEnds }) => backEnds.map(({ key }) => key))),
+    );
     this.#drained.bound(this.#drainable());
     this.#follow();
   }
@@ -348,26 +341,18 @@ export class PublishedServices implements Disposable {
   }
 
   #tellPeople(service: Service): void {
-    const { logger, record } = this.#options;
     for (const backEnd of service.backEnds) {
-      const { state, reason } = this.#backEndStatus(service, backEnd);
-      const { told } = backEnd;
-      if (state === told) continue;
-      backEnd.told = state;
-      // Those that are there from the start need no line.
-      if (told === null && (state === "up" || state === "unchecked")) continue;
-      const { name } = service;
-      const values = { service: name, backEnd: backEnd.configured.text, state, reason };
-      if (reason === null) logger.info("service {service}: {backEnd} is {state}", values);
-      else logger.warn("service {service}: {backEnd} is {state}: {reason}", values);
-      const why = reason === null ? "" : `: ${reason}`;
-      record(`back-end-${state}`, `${name} ${backEnd.configured.text}${why}`);
+      const now = { key: backEnd.key, ...this.#backEndStatus(service, backEnd) };
+      if (!this.#news.tell(service.name, now)) continue;
       const isServed = service.backEnds.some((each) => {
         const { address } = each.place;
         return address !== null && !this.#drained.has(each.key) &&
           this.#problemOf(service.forward, each) === null;
       });
-      if (!isServed) logger.error("service {service}: no back end is left", { service: name });
+      if (isServed) continue;
+      this.#options.logger.error("service {service}: no back end is left", {
+        service: service.name,
+      });
     }
   }
 
@@ -389,6 +374,7 @@ export class PublishedServices implements Disposable {
     this.#isEnded = true;
     if (this.#quiet !== null) clearTimeout(this.#quiet);
     this.#checks[Symbol.dispose]();
+    this.#news[Symbol.dispose]();
   }
 }
 

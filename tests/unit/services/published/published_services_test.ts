@@ -139,6 +139,30 @@ Deno.test("a back end that does not answer is down, and up again when it does; p
   ]);
 });
 
+Deno.test("a back end that comes and goes is told of a few times, and once a minute after that", async () => {
+  using world = stage("tcp:443 -> web-1:8443, web-2:8443");
+  world.start();
+  await world.timers.advance(20_000);
+  for (let i = 0; i < 100; i++) {
+    world.report(1, i % 2 === 0 ? "down" : "up");
+    await world.timers.advance(100);
+    // What an answer to a check would say at once.
+    world.dead.add("10.66.77.2:8443");
+  }
+  assertEquals(world.recorded.length, 10);
+  world.recorded.length = 0;
+  world.report(1, "down");
+  world.report(2, "down");
+  world.dead.add("10.66.77.3:8443");
+  await world.timers.advance(5_000);
+  assertEquals(world.recorded, ["back-end-down tcp:443 web-2:8443: the peer has no session"]);
+  world.recorded.length = 0;
+  await world.timers.advance(60_000);
+  assertEquals(world.recorded, ["back-end-down tcp:443 web-1:8443: connection refused"]);
+  await world.timers.advance(200_000);
+  assertEquals(world.recorded.length, 1);
+});
+
 Deno.test("what is not there ten seconds after the start is told then", async () => {
   using world = stage(WEB);
   world.dead.add("10.66.77.2:8443");
