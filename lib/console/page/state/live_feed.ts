@@ -2,7 +2,7 @@
 import { type ReadonlySignal, signal } from "@preact/signals";
 import type { EventEntry } from "../../../control/application/methods.ts";
 import type { GatewayStatus, LiveUpdate } from "./shapes.ts";
-import { LiveModel } from "./live_model.ts";
+import { LiveModel, type PeerAnswer } from "./live_model.ts";
 
 /** ms until a connection that was answered with an error is tried again. */
 const RETRY = 2_000;
@@ -29,6 +29,12 @@ export const liveTick: ReadonlySignal<number> = ticks;
 export const liveConnection: ReadonlySignal<FeedState> = connection;
 /** Events since the page was opened, the newest first. */
 export const liveEvents: ReadonlySignal<readonly EventEntry[]> = news;
+
+/** Shows what a change has answered of peers, before the gateway tells of it. */
+export function showAnswer(peers: readonly PeerAnswer[]): void {
+  model.learn(peers);
+  ticks.value++;
+}
 
 /**
  * Follows the gateway until the returned function is called.

@@ -6,8 +6,18 @@ export const PEER_HISTORY = 60;
 /** The same of all peers together. */
 export const TOTAL_HISTORY = 180;
 
+/** Updates after which what a change has answered is in what the gateway tells: one may have been on its way. */
+const ANSWER_LASTS = 2;
+
+/** What the answer to a change says of a peer. */
+export type PeerAnswer = Pick<
+  LivePeerState,
+  "publicKey" | "name" | "admission" | "expires" | "groups"
+>;
+
 /** One peer over time. Rates are bytes a second, from the peer (received) and to it (sent). */
 export class PeerTrack {
+  /** As it is told, and by the answer to a change that is not told yet. */
   state: LivePeerState;
   receivedRate = 0;
   sentRate = 0;
@@ -15,11 +25,35 @@ export class PeerTrack {
   readonly history: number[] = [];
   #received: number;
   #sent: number;
+  #told: LivePeerState;
+  #answer: PeerAnswer | null = null;
+  /** Updates for which the answer counts. */
+  #answerLeft = 0;
 
   constructor(state: LivePeerState) {
-    this.state = state;
+    this.state = this.#told = state;
     this.#received = state.received;
     this.#sent = state.sent;
+  }
+
+  /** Takes what the gateway tells of it. */
+  tell(changes: Partial<LivePeerState>): void {
+    this.#told = { ...this.#told, ...changes };
+    this.state = this.#answer === null ? this.#told : { ...this.#told, ...this.#answer };
+  }
+
+  /** Takes what the answer to a change says: until it is told, a switch would stand as before, to be pressed again. */
+  learn({ publicKey, name, admission, expires, groups }: PeerAnswer): void {
+    this.#answer = { publicKey, name, admission, expires, groups };
+    this.#answerLeft = ANSWER_LASTS;
+    this.tell({});
+  }
+
+  /** An update has come, whether or not it says anything of this one. */
+  age(): void {
+    if (this.#answer === null || --this.#answerLeft > 0) return;
+    this.#answer = null;
+    this.tell({});
   }
 
   /** @param seconds since the last sample */
@@ -63,7 +97,7 @@ export class LiveModel {
       const track = this.peers.get(peer.publicKey);
       if (track === undefined || isRestarted) {
         this.peers.set(peer.publicKey, new PeerTrack(peer));
-      } else track.state = peer;
+      } else track.tell(peer);
     }
     for (const key of this.peers.keys()) if (!there.has(key)) this.peers.delete(key);
     const time = Date.parse(status.time);
@@ -75,13 +109,16 @@ export class LiveModel {
   update({ time, status, peers = {}, added = [], removed = [] }: LiveUpdate): void {
     if (this.status === null) return;
     this.status = { ...this.status, ...status, time };
-    for (const [key, changes] of Object.entries(peers)) {
-      const track = this.peers.get(key);
-      if (track !== undefined) track.state = { ...track.state, ...changes };
-    }
+    for (const [key, changes] of Object.entries(peers)) this.peers.get(key)?.tell(changes);
+    for (const track of this.peers.values()) track.age();
     for (const peer of added) this.peers.set(peer.publicKey, new PeerTrack(peer));
     for (const key of removed) this.peers.delete(key);
     this.sample(Date.parse(time));
+  }
+
+  /** Takes what a change has answered of peers. */
+  learn(peers: readonly PeerAnswer[]): void {
+    for (const peer of peers) this.peers.get(peer.publicKey)?.learn(peer);
   }
 
   /** Works out the rates up to now. @param now Unix ms, by the gateway's clock */

@@ -86,3 +86,28 @@ Deno.test("what is kept of a peer and of all is bounded", () => {
   );
   assertEquals(model.times.length < 400, true);
 });
+
+Deno.test("what a change has answered is shown at once, until the gateway tells of it or of another", () => {
+  const model = new LiveModel();
+  model.take(whole(0, [livePeer({ publicKey: "a", name: "anna", admission: "admitted" })]));
+  const admission = () => model.peers.get("a")!.state.admission;
+  const answer = {
+    publicKey: "a",
+    name: "anna",
+    admission: "disabled",
+    expires: null,
+    groups: [],
+  } as const;
+  model.learn([answer, { ...answer, publicKey: "gone" }]);
+  assertEquals(admission(), "disabled");
+  // One that was on its way when the change was made.
+  model.update({ time: at(1_000), peers: { a: { received: 5 } } });
+  assertEquals([admission(), model.peers.get("a")!.state.received], ["disabled", 5]);
+  model.update({ time: at(2_000), peers: { a: { admission: "disabled" } } });
+  model.update({ time: at(3_000), peers: { a: { received: 6 } } });
+  assertEquals(admission(), "disabled");
+  // Somebody else has taken it back in the same second: nothing is told, as nothing is another.
+  model.learn([{ ...answer, admission: "admitted" }]);
+  for (let second = 4; second < 6; second++) model.update({ time: at(second * 1_000) });
+  assertEquals(admission(), "disabled");
+});
