@@ -3,7 +3,7 @@
  * answered nor have anything changed.
  */
 import { BlockList, isIP } from "node:net";
-import { canonicalIpv6 } from "../../core/wire/host_address.ts";
+import { plainAddress } from "../../core/wire/source_key.ts";
 
 export interface OriginOptions {
   /** As in `https://vpn.example.com`, where it is known: behind a proxy, or with a name. */
@@ -59,12 +59,12 @@ export class Origins {
     const forwarded = (request.headers.get("x-forwarded-for") ?? "").split(",").map((each) =>
       each.trim()
     );
-    let source = plain(peer);
+    let source = plainAddress(peer);
     // From the right: each proxy appends whom it has it from, and what a client has made up stands further left.
     while (this.#isProxy(source)) {
       const before = addressIn(forwarded.pop() ?? "");
       if (before === null) break;
-      source = plain(before);
+      source = plainAddress(before);
     }
     return source;
   }
@@ -80,24 +80,4 @@ function addressIn(text: string): string | null {
   const [, bracketed, dotted] = /^(?:\[([\da-f:.]+)\]|([\d.]+))(?::\d{1,5})?$/i.exec(text) ?? [];
   const address = bracketed ?? dotted ?? text;
   return isIP(address) === 0 ? null : address;
-}
-
-/** An IPv4 address that is mapped into IPv6, as sockets of both and proxies behind them have it, as such. */
-function plain(address: string): string {
-  const canonical = isIP(address) === 6 ? canonicalIpv6(address) : null;
-  const [, high, low] = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(canonical ?? "") ?? [];
-  if (low === undefined) return address;
-  return [high!, low].flatMap((group) => [parseInt(group, 16) >> 8, parseInt(group, 16) & 255])
-    .join(".");
-}
-
-/** By what of an address somebody is known who has more of them: of IPv6, the network that one customer is given. */
-export function sourceKey(address: string): string {
-  if (isIP(address) !== 6) return address;
-  const [head = "", tail] = address.split("%")[0]!.split("::");
-  const before = head === "" ? [] : head.split(":");
-  const after = tail === undefined || tail === "" ? [] : tail.split(":");
-  const missing = tail === undefined ? 0 : 8 - before.length - after.length;
-  const groups = [...before, ...Array<string>(Math.max(0, missing)).fill("0"), ...after];
-  return `${groups.slice(0, 4).map((group) => parseInt(group, 16).toString(16)).join(":")}::/64`;
 }

@@ -1,9 +1,11 @@
 /**
  * Connection shares: how many connections a service may have at once, and who loses one for a newcomer: the one with
- * most from one address, and of those the oldest that asks nothing. So no client keeps the others out.
+ * most from one address, or of IPv6 from one customer's network, and of those the oldest that asks nothing. So no
+ * client keeps the others out.
  */
 import type { Socket } from "node:net";
 import { FairShares, type Place } from "../../core/limits/fair_shares.ts";
+import { sourceKey } from "../../core/wire/source_key.ts";
 import { guarded } from "../../process/guard.ts";
 
 /**
@@ -76,7 +78,7 @@ export class ConnectionShares {
   }
 
   #place(key: string, socket: Socket): void {
-    const place = this.#shares.add(socket.remoteAddress ?? "", socket);
+    const place = this.#shares.add(sourceKey(socket.remoteAddress ?? ""), socket);
     if (place === null) socket.destroy();
     else this.#places.set(key, place);
   }

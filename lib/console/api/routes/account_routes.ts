@@ -2,7 +2,7 @@
 import type { Token } from "../../accounts/token_table.ts";
 import { ACCOUNT_ROLES, includesScope, SCOPES } from "../../accounts/roles.ts";
 import type { ConsoleServices } from "../../console_services.ts";
-import { sourceKey } from "../../http/origin.ts";
+import { sourceKey } from "../../../core/wire/source_key.ts";
 import { Problem } from "../../http/problem.ts";
 import { accountName, newPassword, partQuery, title } from "../inputs.ts";
 import { type ApiCall, type ApiRoute, apiRoute, whoAsks } from "../route.ts";

@@ -1,6 +1,6 @@
 /** Gateway routes: how the gateway is, what has happened, what was used, what rules say, and its settings. */
 import type { ConsoleServices } from "../../console_services.ts";
-import { sourceKey } from "../../http/origin.ts";
+import { sourceKey } from "../../../core/wire/source_key.ts";
 import { actorName, askGateway } from "../gateway_calls.ts";
 import { partQuery, peerNameInput } from "../inputs.ts";
 import { type ApiRoute, apiRoute, whoAsks } from "../route.ts";

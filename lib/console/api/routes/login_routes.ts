@@ -3,7 +3,7 @@ import type { StoredAccount } from "../../accounts/account_table.ts";
 import { canHavePasskeys } from "../../accounts/passkeys.ts";
 import { sessionEnd } from "../../accounts/session_table.ts";
 import type { ConsoleServices } from "../../console_services.ts";
-import { sourceKey } from "../../http/origin.ts";
+import { sourceKey } from "../../../core/wire/source_key.ts";
 import { Problem } from "../../http/problem.ts";
 import { accountName, code, entryId, newPassword, password, secret } from "../inputs.ts";
 import { type ApiAnswer, type ApiCall, type ApiRoute, apiRoute, whoAsks } from "../route.ts";

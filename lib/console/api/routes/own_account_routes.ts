@@ -3,7 +3,7 @@ import type { StoredAccount } from "../../accounts/account_table.ts";
 import type { StoredPasskey } from "../../accounts/passkeys.ts";
 import { newRecoveryCodes, newTotpSecret, totpStep, totpUri } from "../../accounts/totp.ts";
 import type { ConsoleServices } from "../../console_services.ts";
-import { sourceKey } from "../../http/origin.ts";
+import { sourceKey } from "../../../core/wire/source_key.ts";
 import { Problem } from "../../http/problem.ts";
 import { code, entryId, newPassword, password, title } from "../inputs.ts";
 import { type ApiCall, type ApiRoute, apiRoute, whoAsks } from "../route.ts";

@@ -2,7 +2,7 @@
 import type { StoredLink } from "../../accounts/link_table.ts";
 import { includesScope, scopeOf } from "../../accounts/roles.ts";
 import type { ConsoleServices } from "../../console_services.ts";
-import { sourceKey } from "../../http/origin.ts";
+import { sourceKey } from "../../../core/wire/source_key.ts";
 import { Problem } from "../../http/problem.ts";
 import {
   groupNames,

@@ -1,6 +1,6 @@
 /** Rotation routes: another key pair for a peer, beside the one it has until the other is used. */
 import type { ConsoleServices } from "../../console_services.ts";
-import { sourceKey } from "../../http/origin.ts";
+import { sourceKey } from "../../../core/wire/source_key.ts";
 import { actorName, askGateway } from "../gateway_calls.ts";
 import { keyInput, settingText } from "../inputs.ts";
 import { type ApiCall, type ApiRoute, apiRoute } from "../route.ts";

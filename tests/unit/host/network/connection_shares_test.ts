@@ -49,6 +49,18 @@ Deno.test("a client with all connections loses its oldest to another, and to its
   assertEquals(open(other), 2);
 });
 
+Deno.test("who has a network of IPv6 has one share, whichever of its addresses connections are from", () => {
+  const shares = new ConnectionShares(16);
+  const other = connect(shares, "2001:db8:2::7", 2);
+  for (let i = 0; i < 100; i++) connect(shares, `2001:db8:1::${i.toString(16)}`, 1);
+  assertEquals(open(other), 2);
+  // Those of IPv4 that come by a socket of both are apart.
+  const one = connect(shares, "::ffff:198.51.100.7", 7);
+  const another = connect(shares, "::ffff:198.51.100.8", 1);
+  connect(shares, "::ffff:198.51.100.7", 100);
+  assertEquals([open(another), open(other), open(one)], [1, 2, 0]);
+});
+
 Deno.test("a connection that is answered stays while there is one that asks nothing", () => {
   const shares = new ConnectionShares(16);
   const [asking] = connect(shares, "10.66.77.2", 1);
