@@ -107,9 +107,13 @@ function names(packet: Uint8Array, port: number): boolean {
   return false;
 }
 
-async function fromInside(topology: Topology, scale: number): Promise<Outcome> {
+async function fromInside(
+  topology: Topology,
+  scale: number,
+  section: Section = {},
+): Promise<Outcome> {
   await using resources = new AsyncDisposableStack();
-  const scene = await setScene6(topology, resources);
+  const scene = await setScene6(topology, resources, section);
   const { internet, clients, gateway } = scene.network;
   using outside = new Tap(internet, { filter: ONLY_IPV6 });
   using lan = new Tap(clients[0]!.namespace, { device: CABLE, filter: ONLY_IPV6 });
@@ -302,7 +306,14 @@ export const IPV6_ATTACKS: readonly Attack[] = [
     title: "by IPv6: forbidden places, forged sources, header chains, neighbour discovery, noise",
     attacker: "client",
     programs: ["curl"],
-    run: fromInside,
+    run: (topology, scale) => fromInside(topology, scale),
+  },
+  {
+    name: "ipv6-inside-kernel",
+    title: "the same with Egress = kernel",
+    attacker: "client",
+    programs: ["curl"],
+    run: (topology, scale) => fromInside(topology, scale, { Egress: "kernel" }),
   },
   {
     name: "ipv6-outside",

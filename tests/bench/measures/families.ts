@@ -21,8 +21,6 @@ import { measureTcp, startIperfServer } from "./tcp.ts";
 export type Family = "IPv4" | "IPv6";
 
 const MB = 1e6;
-/** Looks at each family in turn, so that what else runs on the machine is shared by both. */
-const TURNS = 2;
 const INSIDE6 = { server: "fd00:66:77::1", client: "fd00:66:77::2", network: "fd00:66:77::/64" };
 /** An address behind the server, and those of both ends of the way there. */
 const INTERNET6 = "2001:db8:9::9";
@@ -135,40 +133,28 @@ async function measureBoth(
   },
 ): Promise<Record<Family, FamilyCost>> {
   const families = ["IPv4", "IPv6"] as const;
-  const totals = { IPv4: nothing(), IPv6: nothing() };
   await using listeners = new AsyncDisposableStack();
   for (const family of families) {
     const address = addresses[family];
     listeners.use(await startIperfServer(listener, address));
     await measureTcp(client, { address, seconds: 1 });
   }
-  for (let turn = 0; turn < TURNS; turn++) {
+  const totals = { IPv4: { time: 0, bytes: 0, rate: 0 }, IPv6: { time: 0, bytes: 0, rate: 0 } };
+  // The families in turn, so that they share what else runs on the machine.
+  for (const down of [false, true]) {
     for (const family of families) {
+      const before = totalTime(pids);
+      const options = { address: addresses[family], seconds, down };
+      const { rate, bytes } = await measureTcp(client, options);
       const total = totals[family];
-      for (const down of [false, true]) {
-        const before = totalTime(pids);
-        const { rate, bytes } = await measureTcp(client, {
-          address: addresses[family],
-          seconds,
-          down,
-        });
-        total.time += totalTime(pids) - before;
-        total.bytes += bytes;
-        total.rate += rate / TURNS;
-      }
+      total.time += totalTime(pids) - before;
+      total.bytes += bytes;
+      total.rate += rate;
     }
   }
-  const costOf = ({ rate, time, bytes }: Total) => ({ rate, cpu: time * 1e3 / (bytes / MB) });
-  return { IPv4: costOf(totals.IPv4), IPv6: costOf(totals.IPv6) };
-}
-
-interface Total {
-  rate: number;
-  /** Seconds. */
-  time: number;
-  bytes: number;
-}
-
-function nothing(): Total {
-  return { rate: 0, time: 0, bytes: 0 };
+  const costOf = (family: Family): FamilyCost => {
+    const { rate, time, bytes } = totals[family];
+    return { rate, cpu: time * 1e3 / (bytes / MB) };
+  };
+  return { IPv4: costOf("IPv4"), IPv6: costOf("IPv6") };
 }
