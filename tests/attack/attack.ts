@@ -22,6 +22,8 @@ export interface Attack {
   readonly attacker: "stranger" | "neighbour" | "client" | "host";
   /** Programs that it needs, looked up in PATH. */
   readonly programs?: readonly string[];
+  /** ms after which it counts as failed, set-up and end included; left out, five minutes. */
+  readonly timeLimitMs?: number;
   /** @param scale 1 for the full length, less for a quick run */
   run(topology: Topology, scale: number): Promise<Outcome>;
 }

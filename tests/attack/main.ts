@@ -10,6 +10,7 @@ import { CLOSED_ATTACKS } from "./closed.ts";
 import { CRASH_ATTACKS } from "./crash.ts";
 import { EGRESS_ATTACKS } from "./egress.ts";
 import { EXHAUST_ATTACKS } from "./exhaust.ts";
+import { FLEET_ATTACKS } from "./fleet.ts";
 import { IPV6_ATTACKS } from "./ipv6.ts";
 import { STEER_ATTACKS } from "./steer.ts";
 import { TABLE_ATTACKS } from "./tables.ts";
@@ -22,6 +23,7 @@ const ATTACKS: readonly Attack[] = [
   ...CLOSED_ATTACKS,
   ...EGRESS_ATTACKS,
   ...IPV6_ATTACKS,
+  ...FLEET_ATTACKS,
 ];
 
 /** Of one attack, its set-up and end included. */
@@ -47,9 +49,10 @@ async function attempt(attack: Attack, scale: number): Promise<Outcome> {
   if (missing.length > 0) return { held: false, figure: `not run: no ${missing.join(", ")} here` };
   await using topology = new Topology();
   const { promise, reject } = Promise.withResolvers<never>();
+  const { timeLimitMs = TIME_LIMIT_MS } = attack;
   const limit = setTimeout(
-    () => reject(new Error(`not finished within ${TIME_LIMIT_MS / 1000} s`)),
-    TIME_LIMIT_MS,
+    () => reject(new Error(`not finished within ${timeLimitMs / 1000} s`)),
+    timeLimitMs,
   );
   try {
     return await Promise.race([attack.run(topology, scale), promise]);

@@ -3,158 +3,30 @@
  * what it downloads through the NAT.
  */
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
-import { NatsServers } from "../../support/fleet/nats_servers.ts";
-import {
-  type BackgroundProcess,
-  netTest,
-  type TestNamespace,
-  type Topology,
-} from "../../support/net.ts";
+import { type BackgroundProcess, netTest } from "../../support/net.ts";
 import { eventually } from "../../support/time/patience.ts";
-import { configText, newIdentity, type Section } from "../support/config.ts";
+import {
+  FleetSite,
+  GATEWAYS,
+  hears,
+  INSIDE,
+  knowsClients,
+  SERVER,
+  VIRTUAL,
+} from "../support/fleet_site.ts";
 import { statusOf } from "../support/programs/instance.ts";
 import { vpnCommand } from "../support/programs/vpn.ts";
 import { environment } from "../../support/permissions.ts";
 import { WIREGUARD_GO_PROGRAMS, WireguardGo } from "../support/programs/wireguard_go.ts";
 import { Download, DOWNLOAD_PROGRAMS } from "../support/traffic/download.ts";
-import { carrierOn } from "../support/wire.ts";
 
-const INSIDE = "10.66.77.1";
-const VIRTUAL = "203.0.113.5";
-/** In the internet, at the host that has the bridge. */
-const SERVER = "198.51.100.7";
-const GATEWAYS = [1, 2, 3];
-const fleet = newIdentity();
 /** By hand: how often the owner is killed, with the gaps printed. */
 const KILLS = Number(environment("VPN_TEST_KILLS") ?? 1);
-
-/** One Ethernet, with the gateways, and with the client and NATS on the host that has its bridge. */
-class Site implements AsyncDisposable {
-  readonly folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
-  readonly hub: TestNamespace;
-  /** Another host of the Ethernet. */
-  readonly elsewhere: TestNamespace;
-  readonly gateways: readonly TestNamespace[];
-  nats!: NatsServers;
-  readonly #running: BackgroundProcess[] = [];
-
-  private constructor(topology: Topology) {
-    this.hub = topology.namespace("hub");
-    this.elsewhere = topology.namespace("elsewhere");
-    topology.cable(
-      { namespace: this.hub, name: "to-elsewhere" },
-      { namespace: this.elsewhere, name: "eth0", address: "203.0.113.20/24" },
-    );
-    this.gateways = GATEWAYS.map((number) => {
-      const namespace = topology.namespace(`gateway-${number}`);
-      topology.cable(
-        { namespace: this.hub, name: `to-${number}` },
-        { namespace, name: "eth0", address: `203.0.113.${10 + number}/24` },
-      );
-      return namespace;
-    });
-  }
-
-  static async lay(
-    topology: Topology,
-    settings: (number: number) => Section,
-  ): Promise<Site> {
-    const site = new Site(topology);
-    await site.hub.output(["ip", "-batch", "-"], {
-      stdin: [
-        "link add lan type bridge",
-        ...GATEWAYS.map((number) => `link set to-${number} master lan`),
-        "link set to-elsewhere master lan",
-        "link set lan up",
-        "address add 203.0.113.254/24 dev lan",
-        `address add ${SERVER}/32 dev lo`,
-        "",
-      ].join("\n"),
-    });
-    await Promise.all([...site.gateways, site.elsewhere].map((each) => carrierOn(each, "eth0")));
-    site.nats = await NatsServers.start({
-      folder: site.folder,
-      count: 1,
-      namespace: site.hub.name,
-      address: "0.0.0.0",
-      ports: [[4222, 6222]],
-    });
-    for (const number of GATEWAYS) {
-      Deno.mkdirSync(site.state(number));
-      Deno.writeTextFileSync(
-        site.config(number),
-        configText({
-          PrivateKey: fleet.privateKey,
-          Address: `${INSIDE}/24`,
-          ListenPort: 51820,
-          PublicEndpoint: `${VIRTUAL}:51820`,
-          Store: "nats://203.0.113.254:4222",
-          VirtualAddress: `${VIRTUAL}/24`,
-          ...settings(number),
-        }),
-        { mode: 0o600 },
-      );
-    }
-    return site;
-  }
-
-  config(number: number): string {
-    return `${this.folder}/gateway-${number}.conf`;
-  }
-
-  state(number: number): string {
-    return `${this.folder}/state-${number}`;
-  }
-
-  async start(number: number): Promise<BackgroundProcess> {
-    const process = this.gateways[number - 1]!.spawn(
-      vpnCommand("server", "--config", this.config(number)),
-      { env: { STATE_DIRECTORY: this.state(number) } },
-    );
-    this.#running.push(process);
-    await process.waitFor(/listening on UDP port/);
-    return process;
-  }
-
-  /** Says `vpn fleet ARGS` on a gateway's host. */
-  fleet(number: number, ...args: readonly string[]): Promise<string> {
-    return this.gateways[number - 1]!.output(
-      vpnCommand("fleet", ...args, "--config", this.config(number)),
-    );
-  }
-
-  /** The number of the gateway that has the address, by what the store says on a gateway's host. */
-  async numberOfHolder(at: number): Promise<string> {
-    const status = await this.fleet(at, "status");
-    return /gateway (\d+) .*, has the virtual address/.exec(status)![1]!;
-  }
-
-  /** Who has the virtual address. */
-  holders(): number[] {
-    return GATEWAYS.filter((number) =>
-      this.gateways[number - 1]!.rtnetlink.addresses.list()
-        .some(({ address }) => address.join(".") === VIRTUAL)
-    );
-  }
-
-  async startAll(): Promise<Map<number, BackgroundProcess>> {
-    const started = GATEWAYS.map(async (number) => [number, await this.start(number)] as const);
-    return new Map(await Promise.all(started));
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    // Each writes to its folder as long as it runs.
-    for (const gateway of this.#running) gateway.signal("SIGKILL");
-    await Promise.all(this.#running.map((gateway) => gateway.stop()));
-    await this.nats[Symbol.asyncDispose]();
-    Deno.removeSync(this.folder, { recursive: true });
-  }
-}
 
 netTest(
   "a stock client goes on by another gateway when its own is killed, stopped, drained or cut off, and begins no handshake",
   async (topology) => {
-    await using site = await Site.lay(topology, (number) => ({
+    await using site = await FleetSite.lay(topology, (number) => ({
       Egress: "off",
       // Not as many everywhere: what one hands to another is for any worker there.
       DataPlaneThreads: number,
@@ -167,7 +39,7 @@ netTest(
       ),
     );
     await eventually(() => site.holders().length === 1 || null);
-    await knowsClient(running.get(site.holders()[0]!)!);
+    await knowsClients(running.get(site.holders()[0]!)!);
     const [, address] = /Address = (\S+?)\/\d+/.exec(file)!;
     const client = await WireguardGo.start(
       site.hub,
@@ -238,9 +110,9 @@ netTest(
       running.get(owner)!.signal("SIGKILL");
       // Its address has gone with it, and traffic is back.
       gaps.push(await eventually(() => gapAfter(pings.stdout, killedAt)));
-      const [heir, ...others] = site.holders();
-      assertEquals(others, []);
-      assert(heir !== undefined && heir !== owner);
+      // Two that a busy machine keeps from hearing each other have it for a moment.
+      await eventually(() => site.holders().length === 1 || null);
+      assert(site.holders()[0] !== owner);
       if (kill < KILLS - 1) running.set(owner, await site.start(owner));
     }
     if (KILLS > 1) {
@@ -269,7 +141,7 @@ netTest(
 netTest(
   "what a stock client downloads through the NAT goes on when its gateway is drained, and when the next one is killed",
   async (topology) => {
-    await using site = await Site.lay(topology, () => ({}));
+    await using site = await FleetSite.lay(topology, () => ({}));
     for (const gateway of site.gateways) {
       await gateway.output(["ip", "route", "add", "default", "via", "203.0.113.254"]);
     }
@@ -282,7 +154,7 @@ netTest(
     );
     await eventually(() => site.holders().length === 1 || null);
     await hears(running.get(site.holders()[0]!)!, GATEWAYS.length);
-    await knowsClient(running.get(site.holders()[0]!)!);
+    await knowsClients(running.get(site.holders()[0]!)!);
     const [, address] = /Address = (\S+?)\/\d+/.exec(file)!;
     const client = await WireguardGo.start(
       site.elsewhere,
@@ -309,19 +181,6 @@ netTest(
   },
   { programs: ["nats-server", "ip", ...DOWNLOAD_PROGRAMS, ...WIREGUARD_GO_PROGRAMS] },
 );
-
-/** Waits until a gateway has the client from the store: what comes before that, it does not answer. */
-async function knowsClient(gateway: BackgroundProcess): Promise<void> {
-  await eventually(async () => (await statusOf(gateway)).peers.length === 1 || null);
-}
-
-/** Waits until a gateway knows of so many that are up, itself included. */
-async function hears(gateway: BackgroundProcess, count: number): Promise<void> {
-  await eventually(async () => {
-    const { gateways } = (await statusOf(gateway)).store!.virtualAddress!;
-    return gateways.filter(({ isUp }) => isUp).length === count || null;
-  });
-}
 
 /** Seconds between the last answer before what happened at `at`, Unix s, and the first behind it; null for none yet. */
 function gapAfter(output: string, at: number): number | null {

@@ -1,0 +1,143 @@
+/**
+ * Attacks on a fleet: whatever happens to its hosts, links and store, at random by a seed, never do two gateways have
+ * the virtual address for long, and clients are served again when all is well.
+ */
+import { eventually } from "../support/time/patience.ts";
+import type { BackgroundProcess, Topology } from "../support/net.ts";
+import { environment } from "../support/permissions.ts";
+import { Random } from "../support/random.ts";
+import { FleetSite, GATEWAYS, hears, INSIDE, knowsClients } from "../net/support/fleet_site.ts";
+import { vpnCommand } from "../net/support/programs/vpn.ts";
+import { WIREGUARD_GO_PROGRAMS, WireguardGo } from "../net/support/programs/wireguard_go.ts";
+import { delay } from "../net/support/wire.ts";
+import type { Attack, Outcome } from "./attack.ts";
+
+const DURATION_MS = 600_000;
+/** ms for which two gateways may have the address: one that is cut off gives it up within this. */
+const LONGEST_OVERLAP_MS = 2_000;
+const LOOK_INTERVAL_MS = 50;
+
+/** Looks who has the address, again and again. */
+class Watch {
+  longestOverlap = 0;
+  readonly #timer: ReturnType<typeof setInterval>;
+  #since: number | null = null;
+
+  constructor(site: FleetSite) {
+    this.#timer = setInterval(() => {
+      const now = performance.now();
+      if (site.holders().length < 2) this.#since = null;
+      else {
+        this.#since ??= now;
+        this.longestOverlap = Math.max(this.longestOverlap, now - this.#since);
+      }
+    }, LOOK_INTERVAL_MS);
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+  }
+}
+
+async function faults(topology: Topology, scale: number): Promise<Outcome> {
+  const seed = Number(environment("VPN_SEED") ?? 1);
+  const random = new Random(seed);
+  await using site = await FleetSite.lay(topology, () => ({}));
+  const running = await site.startAll();
+  const file = await site.gateways[0]!.output(
+    vpnCommand(
+      ...["peer", "add", "ann", "--allowed-ips", "10.66.77.0/24", "--out", "-"],
+      ...["--config", site.config(1)],
+    ),
+  );
+  await eventually(() => site.holders().length === 1 || null);
+  await knowsClients(running.get(site.holders()[0]!)!);
+  const [, address] = /Address = (\S+?)\/\d+/.exec(file)!;
+  const client = await WireguardGo.start(
+    site.elsewhere,
+    file.replace(/^(?:Address|DNS|MTU) = .*\n/gm, "").replace(/$/, "PersistentKeepalive = 5\n"),
+    [`${address}/32`],
+  );
+  await client.route(`${INSIDE}/32`);
+  using watch = new Watch(site);
+  const down = new Set<number>();
+  const dead = new Set<number>();
+  let isStoreDown = false;
+  let incidents = 0;
+  let longestWait = 0;
+
+  const setLink = async (number: number, isUp: boolean) => {
+    await site.hub.output(["ip", "link", "set", `to-${number}`, isUp ? "up" : "down"]);
+    if (isUp) down.delete(number);
+    else down.add(number);
+  };
+  const start = async (number: number) => {
+    running.set(number, await site.start(number));
+    dead.delete(number);
+  };
+  const setStore = async (isUp: boolean) => {
+    if (isUp) site.nats.start(0);
+    else await site.nats.stop(0);
+    isStoreDown = !isUp;
+  };
+  const happen = async () => {
+    incidents++;
+    const number = random.pick(GATEWAYS);
+    await random.pick<() => Promise<unknown>>([
+      () => setLink(number, down.has(number)),
+      async () => {
+        if (dead.has(number)) return await start(number);
+        running.get(number)!.signal("SIGKILL");
+        dead.add(number);
+      },
+      () => setStore(isStoreDown),
+      async () => {
+        if (isStoreDown || dead.has(number) || down.size > 0) return;
+        // Which of them has this number in the fleet is no matter.
+        await site.fleet(number, random.pick(["drain", "rebalance"]), `${number - 1}`)
+          .catch(() => {});
+      },
+    ])();
+  };
+  /** Repairs all; ms until one gateway has the address and the client is answered. */
+  const restore = async (): Promise<number> => {
+    if (isStoreDown) await setStore(true);
+    for (const number of [...down]) await setLink(number, true);
+    for (const number of [...dead]) await start(number);
+    const restoredAt = performance.now();
+    await eventually(() => site.holders().length === 1 || null);
+    await eventually(async () => {
+      const { code } = await site.elsewhere.run(["ping", "-n", "-q", "-c1", "-W1", INSIDE]);
+      return code === 0 || null;
+    });
+    return performance.now() - restoredAt;
+  };
+
+  const endsAt = performance.now() + DURATION_MS * scale;
+  while (performance.now() < endsAt) {
+    for (let i = random.between(2, 8); i > 0; i--) {
+      await happen();
+      await delay(random.float() * random.pick([50, 700, 3_000]));
+    }
+    longestWait = Math.max(longestWait, await restore());
+  }
+  const holder: BackgroundProcess = running.get(site.holders()[0]!)!;
+  await hears(holder, GATEWAYS.length);
+  const overlap = Math.round(watch.longestOverlap);
+  return {
+    held: overlap <= LONGEST_OVERLAP_MS,
+    figure:
+      `seed ${seed}: ${incidents} incidents, two had the address for ${overlap} ms at most, ` +
+      `client served again within ${Math.round(longestWait)} ms when all was well`,
+  };
+}
+
+export const FLEET_ATTACKS: readonly Attack[] = [{
+  name: "fleet-faults",
+  title:
+    "kills gateways of a fleet, cuts links, stops the store, drains, at random (VPN_SEED) for ten minutes",
+  attacker: "host",
+  programs: ["nats-server", "ip", "ping", ...WIREGUARD_GO_PROGRAMS],
+  timeLimitMs: DURATION_MS + 300_000,
+  run: faults,
+}];
