@@ -1,4 +1,5 @@
 /** Tests of published services whose back ends are in the tunnel: who gets which flow, and for how long. */
+import { MaglevTable } from "../../../lib/core/nat/services/maglev_table.ts";
 import { DropReason } from "../../../lib/core/wire/drop_reason.ts";
 import { assert, assertEquals, assertThrows } from "../../support/assert.ts";
 import {
@@ -302,6 +303,32 @@ Deno.test("a back end that moves, goes or comes takes no connection from others"
   assertEquals(world.nat.mappingCount, 5);
   world.nat.all[0].setServices([service({ backEnds: [{ ...moved, address: null }] })]);
   assertSilent(world.inbound(toService({ ...REMOTE, port: 50_000 })));
+});
+
+Deno.test("a back end that comes and goes has only the tables made again that it is in", () => {
+  const services = (isUp: boolean) =>
+    Array.from({ length: 20 }, (_, i) =>
+      service({
+        externalPort: PORT + i,
+        backEnds: WEB.map((text, index) => ({
+          ...backEnd(text, { isUp: i !== 7 || index > 0 || isUp }),
+          name: `${text}:${i}`,
+          port: 8_000 + i,
+        })),
+      }));
+  const world = new World({ services: services(true) });
+  let filled = 0;
+  const { fill } = MaglevTable.prototype;
+  MaglevTable.prototype.fill = function (isEligible) {
+    filled++;
+    fill.call(this, isEligible);
+  };
+  try {
+    for (const isUp of [false, true, true, false]) world.nat.all[0].setServices(services(isUp));
+  } finally {
+    MaglevTable.prototype.fill = fill;
+  }
+  assertEquals(filled, 3);
 });
 
 Deno.test("what each back end has is counted", () => {

@@ -19,6 +19,8 @@ export class Service implements PublishedService {
   method: ServiceMethod = "hash";
   #backEnds: readonly BackEnd[] = [];
   #table = new MaglevTable([]);
+  /** Who of them could be chosen when the table was filled; null where it is to be filled. */
+  #filledFor: string | null = null;
   /** Where the search for the one with the fewest begins: of equals, each has its turn. */
   #turn = 0;
   #keepsFlows = false;
@@ -38,17 +40,28 @@ export class Service implements PublishedService {
     return this.#keepsFlows;
   }
 
-  /** Chooses among these from now on. */
+  /**
+   * Chooses among these from now on, as far as they may be chosen now. What has not changed costs next to nothing: a
+   * peer that comes and goes would else have the tables of all services made again.
+   */
   setBackEnds(backEnds: readonly BackEnd[]): void {
+    const before = this.#backEnds;
     this.#backEnds = backEnds;
-    this.#table = new MaglevTable(backEnds.map(({ name }) => name));
     this.#keepsFlows = backEnds.length > 1 || backEnds.some(({ isOutside }) => isOutside);
-    this.follow();
-  }
-
-  /** Follows what has changed about who may be chosen. */
-  follow(): void {
-    this.#table.fill((index) => this.#backEnds[index].isEligible);
+    if (this.method !== "hash") {
+      // There is no table.
+      this.#filledFor = null;
+      return;
+    }
+    const isSame = backEnds.length === before.length &&
+      backEnds.every((backEnd, index) => backEnd === before[index]);
+    const eligible = backEnds.map(({ isEligible }) => Number(isEligible)).join("");
+    if (isSame && eligible === this.#filledFor) return;
+    if (!isSame || this.#filledFor === null) {
+      this.#table = new MaglevTable(backEnds.map(({ name }) => name));
+    }
+    this.#table.fill((index) => backEnds[index].isEligible);
+    this.#filledFor = eligible;
   }
 
   choose(hash: number): BackEnd | null {
