@@ -78,7 +78,7 @@ export class BusyGateway implements ConsoleGateway {
       case "usage":
         return { usage: this.#usage(params) };
       case "events":
-        return { events: this.#events(), last: 40 };
+        return { events: this.#events().slice(-Number(params["limit"])), last: 40 };
       case "test-access":
         return { isAllowed: false, rule: text || "deny 169.254.169.254", hasRules: true };
       case "dns":
