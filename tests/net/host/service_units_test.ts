@@ -11,11 +11,27 @@ import { vpnCommand } from "../support/programs/vpn.ts";
 import { CABLE, layWire, SERVER_INSIDE } from "../support/wire.ts";
 import { expectReached } from "../support/traffic/traffic.ts";
 
+/** What systemd puts in place of %i. */
+const INSTANCE = `t${Deno.pid}`;
+
 /** What a unit says, by key; the last one counts. */
 function readUnit(role: "server" | "client" | "killswitch"): ReadonlyMap<string, string> {
   const url = new URL(`../../../lib/packaging/vpn-${role}@.service`, import.meta.url);
   const lines = Deno.readTextFileSync(url).matchAll(/^(\w+)=(.*)$/gm);
-  return new Map(Array.from(lines, ([, key, value]) => [key!, value!]));
+  return new Map(
+    Array.from(lines, ([, key, value]) => [key!, value!.replaceAll("%i", INSTANCE)]),
+  );
+}
+
+/** Removes what a unit's start has made for one instance, as systemd does at its end. */
+function removeRuntimeFolders(): void {
+  for (const folder of [`/run/vpn-console/${INSTANCE}`, "/run/vpn-console"]) {
+    try {
+      Deno.removeSync(folder);
+    } catch {
+      // It is there for others, or has not been made.
+    }
+  }
 }
 
 /** The command line that runs `command` as a unit does. */
@@ -53,6 +69,8 @@ netTest(
   "the units' sandboxes leave the server and the client what they need, undoing included",
   async (topology) => {
     const { server, client } = await layWire(topology);
+    using cleanup = new DisposableStack();
+    cleanup.defer(removeRuntimeFolders);
     await server.output(["ip", "route", "add", "default", "via", "192.0.2.9", "dev", CABLE]);
     const tunnel = simpleTunnel();
     using serverConfig = temporaryFile(tunnel.server({ DnsProxy: "192.0.2.9" }));
@@ -83,10 +101,10 @@ netTest(
 netTest("the kill switch's unit closes the host in its sandbox", async (topology) => {
   const host = topology.namespace("host");
   const unit = readUnit("killswitch");
-  const [, ...words] = unit.get("ExecStart")!.replaceAll("%i", "vpn7").split(" ");
+  const [, ...words] = unit.get("ExecStart")!.split(" ");
   await host.output(shutIn(unit, vpnCommand(...words)));
   const listed = await host.output(["nft", "list", "ruleset"]);
-  assertMatch(listed, /table inet vpn_vpn7_killswitch \{(.|\n)*\bdrop\b/);
+  assertMatch(listed, new RegExp(`table inet vpn_${INSTANCE}_killswitch \\{(.|\\n)*\\bdrop\\b`));
   await host.output(vpnCommand("cleanup"));
   assertEquals(await host.output(["nft", "list", "ruleset"]), "");
 }, { programs: ["unshare", "mount", "mountpoint", "setpriv", "nft"] });
