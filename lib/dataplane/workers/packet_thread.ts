@@ -28,6 +28,7 @@ import { ElsewhereOfWorker } from "../../core/wireguard/elsewhere.ts";
 import { WorkerDevice } from "../../core/wireguard/workers/worker_device.ts";
 import {
   BATCH,
+  carriesIpv6,
   CONTROL_SPACE,
   MAX_RECEIVED,
   openAead,
@@ -315,7 +316,7 @@ export class PacketThread implements Disposable {
       );
       if (steering !== null) {
         tun.steer(steering);
-        if (this.#config.offload && !enableTunOffload(tun, false)) {
+        if (this.#config.offload && !enableTunOffload(tun, carriesIpv6(this.#config))) {
           this.#log("warning", NO_TUN_OFFLOAD);
         }
       }

@@ -2,15 +2,23 @@
 import type { Status } from "../../../lib/control/status.ts";
 import { workerOfDestination } from "../../../lib/dataplane/filters/steering.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
-import { netTest } from "../../support/net.ts";
+import { netTest, type TestNamespace } from "../../support/net.ts";
 import {
   curl,
+  downloads,
   EVERYDAY_PROGRAMS,
   fetchText,
   showEverydayTraffic,
 } from "../support/traffic/everyday.ts";
 import { EXTERNAL, GatewayNetwork, INTERNET } from "../support/gateway.ts";
-import { addIpv6To, clientConfig6, config6, EXTERNAL6, INTERNET6 } from "../support/gateway6.ts";
+import {
+  addIpv6To,
+  clientConfig6,
+  config6,
+  EXTERNAL6,
+  INSIDE6,
+  INTERNET6,
+} from "../support/gateway6.ts";
 import { journalsOf } from "../support/simple_tunnel.ts";
 import { addressOf } from "../support/outside.ts";
 import { ping } from "../support/traffic/traffic.ts";
@@ -24,6 +32,12 @@ const INSIDES6 = ["fd00:77::2", "fd00:77::3"];
 /** Another uplink of the gateway's. */
 const SECOND = "192.0.2.129";
 const SECOND_ROUTER = "192.0.2.137";
+
+/** What the host has sent into the tunnel. */
+async function sentInto(gateway: TestNamespace): Promise<{ bytes: number; packets: number }> {
+  const text = await gateway.output(["ip", "-s", "-j", "link", "show", "vpn0"]);
+  return JSON.parse(text)[0].stats64.tx;
+}
 
 netTest(
   "clients of two threads reach the internet, each other by the address outside, and are reached by a forwarded port; the threads end together",
@@ -83,6 +97,13 @@ netTest(
       await internet.output([...visit, `http://[${EXTERNAL6}]:8080/`]),
       `hello ${INTERNET6}`,
     );
+    // What the gateway's host sends in a stream leaves it in super-packets.
+    const before = await sentInto(gateway);
+    await using inner = new Site(gateway, 8081, INSIDE6);
+    assert(await downloads(first!, inner, `[${INSIDE6}]:8081`));
+    const after = await sentInto(gateway);
+    const mean = (after.bytes - before.bytes) / (after.packets - before.packets);
+    assert(mean > 1_420, `${mean} bytes in a packet`);
     // And from one to the other inside, by either's queue.
     assertEquals((await ping(first!, INSIDES6[1]!)).received, 3);
     for (const inside of INSIDES6) assertEquals((await ping(gateway, inside)).received, 3);
