@@ -1,5 +1,5 @@
 /** Egress families: what egress rules have to know of a family of addresses. */
-import { CLOUD_SERVICES } from "../wire/cloud_services.ts";
+import { CLOUD_SERVICES, CLOUD_SERVICES6 } from "../wire/cloud_services.ts";
 import { type HostAddress, ipv6Bytes, type Ipv6Text } from "../wire/host_address.ts";
 import { formatCidr, type Ipv4Prefix, parseCidr, prefixMask } from "../wire/ipv4_text.ts";
 import { formatCidr6, network6, parseCidr6, splitCidr6, translated } from "../wire/ipv6_prefix.ts";
@@ -52,9 +52,6 @@ export const IPV4_EGRESS: EgressFamily<number> = {
   nobodies: (prefix) => prefix.prefixLength > 30 ? [] : endsOf(prefix),
 };
 
-/** The metadata services of Amazon, Google, Oracle and Scaleway. */
-const CLOUD_SERVICES6 = ["fd00:ec2::254", "fd20:ce::254", "fd00:c1::a9fe:a9fe", "fd00:42::42"]
-  .map((text) => parseCidr6(text)!);
 /**
  * Of translators within one network, which may lead to all that IPv4 has there (RFC 8215 section 5); where each address
  * of IPv4 stands in it, only that network knows.

@@ -117,6 +117,8 @@ Deno.test("parseConfig() refuses a Forward6 without brackets, to nobody's addres
       ["tcp:80 -> [::1]:80", "a host cannot have this address"],
       ["tcp:80 -> [::a00:1]:80", "a host cannot have this address"],
       ["tcp:80 -> [::ffff:10.66.77.2]:80", "this is an IPv4 address"],
+      ["tcp:80 -> [fd00:ec2::254]:80", "a cloud's services for its hosts are not published"],
+      ["tcp:80 -> [64:ff9b::169.254.169.254]:80", "a translator's addresses"],
     ] as const
   ) assertThrows(() => parseInterface(`Forward6 = ${value}`), ConfigError, why);
   const twice = ["tcp:80 -> [fd00::2]:80", "udp:80 -> [fd00::2]:80", "tcp:80 -> [fd00::3]:81"];
