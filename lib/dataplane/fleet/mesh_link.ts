@@ -254,8 +254,8 @@ export class MeshLink implements Disposable {
       for (let i = 0; i < count; i++) this.#receiveMessage(port, i, now);
       if (count < port.batch) break;
     }
-    // Before an answer leaves that lets the other end use a session.
-    this.#steer();
+    // Handshakes make sessions: before an answer leaves that lets the other end use one.
+    if (port !== this.#port) this.#steer();
     this.flush();
   }
 
@@ -286,9 +286,10 @@ export class MeshLink implements Disposable {
   }
 
   poll(now: number): void {
+    const isDue = now >= this.#device.pollAt();
     this.#device.poll(now);
     this.#device.events.length = 0;
-    this.#steer();
+    if (isDue) this.#steer();
     this.flush();
   }
 
