@@ -6,7 +6,15 @@ import { eventually } from "../support/time/patience.ts";
 import type { BackgroundProcess, Topology } from "../support/net.ts";
 import { environment } from "../support/permissions.ts";
 import { Random } from "../support/random.ts";
-import { FleetSite, GATEWAYS, hears, INSIDE, knowsClients } from "../net/support/fleet_site.ts";
+import { newIdentity } from "../net/support/config.ts";
+import {
+  FleetSite,
+  GATEWAYS,
+  hears,
+  INSIDE,
+  knowsClients,
+  VIRTUAL,
+} from "../net/support/fleet_site.ts";
 import { vpnCommand } from "../net/support/programs/vpn.ts";
 import { WIREGUARD_GO_PROGRAMS, WireguardGo } from "../net/support/programs/wireguard_go.ts";
 import { delay } from "../net/support/wire.ts";
@@ -16,6 +24,8 @@ const DURATION_MS = 600_000;
 /** ms for which two gateways may have the address: one that is cut off gives it up within this. */
 const LONGEST_OVERLAP_MS = 2_000;
 const LOOK_INTERVAL_MS = 50;
+const PEERS = 1_000;
+const REOWNED_WITHIN_MS = 5_000;
 
 /** Looks who has the address, again and again. */
 class Watch {
@@ -132,7 +142,65 @@ async function faults(topology: Topology, scale: number): Promise<Outcome> {
   };
 }
 
+/** Kills the gateway that many clients are at, and looks how soon each has a session with the next one. */
+async function manyPeers(topology: Topology, scale: number): Promise<Outcome> {
+  const count = Math.round(PEERS * scale);
+  await using site = await FleetSite.lay(topology, () => ({ Address: "10.66.0.1/16" }));
+  const identities = Array.from({ length: count }, () => newIdentity());
+  const secrets = `${site.folder}/secrets`;
+  Deno.writeTextFileSync(secrets, identities.map(({ privateKey }) => privateKey).join("\n"), {
+    mode: 0o600,
+  });
+  const peers = identities.map(({ publicKey }, i) =>
+    `[Peer]\nPublicKey = ${publicKey}\nAllowedIPs = 10.66.${1 + (i >> 8)}.${i & 255}/32\n`
+  );
+  Deno.writeTextFileSync(site.config(1), `\n${peers.join("\n")}`, { append: true });
+  await site.fleet(1, "import");
+  const running = await site.startAll();
+  await eventually(() => site.holders().length === 1 || null);
+  const killed = site.holders()[0]!;
+  await hears(running.get(killed)!, GATEWAYS.length);
+  await knowsClients(running.get(killed)!, count);
+  await using clients = site.elsewhere.spawn([
+    ...[Deno.execPath(), "run", "--quiet", "--allow-all"],
+    new URL("many_clients.ts", import.meta.url).pathname,
+    ...[secrets, site.identity.publicKey, VIRTUAL, "51820"],
+  ]);
+  let from = 0;
+  /** When so many had a session, Unix ms; null for not yet. */
+  const reached = (wanted: number) => {
+    const lines = clients.stdout.slice(from).matchAll(/^(\d+) clients at (\d+)$/gm);
+    const found = Array.from(lines).find(([, connected]) => Number(connected) >= wanted);
+    return found === undefined ? null : Number(found[2]);
+  };
+  await eventually(() => reached(count));
+  await delay(1_000);
+  clients.signal("SIGUSR2");
+  await clients.waitFor(/^0 clients/m);
+  from = clients.stdout.length;
+  const killedAt = Date.now();
+  running.get(killed)!.signal("SIGKILL");
+  const [first, half, last] = [
+    await eventually(() => reached(1)),
+    await eventually(() => reached(count / 2)),
+    await eventually(() => reached(count)),
+  ].map((at) => at - killedAt);
+  return {
+    held: last! < REOWNED_WITHIN_MS,
+    figure:
+      `${count} peers: the first ${first} ms after the kill, half of them after ${half} ms, ` +
+      `the last after ${last} ms`,
+  };
+}
+
 export const FLEET_ATTACKS: readonly Attack[] = [{
+  name: "fleet-peers",
+  title:
+    "kills the gateway that 1,000 stock-like clients are at: all have a session with the next one within 5 s",
+  attacker: "host",
+  programs: ["nats-server", "ip"],
+  run: manyPeers,
+}, {
   name: "fleet-faults",
   title:
     "kills gateways of a fleet, cuts links, stops the store, drains, at random (VPN_SEED) for ten minutes",
