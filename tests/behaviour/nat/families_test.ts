@@ -383,11 +383,11 @@ for (const seed of [1, 2]) {
   Deno.test(`the NAT of IPv6 does so where clients are kept apart, seed ${seed}`, () => {
     compare({ clientToClient: false, ports: { first: 20_000, last: 20_799 } }, seed, false);
   });
-
-  Deno.test(`the NAT of IPv6 does so where three workers have it together, seed ${seed}`, () => {
-    compare({ workers: 3, ports: { first: 20_000, last: 20_799 } }, seed, false);
-  });
 }
+
+Deno.test("the NAT of IPv6 does so where three workers have it together", () => {
+  compare({ workers: 3, ports: { first: 20_000, last: 20_799 } }, 1, false);
+});
 
 Deno.test("addresses are written and read as the configuration has them", () => {
   const world = createWorld6();
