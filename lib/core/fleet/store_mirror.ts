@@ -41,6 +41,9 @@ export interface StoreMirrorOptions {
   readonly onLeftOut: (what: string, reason: string) => void;
 }
 
+/** Entries that are left out at which keys of others' programs are no longer remembered, nor told of. */
+const MAX_LEFT_OUT = 1_000;
+
 /** Members of a group that cannot be read reach nothing: without its rules they might reach more than they may. */
 const CLOSED_GROUP: GroupSettings = { Deny: "any" };
 
@@ -112,7 +115,11 @@ export class StoreMirror {
     }
     const id = entryOfKey(key);
     if (id === null) {
-      this.#leaveOut(key, `the key ${JSON.stringify(key.slice(0, 80))}`, "it is no key of ours");
+      if (value === null) this.#leftOut.delete(key);
+      // One who can write to the store could fill the memory with what is nobody's.
+      else if (this.#leftOut.size < MAX_LEFT_OUT) {
+        this.#leaveOut(key, `the key ${JSON.stringify(key.slice(0, 80))}`, "it is no key of ours");
+      }
       return false;
     }
     if (revision <= this.revisionOf(key)) return false;
