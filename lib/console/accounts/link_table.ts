@@ -105,6 +105,11 @@ export class LinkTable {
     const row = this.#database.row("DELETE FROM link WHERE id = ? RETURNING *", id);
     return row === undefined ? null : linkOf(row);
   }
+
+  /** Removes all that an account has made. */
+  removeAll(account: string): void {
+    this.#database.change("DELETE FROM link WHERE account = ?", account);
+  }
 }
 
 function linkOf(row: Row): StoredLink {

@@ -113,12 +113,14 @@ export class PasskeyTable {
 
   /** Takes the authenticator's answer to that. Returns null where it is none. */
   async register(
-    { id, account, name, origin, response }: {
+    { id, account, name, origin, response, requireStill }: {
       readonly id: string;
       readonly account: string;
       readonly name: string;
       readonly origin: string;
       readonly response: unknown;
+      /** Called before it is stored; throws where the account may not do so any more. */
+      readonly requireStill: () => void;
     },
   ): Promise<StoredPasskey | null> {
     const challenge = this.#take(id);
@@ -133,6 +135,7 @@ export class PasskeyTable {
       requireUserVerification: true,
     }).catch(() => ({ registrationInfo: undefined }));
     if (registrationInfo === undefined) return null;
+    requireStill();
     const { credential } = registrationInfo;
     const isNew = this.#database.change(
       "INSERT INTO passkey VALUES (?, ?, ?, ?, ?, ?, NULL) ON CONFLICT DO NOTHING",

@@ -90,6 +90,11 @@ export class TokenTable {
     if (token !== null) this.#database.change("DELETE FROM token WHERE id = ?", id);
     return token;
   }
+
+  /** Removes all of an account's. */
+  removeAll(account: string): void {
+    this.#database.change("DELETE FROM token WHERE account = ?", account);
+  }
 }
 
 function tokenOf(row: Row): Token {

@@ -106,6 +106,7 @@ export class Api {
       origin,
       cookie,
       device: cookieSecret(request, "device", place),
+      requireStill: () => requireAccess(principalOf(request, cookie, this.#services), route.access),
       signal: request.signal,
     };
     // Nobody would read it, or leave it.

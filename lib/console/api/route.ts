@@ -40,6 +40,14 @@ export interface ApiCall<Body, Query> {
   readonly cookie: string | null;
   /** The secret by which its browser is known, whether or not it is. */
   readonly device: string | null;
+  /**
+   * To be called between what takes long, the hashing of a password above all, and the change that it is for: who asks
+   * may have lost the session, role or account meanwhile, and a stolen session that always has a request under way
+   * would outlive its end.
+   *
+   * @throws {Problem} where who asks may not do it any more
+   */
+  readonly requireStill: () => void;
   /** Aborted when the caller has gone. */
   readonly signal: AbortSignal;
 }

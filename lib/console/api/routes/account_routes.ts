@@ -15,7 +15,7 @@ import { accountJson } from "./login_routes.ts";
 const DAY = 86_400_000;
 
 export function accountRoutes(services: ConsoleServices): readonly ApiRoute[] {
-  const { accounts, sessions, tokens, passwords, passkeys, audit } = services;
+  const { accounts, sessions, tokens, links, passwords, passkeys, audit } = services;
 
   const note = (
     call: Pick<ApiCall<unknown, unknown>, "principal" | "source">,
@@ -60,6 +60,7 @@ export function accountRoutes(services: ConsoleServices): readonly ApiRoute[] {
       handle: async (call) => {
         const { name, role } = call.body;
         const password = await passwords.hash(call.body.password);
+        call.requireStill();
         if (!accounts.add({ name, role, password, created: services.now() })) {
           throw new Problem("conflict", "There is an account of this name.", { pointer: "/name" });
         }
@@ -77,7 +78,8 @@ export function accountRoutes(services: ConsoleServices): readonly ApiRoute[] {
         role: choiceOf(ACCOUNT_ROLES),
         password: text({
           ...newPassword,
-          description: "Somebody else's account loses its passkeys with the password",
+          description:
+            "Somebody else's account loses its passkeys, tokens and links with the password",
         }),
         removeTotp: flag({ description: "For who has lost the device and the recovery codes" }),
       }),
@@ -88,6 +90,7 @@ export function accountRoutes(services: ConsoleServices): readonly ApiRoute[] {
         const { name } = named(call.params);
         const { role, password, removeTotp } = call.body;
         const hash = password === undefined ? null : await passwords.hash(password);
+        call.requireStill();
         const { role: before } = named(call.params);
         if (before === "admin" && role !== undefined && role !== "admin") requireAnotherAdmin(name);
         const changes: string[] = [];
@@ -98,8 +101,10 @@ export function accountRoutes(services: ConsoleServices): readonly ApiRoute[] {
         if (hash !== null) {
           accounts.setPassword(name, hash);
           changes.push("password");
-          // Who has taken an account over has made one for himself; its owner may make another.
-          if (name !== whoAsks(call).account) passkeys.removeAll(name);
+          // Who has taken an account over has made some for himself; its owner may make others.
+          if (name !== whoAsks(call).account) {
+            for (const table of [passkeys, tokens, links]) table.removeAll(name);
+          }
         }
         if (removeTotp === true) {
           accounts.removeTotp(name);

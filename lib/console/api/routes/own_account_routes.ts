@@ -17,7 +17,7 @@ const recoveryCodes = record({ recoveryCodes: arrayOf(text()) });
 export function ownAccountRoutes(services: ConsoleServices): readonly ApiRoute[] {
   const { accounts, sessions, passwords, login, passkeys, audit } = services;
 
-  type Asked = Pick<ApiCall<unknown, unknown>, "principal" | "source">;
+  type Asked = Pick<ApiCall<unknown, unknown>, "principal" | "source" | "requireStill">;
 
   const ownAccount = (call: Asked): StoredAccount => {
     const account = accounts.find(whoAsks(call).account);
@@ -32,6 +32,7 @@ export function ownAccountRoutes(services: ConsoleServices): readonly ApiRoute[]
     const isRight = await login.confirms(account.name, call.body.password, source);
     if (isRight === "too-many") throw tooMany(60);
     if (!isRight) throw new Problem("wrong-credentials", "The password is wrong.");
+    call.requireStill();
     return account;
   };
 
@@ -60,7 +61,9 @@ export function ownAccountRoutes(services: ConsoleServices): readonly ApiRoute[]
       problems: ["wrong-credentials", "too-many"],
       handle: async (call) => {
         const { name } = await confirmed(call);
-        accounts.setPassword(name, await passwords.hash(call.body.newPassword));
+        const hash = await passwords.hash(call.body.newPassword);
+        call.requireStill();
+        accounts.setPassword(name, hash);
         sessions.endAll(name);
         note(call, "password-changed");
         return { session: sessions.begin(name, sourceKey(call.source)) };
@@ -187,7 +190,8 @@ export function ownAccountRoutes(services: ConsoleServices): readonly ApiRoute[]
       handle: async (call) => {
         requirePasskeys(call.origin);
         const { name: account } = ownAccount(call);
-        const passkey = await passkeys.register({ ...call.body, account, origin: call.origin });
+        const { origin, requireStill } = call;
+        const passkey = await passkeys.register({ ...call.body, account, origin, requireStill });
         if (passkey === null) throw new Problem("refused", "That is no passkey for this console.");
         note(call, "passkey-added", passkey.name);
         return { body: passkeyJson(passkey) };

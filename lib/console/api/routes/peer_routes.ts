@@ -254,6 +254,7 @@ function linkRoutes(services: ConsoleServices, note: Note): readonly ApiRoute[] 
             pointer: "/name",
           });
         }
+        call.requireStill();
         const { account } = whoAsks(call);
         const made = links.add({ account, name, groups, expires: now() + minutes * MINUTE });
         if (made === null) throw new Problem("conflict", "There are too many links.");

@@ -133,6 +133,52 @@ hostTest(
   },
 );
 
+hostTest(
+  "an account whose password an admin sets loses its tokens and links: who has taken it over has made some",
+  async () => {
+    await using fixture = await ConsoleFixture.open();
+    const admin = await fixture.admin();
+    const thief = await fixture.user(admin, "olga", "operator");
+    const body = { name: "mine", scope: "peers", days: null };
+    const { body: { token } } = await thief.ask("POST", "/tokens", { body });
+    const { body: { url } } = await thief.ask("POST", "/links", { body: { name: "phone" } });
+    const ask = program(fixture.origin, token);
+    assertEquals((await ask("GET", "/peers")).status, 200);
+    await admin.ask("PATCH", "/accounts/olga", { body: { password: `${PASSWORD}!` } });
+    assertEquals((await ask("GET", "/peers")).status, 401);
+    const link = url.split("/").at(-1);
+    const { status } = await thief.ask("POST", "/links/inspect", { body: { token: link } });
+    assertEquals(status, 410);
+  },
+);
+
+hostTest(
+  "what was begun before a right was lost is not done after that: passwords take long to hash",
+  async () => {
+    // A tenth of a second or two, in which an admin ends the sessions.
+    await using fixture = await ConsoleFixture.open({ passwordCost: { N: 1 << 15, r: 8, p: 2 } });
+    const admin = await fixture.admin();
+    const password = `${PASSWORD}!`;
+    const attempts = [
+      ["POST", "/account/password", { password: PASSWORD, newPassword: password }],
+      ["POST", "/accounts", { name: "back-door", role: "admin", password }],
+    ] as const;
+    for (const [method, path, body] of attempts) {
+      const thief = await fixture.user(admin, "olga", "admin");
+      const late = thief.ask(method, path, { body });
+      // Answered when the one before has begun.
+      assertEquals((await thief.ask("GET", "/account")).status, 200);
+      await admin.ask("PATCH", "/accounts/olga", { body: { role: "viewer" } });
+      assertEquals([path, (await late).status], [path, 401]);
+      const { body: kept } = await admin.ask("GET", "/accounts");
+      assertEquals(kept.map(({ name }: { name: string }) => name), ["olga", "root"]);
+      const login = { name: "olga", password: PASSWORD };
+      assertEquals((await fixture.browser().ask("POST", "/login", { body: login })).status, 200);
+      await admin.ask("DELETE", "/accounts/olga");
+    }
+  },
+);
+
 hostTest("the last admin stays one", async () => {
   await using fixture = await ConsoleFixture.open();
   const admin = await fixture.admin();

@@ -188,7 +188,7 @@ function EditAccount({ account, onDone, onClose }: EditProps & { account: Accoun
         autocomplete="new-password"
         placeholder="as it is"
         minLength={MIN_PASSWORD}
-        hint="A new one ends the account’s sessions, and removes its passkeys."
+        hint="A new one ends the account’s sessions, and removes its passkeys, tokens and links."
       />
       {account.hasTotp
         ? (
