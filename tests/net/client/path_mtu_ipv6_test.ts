@@ -116,3 +116,18 @@ netTest(
   },
   { programs: [...NARROW_PATH_PROGRAMS, "ping"] },
 );
+
+netTest(
+  "a path over IPv6 that becomes narrow in mid-session carries files on with wireguard-go for a gateway",
+  async (topology) => {
+    const path = await NarrowPath.lay(topology, 1500);
+    await path.useIpv6();
+    await path.startOtherGateway();
+    const client = await path.startClient();
+    await sendBothWays(path);
+    await path.setMtu(1280);
+    await sendBothWays(path);
+    await client.waitFor(NARROWED);
+  },
+  { programs: [...PROGRAMS, ...WIREGUARD_GO_PROGRAMS] },
+);
