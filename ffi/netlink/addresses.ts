@@ -19,6 +19,7 @@ const RTM_GETADDR = 22;
 
 const IFA_ADDRESS = 1;
 const IFA_LOCAL = 2;
+const IFA_CACHEINFO = 6;
 const IFA_F_NODAD = 0x02;
 const IFA_F_PERMANENT = 0x80;
 
@@ -37,6 +38,14 @@ const IFADDRMSG = struct({
   index: "u32",
 });
 
+/** `struct ifa_cacheinfo`: for how long an address is good, seconds; the kernel writes the rest. */
+const CACHE_INFO = struct({
+  preferred: "u32",
+  valid: "u32",
+  created: "u32",
+  updated: "u32",
+});
+
 /** An address to put on an interface. */
 export interface AddressSpec {
   readonly address: IpAddress;
@@ -46,6 +55,8 @@ export interface AddressSpec {
   readonly peer?: IpAddress;
   /** Of IPv6: is good at once, without asking whether a neighbour has it (RFC 4862 section 5.4). */
   readonly isUnasked?: boolean;
+  /** Seconds after which the kernel takes it off, from each time that it is set; left out, it stays. */
+  readonly lifetime?: number;
 }
 
 /** An address that an interface has. */
@@ -124,6 +135,7 @@ export class Addresses {
     link: number,
     spec: AddressSpec,
   ): void {
+    const { lifetime } = spec;
     const message = new MessageBuilder(request.type, request.flags)
       .struct(IFADDRMSG, {
         family: familyOf(spec.address),
@@ -133,6 +145,11 @@ export class Addresses {
       })
       .bytes(IFA_LOCAL, spec.address)
       .bytes(IFA_ADDRESS, spec.peer ?? spec.address);
+    if (lifetime !== undefined) {
+      const times = new Uint8Array(CACHE_INFO.size);
+      CACHE_INFO.write(times, 0, { preferred: lifetime, valid: lifetime });
+      message.bytes(IFA_CACHEINFO, times);
+    }
     this.#channel.request(message, request.action);
   }
 }

@@ -154,8 +154,8 @@ export class DataPlane implements Disposable {
 
   /** What has changed on the host is looked up by the main thread, which has to see the whole anyway. */
   #followNetwork(now: number): void {
-    const { egresses, monitor, report } = this.#parts;
-    const events = monitor.read();
+    const { egresses, fleet, monitor, report } = this.#parts;
+    const events = monitor.read().filter((event) => !fleet?.isRenewal(event));
     if (events.length === 0) return;
     for (const event of events) {
       if (event.kind === "link" && event.removed) egresses.linkRemoved(event.link.index);

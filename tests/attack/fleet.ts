@@ -26,6 +26,8 @@ const LONGEST_OVERLAP_MS = 2_000;
 const LOOK_INTERVAL_MS = 50;
 const PEERS = 1_000;
 const REOWNED_WITHIN_MS = 5_000;
+/** The kernel takes an address off within two seconds after its time. */
+const FENCED_WITHIN_MS = 7_500;
 
 /** Looks who has the address, again and again. */
 class Watch {
@@ -193,7 +195,38 @@ async function manyPeers(topology: Topology, scale: number): Promise<Outcome> {
   };
 }
 
+/** Freezes the gateway that has the address, as a virtual machine is paused, and wakes it. */
+async function freeze(topology: Topology): Promise<Outcome> {
+  await using site = await FleetSite.lay(topology, () => ({ Egress: "off" }));
+  const running = await site.startAll();
+  await eventually(() => site.holders().length === 1 || null);
+  const frozen = site.holders()[0]!;
+  await hears(running.get(frozen)!, GATEWAYS.length);
+  const process = running.get(frozen)!;
+  process.signal("SIGSTOP");
+  const from = performance.now();
+  const after = () => Math.round(performance.now() - from);
+  await eventually(() => site.holders().length === 2 || null);
+  const taken = after();
+  await eventually(() => !site.holders().includes(frozen) || null);
+  const fenced = after();
+  process.signal("SIGCONT");
+  await hears(process, GATEWAYS.length);
+  await eventually(() => site.holders().length === 1 || null);
+  return {
+    held: !site.holders().includes(frozen) && fenced < FENCED_WITHIN_MS,
+    figure: `another gateway has the address after ${taken} ms, the frozen host no more after ` +
+      `${fenced} ms, and does not take it when it goes on`,
+  };
+}
+
 export const FLEET_ATTACKS: readonly Attack[] = [{
+  name: "fleet-frozen",
+  title: "freezes the gateway that has the virtual address: its host does not keep it",
+  attacker: "host",
+  programs: ["nats-server", "ip"],
+  run: freeze,
+}, {
   name: "fleet-peers",
   title:
     "kills the gateway that 1,000 stock-like clients are at: all have a session with the next one within 5 s",

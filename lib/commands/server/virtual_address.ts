@@ -28,6 +28,8 @@ import { newPrivateKey } from "../keys.ts";
 /** ms between looks at the store, and without an answer of it after which it counts as not reached. */
 const LOOK_INTERVAL = 200;
 const STORE_SILENCE = 900;
+/** Looks until the address is given to the host again, which has it for five seconds from then: we may be frozen. */
+const LOOKS_TO_RENEW = 5;
 /** ms that an end waits for another gateway to take the address, and to count on those that are left. */
 const HAND_OVER_TIMEOUT = 4_000;
 
@@ -52,6 +54,7 @@ export class VirtualAddress implements AsyncDisposable {
   #moveEgress: (virtual: { link: number; address: number } | null) => void = () => {};
   #view: FleetView | null = null;
   #holds = false;
+  #looksToRenew = LOOKS_TO_RENEW;
   #isReached: boolean | null = null;
   #listTold = "";
   #termTold = -1;
@@ -151,7 +154,11 @@ export class VirtualAddress implements AsyncDisposable {
   }
 
   #look(): void {
-    const { store } = this.#options;
+    const { store, network } = this.#options;
+    if (this.#holds && --this.#looksToRenew <= 0) {
+      this.#looksToRenew = LOOKS_TO_RENEW;
+      network.setVirtual(this.#address, true);
+    }
     const { isConnected, silence } = store.state;
     const isReached = isConnected && silence < STORE_SILENCE;
     if (isReached !== this.#isReached) {

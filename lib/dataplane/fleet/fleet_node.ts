@@ -6,6 +6,8 @@
  */
 import type { Arena } from "../../../ffi/arena.ts";
 import type { Libc } from "../../../ffi/libc.ts";
+import { ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
+import type { NetworkEvent } from "../../../ffi/netlink/monitor.ts";
 import { decodeKey } from "../../core/config/values/key_text.ts";
 import type { DatagramSource } from "../../core/engine/ports.ts";
 import { FleetFlows } from "../../core/fleet/fleet_flows.ts";
@@ -82,6 +84,8 @@ export class FleetNode implements Disposable {
   #self = 0;
   readonly #up = new Set<number>();
   #holds = false;
+  /** Whether the host has the virtual address, by what the kernel has told. */
+  #isOnHost = false;
   #viewTold = "";
 
   /** @throws {SystemCallError} when the port is taken or a privilege is missing */
@@ -289,6 +293,18 @@ export class FleetNode implements Disposable {
     if (text === this.#viewTold) return;
     this.#viewTold = text;
     this.#options.report({ kind: "fleet-view", view });
+  }
+
+  /**
+   * Whether a notification says no more than that the host has the virtual address for another while, as it is told
+   * each second: nothing is to be looked up again for that.
+   */
+  isRenewal(event: NetworkEvent): boolean {
+    if (event.kind !== "address" || event.address.address.length !== 4) return false;
+    if (ipv4ToNumber(event.address.address) !== this.#options.config.virtual) return false;
+    const wasThere = this.#isOnHost;
+    this.#isOnHost = !event.removed;
+    return wasThere && this.#isOnHost;
   }
 
   /** Takes note of what happened to a peer. */

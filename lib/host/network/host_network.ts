@@ -188,7 +188,8 @@ export class HostNetwork implements Disposable {
 
   /**
    * Gives the host one more address, IPv4, or takes it away. It is the TUN's, and so is gone in the moment that this
-   * process is, however that ends; the kernel takes packets to it, and answers for it, by any interface.
+   * process is, however that ends; the kernel takes packets to it, and answers for it, by any interface. It is to be
+   * given again each second or two, or the kernel takes it off after five: this process may be frozen, and not know.
    */
   setVirtual(address: number, isHere: boolean): void {
     const link = this.#link;

@@ -38,7 +38,13 @@ export function deviceWith(netlink: Rtnetlink, address: number): string | null {
   return found === undefined ? null : netlink.links.get(found.link).name;
 }
 
-/** Gives an interface (an index) an address of a host alone, or takes it away: what is so already is no error. */
+/** Seconds after which the kernel takes an address of `setOwn()` off that is not set again. */
+const LIFETIME = 5;
+
+/**
+ * Gives an interface (an index) an address of a host alone, for five seconds from each call, or takes it away: what is
+ * so already is no error.
+ */
 export function setOwn(
   netlink: Rtnetlink,
   link: number,
@@ -46,7 +52,7 @@ export function setOwn(
 ): void {
   const spec = { address: ipv4FromNumber(address), prefixLength: 32 };
   try {
-    if (isHere) netlink.addresses.replace(link, spec);
+    if (isHere) netlink.addresses.replace(link, { ...spec, lifetime: LIFETIME });
     else netlink.addresses.delete(link, spec);
   } catch (error) {
     if (!isHere && error instanceof NetlinkError && error.errno === EADDRNOTAVAIL) return;

@@ -7,6 +7,7 @@ import { NetlinkError } from "../../../ffi/netlink/socket.ts";
 import { openNamespace } from "../../../ffi/netns.ts";
 import { assert, assertEquals, assertMatch, assertThrows } from "../../support/assert.ts";
 import { netTest, run, type TestNamespace } from "../../support/net.ts";
+import { eventually } from "../../support/time/patience.ts";
 
 const WITH_IP = { programs: ["ip"] };
 
@@ -222,6 +223,22 @@ netTest("list() of addresses filters by family and link", (topology) => {
   assertEquals(texts({ link: index, family: AF_INET }), ["10.9.0.1"]);
   assertEquals(texts({}), ["10.9.0.1", "127.0.0.1", "::1", "fd00:9::1"]);
 });
+
+netTest(
+  "an address with a lifetime is taken off by the kernel, unless it is set again",
+  async (topology) => {
+    const { addresses, links } = pairedNamespace(topology.namespace("lifetime")).rtnetlink;
+    const { index } = links.get("v0");
+    const spec = { address: parseIp("10.9.0.1"), prefixLength: 32 };
+    addresses.add(index, { ...spec, lifetime: 1 });
+    const there = () => addresses.list({ family: AF_INET, link: index });
+    assertEquals(there().map(({ isPermanent }) => isPermanent), [false]);
+    await eventually(() => there().length === 0 || null);
+    addresses.replace(index, { ...spec, lifetime: 1 });
+    addresses.replace(index, spec);
+    assertEquals(there().map(({ isPermanent }) => isPermanent), [true]);
+  },
+);
 
 netTest(
   "add() refuses a second time, replace() does not, delete() refuses what is not there",
