@@ -52,6 +52,12 @@ const TYPE_OPT = 41;
 const MAX_NAME_SIZE = 255;
 const FLAG_DNSSEC_OK = 0x8000;
 
+/**
+ * Bytes of the longest query that is looked at: a question and an OPT record are far shorter. In one of 64 KiB stand
+ * thousands of records, each of which costs time before its sender's share is known to be worth it.
+ */
+export const MAX_QUERY_SIZE = 4_096;
+
 /** A message taken apart as far as the proxy needs it. */
 export interface Parsed {
   readonly id: number;

@@ -8,6 +8,7 @@ import { FairShares, type Place } from "../../core/limits/fair_shares.ts";
 import { background, guarded } from "../../process/guard.ts";
 import type { Logger } from "../../process/logging.ts";
 import type { DnsClient } from "../../core/dns/cache.ts";
+import { MAX_QUERY_SIZE } from "../../core/dns/message.ts";
 import { type HostAddress, parseAddress } from "../../core/wire/host_address.ts";
 import { closeQuietly, readFramed, writeFramed } from "./framing.ts";
 
@@ -18,8 +19,6 @@ const IDLE_TIMEOUT = 10_000;
 const MESSAGE_TIMEOUT = 5_000;
 /** Queries of one connection that are answered at a time; more are not read meanwhile. */
 const MAX_PIPELINED = 16;
-/** Bytes; a question and an OPT record are far shorter. */
-const MAX_QUERY_SIZE = 4_096;
 /** ms before connections are taken again when the system had no descriptor for one. */
 const ACCEPT_PAUSE = 100;
 

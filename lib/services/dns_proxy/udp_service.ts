@@ -10,7 +10,7 @@ import { pathsTo } from "../../../ffi/sockets/datagram_batch.ts";
 import { SOCKADDR_IN6_ADDRESS } from "../../../ffi/sockets/ipv6_address.ts";
 import { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
 import type { DnsClient } from "../../core/dns/cache.ts";
-import { HEADER_SIZE } from "../../core/dns/message.ts";
+import { HEADER_SIZE, MAX_QUERY_SIZE } from "../../core/dns/message.ts";
 import { type HostAddress, ipv6At, socketForm } from "../../core/wire/host_address.ts";
 import { background, guarded } from "../../process/guard.ts";
 
@@ -81,7 +81,7 @@ export class UdpService implements Disposable {
     const length = receivedLengths[index]!;
     const port = receivedPorts[index]!;
     // RFC 768: a source port of 0 says that no answer is wanted; none could be sent there.
-    if (length < HEADER_SIZE || port === 0) return;
+    if (length < HEADER_SIZE || length > MAX_QUERY_SIZE || port === 0) return;
     const address = this.#senderOf(index);
     const client = this.#options.clientOf(address);
     if (!this.#options.admit(client)) return;
