@@ -32,8 +32,9 @@ export type DnsHandler = (
 
 /** Answers on some addresses of a namespace until it is disposed of. */
 export class DnsServer implements Disposable {
-  /** In the order in which they came. */
+  /** In the order in which they came; one that was sent again, as an answer was late, is listed once. */
   readonly questions: DnsQuestion[] = [];
+  readonly #datagrams = new Set<string>();
   readonly #handler: DnsHandler;
   readonly #addresses: readonly string[];
   readonly #resources = new DisposableStack();
@@ -111,7 +112,10 @@ export class DnsServer implements Disposable {
   ): Promise<readonly Uint8Array[]> {
     const question = { ...questionOf(query), query, ...rest };
     if (!this.#addresses.some((address) => address.split("%")[0] === rest.to)) return [];
-    this.questions.push(question);
+    const { from, to, transport } = rest;
+    const datagram = `${from} ${to} ${query.join()}`;
+    if (transport === "tcp" || !this.#datagrams.has(datagram)) this.questions.push(question);
+    if (transport === "udp") this.#datagrams.add(datagram);
     return await this.#handler(question);
   }
 
