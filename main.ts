@@ -81,6 +81,10 @@ async function run(command: Command): Promise<number> {
       const { runEvents } = await import("./lib/commands/kept/events.ts");
       return await runEvents(command.request);
     }
+    case "flows": {
+      const { runFlows } = await import("./lib/commands/kept/flows.ts");
+      return await runFlows(command.request);
+    }
     case "queries": {
       const { runQueries } = await import("./lib/commands/kept/queries.ts");
       return await runQueries(command.request);

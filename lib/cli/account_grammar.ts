@@ -1,4 +1,4 @@
-/** Grammar of `vpn usage`, `vpn events` and `vpn queries`, which read what a gateway has kept. */
+/** Grammar of `vpn usage`, `vpn events`, `vpn queries` and `vpn flows`, which read what a gateway has kept. */
 import { optional, withDefault } from "@optique/core/modifiers";
 import { option } from "@optique/core/primitives";
 import { choice } from "@optique/core/valueparser";
@@ -34,7 +34,7 @@ export const usageRequest = {
   ),
 };
 
-/** What is particular to `vpn events` and `vpn queries`. */
+/** What is particular to `vpn events`, `vpn queries` and `vpn flows`. */
 export const eventsRequest = {
   ...kept,
   since: optional(

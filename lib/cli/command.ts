@@ -65,7 +65,7 @@ export interface UsageRequest {
   readonly json: boolean;
 }
 
-/** What `vpn events` and `vpn queries` show, and how. */
+/** What `vpn events`, `vpn queries` and `vpn flows` show, and how. */
 export interface EventsRequest {
   /** Name of the gateway's TUN device, and its network namespace. */
   readonly interfaceName: string;
@@ -350,7 +350,7 @@ export type Command =
   | { readonly command: "service"; readonly request: ServiceRequest }
   | { readonly command: "fleet"; readonly request: FleetRequest }
   | { readonly command: "usage"; readonly request: UsageRequest }
-  | { readonly command: "events" | "queries"; readonly request: EventsRequest }
+  | { readonly command: "events" | "queries" | "flows"; readonly request: EventsRequest }
   | { readonly command: "demo"; readonly options: DemoOptions }
   | { readonly command: "genkey" | "pubkey" | "genpsk" }
   /** By the name of a tunnel or the path of a file. */

@@ -30,6 +30,7 @@ const COMMAND_NAMES: readonly string[] = [
   "usage",
   "events",
   "queries",
+  "flows",
   "capture",
   "log",
   "reload",
@@ -120,7 +121,9 @@ export function createGrammar(argv: readonly string[]) {
     if (name === "server" || name === "client") return [...extractOptionNames(run.usage)];
     if (name === "relay") return [...extractOptionNames(relay.usage)];
     if (name === "status") return [...extractOptionNames(status.usage)];
-    if (name === "events" || name === "queries") return [...extractOptionNames(events.usage)];
+    if (name === "events" || name === "queries" || name === "flows") {
+      return [...extractOptionNames(events.usage)];
+    }
     if (name === "usage") return [...extractOptionNames(usage.usage)];
     if (name === "capture") return [...extractOptionNames(capture.usage)];
     if (name === "access") return ACCESS_OPTIONS;
@@ -158,7 +161,7 @@ export function createGrammar(argv: readonly string[]) {
           "Runs until SIGINT, SIGTERM or SIGHUP. Requires root, or CAP_NET_ADMIN and CAP_NET_RAW.",
       ),
     }),
-    // Four in one, as one `or()` takes fifteen at most.
+    // Five in one, as one `or()` takes fifteen at most.
     or(
       command("status", object({ command: constant("status"), status }), {
         brief: line("Show running tunnels, their peers and traffic"),
@@ -188,6 +191,14 @@ export function createGrammar(argv: readonly string[]) {
         description: line(
           "Shows what the DNS proxy was asked, by whom, and what the answer was, the oldest first, as the gateway keeps it " +
             "for 7 days in /var/lib/vpn where its file has DnsQueryLog = on. The exit code is 3 if there is no such file.",
+        ),
+      }),
+      command("flows", object({ command: constant("flows"), request: events }), {
+        brief: line("Show which flows the clients of a gateway have had"),
+        description: line(
+          "Shows when, by whom, between which addresses and ports, and how many bytes, the first to end first, as the " +
+            "gateway keeps it for 7 days in /var/lib/vpn where its file has FlowLog = on. The exit code is 3 if there " +
+            "is no such file.",
         ),
       }),
     ),

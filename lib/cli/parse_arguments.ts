@@ -105,7 +105,8 @@ export function parseArguments(argv: readonly string[], presentation: Presentati
       return { command: "status", options: { ...rest, interfaceName } };
     }
     case "events":
-    case "queries": {
+    case "queries":
+    case "flows": {
       const { netns, peer = null, since = null, ...rest } = parsed.request;
       const place = netns === undefined ? {} : { netns };
       return { command: parsed.command, request: { ...rest, ...place, peer, since } };

@@ -31,6 +31,7 @@ import type { DataPlaneConfig, Reporter } from "./data_plane_protocol.ts";
 import type { EgressConfig, EgressConfig6 } from "./egress/egress.ts";
 import { Egresses } from "./egress/egresses.ts";
 import { EventLoop } from "./event_loop.ts";
+import { FlowMetering } from "./flow_metering.ts";
 import { FleetNode } from "./fleet/fleet_node.ts";
 import { FakeTcpLink } from "./fake_tcp/fake_tcp_link.ts";
 import { EgressPort } from "./ports/egress_port.ts";
@@ -73,6 +74,7 @@ export interface DataPlaneParts {
   /** What is translated here; packet workers have an egress each, as they have the packets. */
   readonly egresses: Egresses;
   readonly engine: Engine;
+  readonly metering: FlowMetering;
   /** Null where this thread has the packets. */
   readonly workers: DeviceSide | null;
   /** Null where there is no virtual address. */
@@ -241,6 +243,7 @@ export function buildDataPlane(
     access,
     egresses,
     engine,
+    metering: new FlowMetering(pipeline.shaping, arena.view),
     workers,
     fleet,
   };

@@ -75,6 +75,7 @@ export class Commands {
       case "change-access":
       case "set-services":
       case "get-usage":
+      case "get-flows":
       case "get-statistics":
         this.#answer(command, now);
         break;
@@ -114,6 +115,9 @@ export class Commands {
         break;
       case "set-admits-new":
         device.admitsNew = command.admits;
+        break;
+      case "set-flow-log":
+        this.#parts.metering.turn(command.isOn);
         break;
       case "set-trace":
         reports.setTrace(command.trace);
@@ -176,6 +180,9 @@ export class Commands {
           break;
         case "get-usage":
           report({ kind: "usages", id, peers: this.#options.reports.newUsage() });
+          return;
+        case "get-flows":
+          report({ kind: "flows", id, batch: this.#parts.metering.take(now, request.isLast) });
           return;
         case "get-statistics":
           report({

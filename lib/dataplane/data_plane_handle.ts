@@ -22,6 +22,7 @@ import type {
   UnnumberedRequest,
 } from "./data_plane_protocol.ts";
 import type { DataPlaneListener, ReportOf } from "./data_plane_listener.ts";
+import type { FlowBatch } from "../core/flows/flow_meter.ts";
 import type { ExternalLink } from "../core/nat/external_link.ts";
 import type { NatService } from "../core/nat/nat_options.ts";
 import { accessParts } from "../core/peers/access_book.ts";
@@ -29,6 +30,7 @@ import { type PeerChange, peerChangeTexts } from "../core/peers/peer_change.ts";
 import { egressRuleParts, serviceParts } from "./message_parts.ts";
 import { type CaptureConsumer, RunningCaptures } from "./running_captures.ts";
 import { Swarm } from "../process/swarm.ts";
+import { Answers } from "./thread/answers.ts";
 import { DataPlaneError } from "./thread/data_plane_error.ts";
 import { WorkerThread } from "./thread/worker_thread.ts";
 import { withWorkers } from "./workers/worker_sums.ts";
@@ -49,9 +51,7 @@ export class DataPlaneHandle {
   readonly #thread: WorkerThread<Report>;
   readonly #listener: DataPlaneListener;
   readonly #ready = Promise.withResolvers<ReportOf<"ready">>();
-  /** By the id of the request. */
-  readonly #waiters = new Map<number, PromiseWithResolvers<Answer>>();
-  #lastId = 0;
+  readonly #answers = new Answers<Answer>();
   readonly #captures = new RunningCaptures((command) => this.#send(command));
   /** Other programs on the host change routes as often as they like. */
   readonly #networkChanges = new Swarm({
@@ -81,8 +81,7 @@ export class DataPlaneHandle {
       onFailure: (failure) => {
         this.#networkChanges[Symbol.dispose]();
         this.#captures.fail(failure);
-        for (const { reject } of this.#waiters.values()) reject(failure);
-        this.#waiters.clear();
+        this.#answers.fail(failure);
       },
     });
   }
@@ -153,11 +152,7 @@ export class DataPlaneHandle {
     else await this.#workers.openTun(name);
   }
 
-  /**
-   * Opens the sockets of fake TCP, for what a `FakeTcpGuard` has.
-   *
-   * @throws {DataPlaneError} EPERM without CAP_NET_RAW
-   */
+  /** Opens the sockets of fake TCP, for what a `FakeTcpGuard` has. @throws {DataPlaneError} without CAP_NET_RAW */
   async openFakeTcp(endpoints: FakeTcpEndpoints): Promise<void> {
     await this.#ask({ kind: "open-fake-tcp", endpoints });
   }
@@ -273,6 +268,19 @@ export class DataPlaneHandle {
     }
   }
 
+  /** Counts what passes by flow from now on, in the threads that have the packets; or no more. */
+  setFlowLog(isOn: boolean): void {
+    if (this.#workers === null) this.#send({ kind: "set-flow-log", isOn });
+    else this.#workers.setFlowLog(isOn);
+  }
+
+  /** The flows that have ended since the last call; with `isLast`, all that there are. Of each thread. */
+  async flows(isLast: boolean): Promise<readonly FlowBatch[]> {
+    if (this.#workers !== null) return await this.#workers.flows(isLast);
+    const answer = await this.#ask({ kind: "get-flows", isLast });
+    return answer.kind === "flows" && answer.batch !== null ? [answer.batch] : [];
+  }
+
   /** Logs each packet that goes outside from now on, or no more. */
   setTrace(trace: boolean): void {
     this.#send({ kind: "set-trace", trace });
@@ -328,19 +336,16 @@ export class DataPlaneHandle {
     if (this.#thread.failure === null) this.#send({ kind: "stop" });
     await this.#thread.end();
     this.#workers?.close();
-    for (const { reject } of this.#waiters.values()) reject(hasEnded());
-    this.#waiters.clear();
+    this.#answers.fail(hasEnded());
   }
 
   /** Sends a request. The answer names its id. */
   #ask(question: UnnumberedRequest): Promise<Answer> {
     if (this.#thread.failure !== null) return Promise.reject(this.#thread.failure);
     if (this.#isStopped) return Promise.reject(hasEnded());
-    const id = ++this.#lastId;
-    const waiter = Promise.withResolvers<Answer>();
-    this.#waiters.set(id, waiter);
+    const { id, answer } = this.#answers.expect();
     this.#send({ ...question, id });
-    return waiter.promise;
+    return answer;
   }
 
   #send(command: DataPlaneCommand): void {
@@ -356,10 +361,11 @@ export class DataPlaneHandle {
       case "done":
       case "statistics":
       case "usages":
-        this.#waiterOf(report)?.resolve(report);
+      case "flows":
+        this.#answers.take(report);
         break;
       case "refused":
-        this.#waiterOf(report)?.reject(new DataPlaneError(report));
+        this.#answers.refuse(report.id, new DataPlaneError(report));
         break;
       case "peer":
         this.#listener.onPeer(report);
@@ -387,12 +393,6 @@ export class DataPlaneHandle {
         this.#captures.take(report);
         break;
     }
-  }
-
-  #waiterOf({ id }: Answer): PromiseWithResolvers<Answer> | undefined {
-    const waiter = this.#waiters.get(id);
-    this.#waiters.delete(id);
-    return waiter;
   }
 }
 

@@ -11,6 +11,7 @@ import type { Software } from "../core/wireguard/liveness/recognition.ts";
 import type { CaptureCommand, CaptureReport } from "./captures.ts";
 import type { AccessItem, Denials } from "../core/access/access_items.ts";
 import type { EgressRule } from "../core/access/egress_rules.ts";
+import type { FlowBatch } from "../core/flows/flow_meter.ts";
 import type { FakeTcpEndpoints } from "../core/transport/fake_tcp/endpoints.ts";
 import type { Transport } from "../core/transport/transport.ts";
 import type { EgressConfig, EgressConfig6 } from "./egress/egress.ts";
@@ -109,6 +110,8 @@ export type Request =
   }
   /** Answered by `usages`: of the peers that more has passed with since it was last asked for. */
   | { readonly kind: "get-usage"; readonly id: number }
+  /** Answered by `flows`: those that have ended since it was last asked for; with `isLast`, all. */
+  | { readonly kind: "get-flows"; readonly id: number; readonly isLast: boolean }
   /** Answered by `statistics`: the first page, with some of the peers, or the next one. */
   | { readonly kind: "get-statistics"; readonly id: number; readonly isFirst: boolean };
 
@@ -154,6 +157,8 @@ export type DataPlaneCommand =
   | { readonly kind: "set-client-to-client"; readonly allowed: boolean }
   /** Whether peers that have no session get one, from now on. */
   | { readonly kind: "set-admits-new"; readonly admits: boolean }
+  /** Count what passes by flow from now on, or no more. */
+  | { readonly kind: "set-flow-log"; readonly isOn: boolean }
   /** Log each packet that goes outside from now on, or no more. */
   | { readonly kind: "set-trace"; readonly trace: boolean }
   | CaptureCommand
@@ -241,6 +246,8 @@ export type Answer =
     readonly isLast: boolean;
   }
   | { readonly kind: "usages"; readonly id: number; readonly peers: readonly PeerCounts[] }
+  /** Null where nothing is counted. */
+  | { readonly kind: "flows"; readonly id: number; readonly batch: FlowBatch | null }
   /** It could not be done; all else goes on. `errno` is 0 when no system call failed. */
   | {
     readonly kind: "refused";

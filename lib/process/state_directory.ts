@@ -34,6 +34,14 @@ export function queriesPath(
   return accountsPath(interfaceName, netns).replace(/sqlite$/, "queries");
 }
 
+/** The file of the flows that there were, beside them. */
+export function flowsPath(
+  interfaceName: string,
+  netns: string | null | undefined = null,
+): string {
+  return accountsPath(interfaceName, netns).replace(/sqlite$/, "flows");
+}
+
 /** The file of which back ends of services are drained, beside them. */
 export function drainedPath(
   interfaceName: string,

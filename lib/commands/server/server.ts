@@ -3,7 +3,7 @@ import type { RunOptions } from "../../cli/command.ts";
 import { Accounts } from "../../control/accounts.ts";
 import { Examinations } from "../../control/application/examinations.ts";
 import { PeerEvents } from "../../control/peer_events.ts";
-import { accountsPath, drainedPath, queriesPath } from "../../process/state_directory.ts";
+import { accountsPath, drainedPath } from "../../process/state_directory.ts";
 import { DeniedEvents } from "../../control/denied_events.ts";
 import { KeySuccession } from "../../control/application/key_succession.ts";
 import { LiveAccess } from "../../control/live_access.ts";
@@ -30,7 +30,6 @@ import { type ServiceManager, underManager } from "../../process/service_manager
 import type { PeerNetworks } from "../../services/dns_proxy/clients.ts";
 import { readBlockFiles } from "../../services/dns_proxy/block_files.ts";
 import { DnsProxy } from "../../services/dns_proxy/dns_proxy.ts";
-import { QueryLog } from "../../services/dns_proxy/query_log.ts";
 import { connectTcp } from "../../services/published/health_checks.ts";
 import { PublishedServices } from "../../services/published/published_services.ts";
 import {
@@ -48,6 +47,7 @@ import { Gateway } from "./gateway.ts";
 import { examineByProcess } from "./doctor_process.ts";
 import { gatewayApplication } from "./gateway_application.ts";
 import { GatewayWebhooks } from "./gateway_webhooks.ts";
+import { KeptLogs } from "./kept_logs.ts";
 import { ServerReload } from "./server_reload.ts";
 import { VirtualAddress } from "./virtual_address.ts";
 
@@ -204,14 +204,9 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
       accounts.rename(encodeKey(peer.publicKey), encodeKey(peer.nextKey!.publicKey));
     }
     accounts.follow(peersByKey(admitted));
-    const queryLog = services.use(
-      new QueryLog({
-        path: queriesPath(interfaceName, options.netns),
-        now: Date.now,
-        logger: getLogger("dns"),
-      }),
+    const logs = services.use(
+      await KeptLogs.start({ config, interfaceName, netns, dataPlane, peers: () => peers }),
     );
-    await queryLog.turn(config.interface.dnsQueryLog && config.interface.dnsProxy.length > 0);
     const dnsProxy = services.use(
       config.interface.dnsProxy.length === 0 ? null : await DnsProxy.start({
         addresses,
@@ -221,7 +216,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
         domain: config.interface.dnsDomain,
         blockList,
         peers: () => peers,
-        queryLog,
+        queryLog: logs.queries,
         onHosts: (hosts) => {
           access.followHosts(hosts);
           return livePeers.followAccess();
@@ -274,6 +269,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
         gateway,
         dataPlane,
         dnsProxy,
+        flowLog: logs.flows,
         webhooks,
         published,
         stored: fleet === null ? null : livePeers,

@@ -8,6 +8,7 @@ import type { DataPlaneHandle } from "../../dataplane/data_plane_handle.ts";
 import { getLogger } from "../../process/logging.ts";
 import { readBlockFiles } from "../../services/dns_proxy/block_files.ts";
 import type { DnsProxy } from "../../services/dns_proxy/dns_proxy.ts";
+import type { FlowLog } from "../../services/kept/flow_log.ts";
 import type { PublishedServices } from "../../services/published/published_services.ts";
 import { withLivePeers } from "./fleet_member.ts";
 import type { Gateway } from "./gateway.ts";
@@ -22,6 +23,7 @@ export interface ServerReloadOptions {
   readonly dnsProxy:
     | Pick<DnsProxy, "setUpstreams" | "setRoutes" | "setDomain" | "setBlockList" | "setQueryLog">
     | null;
+  readonly flowLog: Pick<FlowLog, "turn">;
   readonly webhooks: Pick<GatewayWebhooks, "follow">;
   readonly published: Pick<PublishedServices, "canFollow" | "setForwards">;
   /** The peers that run, where the file has none; null where it has them. */
@@ -39,6 +41,7 @@ export class ServerReload implements ReloadRole<ServerConfig> {
     "DnsRoute",
     "DnsBlock",
     "DnsQueryLog",
+    "FlowLog",
     "Webhook",
     "WebhookSecret",
     "Forward",
@@ -71,7 +74,7 @@ export class ServerReload implements ReloadRole<ServerConfig> {
     change: ConfigChange,
     { after }: { readonly after: ServerConfig },
   ): Promise<ReloadPlan> {
-    const { gateway, dataPlane, dnsProxy, webhooks, published } = this.#options;
+    const { gateway, dataPlane, dnsProxy, flowLog, webhooks, published } = this.#options;
     const { egressAllow, egressDeny, clientToClient, dnsProxy: upstreams } = after.interface;
     const { dnsDomain, dnsRoutes, dnsBlock, dnsQueryLog } = after.interface;
     const keys = changedKeys(change);
@@ -104,6 +107,9 @@ export class ServerReload implements ReloadRole<ServerConfig> {
     }
     if (keys.includes("DnsQueryLog")) {
       steps.push({ key: "DnsQueryLog", run: () => dnsProxy?.setQueryLog(dnsQueryLog) });
+    }
+    if (keys.includes("FlowLog")) {
+      steps.push({ key: "FlowLog", run: () => flowLog.turn(after.interface.flowLog) });
     }
     const webhookKey = keys.find((key) => key === "Webhook" || key === "WebhookSecret");
     if (webhookKey !== undefined) {

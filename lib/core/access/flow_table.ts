@@ -55,23 +55,27 @@ export class FlowTable {
   /** By count: the first of the owners with so many flows, -1 for none. */
   readonly #levels: Int32Array;
   #highest = 0;
+  readonly #onEvict: ((flow: number) => void) | null;
 
   /**
    * @param owners they are numbers from 0 up to this, exclusive
    * @param seed random and secret, and the same for all who read the table
    * @param memory `flowTableSize(capacity)` bytes, zeros
+   * @param onEvict is told of a flow that is about to be taken out of a full table
    */
   constructor(
-    { capacity, owners, seed, memory }: {
+    { capacity, owners, seed, memory, onEvict = null }: {
       capacity: number;
       owners: number;
       seed: number;
       memory?: ArrayBufferLike;
+      onEvict?: ((flow: number) => void) | null;
     },
   ) {
     this.#words = new Int32Array(memory ?? new ArrayBuffer(flowTableSize(capacity)));
     this.#capacity = capacity;
     this.#seed = seed;
+    this.#onEvict = onEvict;
     this.#flows = HEADER_WORDS + 2 * capacity;
     this.#counts = new Int32Array(owners);
     this.#newest = new Int32Array(owners);
@@ -160,6 +164,13 @@ export class FlowTable {
     this.#append(flow, owner);
   }
 
+  /** Copies the `KEY_WORDS` words of a flow's key to `at`. */
+  copyKey(flow: number, to: Int32Array, at: number): void {
+    const words = this.#words;
+    const from = this.#at(flow);
+    for (let i = 0; i < KEY_WORDS; i++) to[at + i] = words[from + i];
+  }
+
   state(flow: number): number {
     return this.#words[this.#at(flow) + STATE];
   }
@@ -188,7 +199,9 @@ export class FlowTable {
 
   #evictFor(owner: number): void {
     const isLargest = this.#counts[owner] === this.#highest;
-    this.remove(this.#oldest[isLargest ? owner : this.#levels[this.#highest]]);
+    const flow = this.#oldest[isLargest ? owner : this.#levels[this.#highest]];
+    this.#onEvict?.(flow);
+    this.remove(flow);
   }
 
   // Where what is.

@@ -100,6 +100,8 @@ export interface InterfaceConfig {
   readonly dnsBlock: readonly string[];
   /** Whether the proxy keeps which names clients ask for. */
   readonly dnsQueryLog: boolean;
+  /** Whether a gateway keeps which flows there were in the tunnel. */
+  readonly flowLog: boolean;
   readonly forwards: readonly PortForward[];
   readonly forwards6: readonly PortForward6[];
   readonly transport: "udp" | "faketcp" | "auto";

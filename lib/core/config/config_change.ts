@@ -42,6 +42,7 @@ export const SETTING_KEYS: Readonly<Record<keyof Settings, string>> = {
   dnsRoutes: "DnsRoute",
   dnsBlock: "DnsBlock",
   dnsQueryLog: "DnsQueryLog",
+  flowLog: "FlowLog",
   forwards: "Forward",
   forwards6: "Forward6",
   transport: "Transport",

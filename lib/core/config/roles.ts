@@ -27,6 +27,7 @@ export const SERVER_ONLY_KEYS: readonly string[] = [
   "DnsRoute",
   "DnsBlock",
   "DnsQueryLog",
+  "FlowLog",
   "Forward",
   "Forward6",
   "ReleaseAfter",

@@ -162,6 +162,8 @@ export class FromNetwork {
         return;
       }
     }
+    const { meter } = this.#shaping;
+    if (meter !== null) meter.count(peer, offset, length, now);
     if (to !== null) this.#onward.toPeer(to, offset, peer, now);
     else if (verdict === RoutingVerdict.host) this.#onward.toHost(offset);
     else if (verdict < 0 && this.#router.isForwardedByHost) this.#onward.toHost(offset);

@@ -130,8 +130,13 @@ export class InnerIpv6 {
       ? this.#device.peerAt(verdict)
       : null;
     const reason = verdict < 0 ? -verdict as DropReason : this.#allowed(peer, to, offset, now);
-    if (reason !== DropReason.none) this.#refuseTo(peer, reason, offset, length, now);
-    else if (to !== null) this.#forward(to, offset, peer, now);
+    if (reason !== DropReason.none) {
+      this.#refuseTo(peer, reason, offset, length, now);
+      return;
+    }
+    const { meter } = this.#shaping;
+    if (meter !== null) meter.count(peer, offset, length, now);
+    if (to !== null) this.#forward(to, offset, peer, now);
     else if (verdict === RoutingVerdict.host) this.#toHost(offset);
     else this.#toOutside(peer, offset, length, now);
   }

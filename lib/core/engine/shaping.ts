@@ -5,6 +5,7 @@
  * Where there is a session or none is of no concern: what a peer is sent is bounded before it is sealed or staged, and
  * what it sends when it has been opened and its source is known.
  */
+import type { FlowMeter } from "../flows/flow_meter.ts";
 import { Shaper, type ShaperRegion } from "../limits/shaper.ts";
 import type { RateLimit } from "../limits/rate_limit.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
@@ -36,6 +37,8 @@ export interface ShapingOptions {
 }
 
 export class Shaping {
+  /** Counts by flow what passes, in both directions; null where nobody has asked for it. */
+  meter: FlowMeter | null = null;
   readonly #device: PacketDevice;
   readonly #drops: DropCounters;
   readonly #onRelease: ShapingOptions["onRelease"];
@@ -71,6 +74,12 @@ export class Shaping {
     const { toLimit } = peer;
     if (this.#isSpent(peer, length)) return;
     if (toLimit !== null && !this.#shaper.take(toLimit, offset, length, now)) return;
+    this.#send(peer, offset, length, now);
+  }
+
+  #send(peer: PacketPeer, offset: number, length: number, now: number): void {
+    const { meter } = this;
+    if (meter !== null) meter.count(peer, offset, length, now);
     this.#device.send(peer, offset, length, now);
   }
 
@@ -107,7 +116,7 @@ export class Shaping {
     if (owner.isRemoved) this.#drops.add(DropReason.noRoute, length);
     else if (this.#isSpent(owner, length)) return;
     else if (isInbound) this.#onRelease(owner, offset, length, now);
-    else this.#device.send(owner, offset, length, now);
+    else this.#send(owner, offset, length, now);
   }
 
   /** What has been let go is on its way. */

@@ -38,6 +38,7 @@ import {
   SOCKET_BUFFER_SIZE,
 } from "../build.ts";
 import { EventLoop } from "../event_loop.ts";
+import { FlowMetering } from "../flow_metering.ts";
 import { hearsRouters6 } from "../path_prober.ts";
 import { TunDevice } from "../ports/tun_device.ts";
 import { UdpPort } from "../ports/udp_port.ts";
@@ -61,6 +62,7 @@ export class PacketThread implements Disposable {
   readonly #access: AccessControl | null;
   readonly #device: WorkerDevice;
   readonly #engine: Engine;
+  readonly #metering: FlowMetering;
   readonly #toDevice: RingWriter;
   /** Null where nothing is translated. */
   readonly #outside: WorkerEgress | null;
@@ -162,25 +164,27 @@ export class PacketThread implements Disposable {
       shared: { flows: shared.flows, own: number },
     });
     const queues = { sendQueue, hostQueue: new PacketQueue(BATCH * MAX_RECEIVED) };
+    const pipeline = new Pipeline({
+      ...queues,
+      memory: arena,
+      device,
+      router: this.#router,
+      nat: outside?.nat ?? null,
+      nat6: outside?.nat6 ?? null,
+      ...(access && { access }),
+      drops,
+      scratch: arena.allocate(PIPELINE_SCRATCH_SIZE),
+      shaping: openShaping(arena, mtu),
+      seed: shared.seed,
+      inboundFlows: shared.inboundFlows,
+    });
+    this.#metering = new FlowMetering(pipeline.shaping, arena.view);
     this.#engine = new Engine({
       ...queues,
       memory: arena,
       scratch: arena.allocate(ENGINE_SCRATCH_SIZE),
       device,
-      pipeline: new Pipeline({
-        ...queues,
-        memory: arena,
-        device,
-        router: this.#router,
-        nat: outside?.nat ?? null,
-        nat6: outside?.nat6 ?? null,
-        ...(access && { access }),
-        drops,
-        scratch: arena.allocate(PIPELINE_SCRATCH_SIZE),
-        shaping: openShaping(arena, mtu),
-        seed: shared.seed,
-        inboundFlows: shared.inboundFlows,
-      }),
+      pipeline,
       drops,
       outside: outside?.port ?? null,
       outside6: outside?.port6 ?? null,
@@ -285,6 +289,12 @@ export class PacketThread implements Disposable {
         this.#report({ kind: "external-set", ...set });
         break;
       }
+      case "set-flow-log":
+        this.#metering.turn(command.isOn);
+        break;
+      case "get-flows":
+        this.#report({ kind: "flows", batch: this.#metering.take(now, command.isLast) });
+        break;
       case "set-trace":
         this.#outside?.setTrace(command.trace);
         break;

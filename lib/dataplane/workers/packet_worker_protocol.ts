@@ -1,6 +1,7 @@
 /** Packet-worker protocol: what the main thread and a packet worker say to each other. */
 import type { AccessItem } from "../../core/access/access_items.ts";
 import type { EgressRule } from "../../core/access/egress_rules.ts";
+import type { FlowBatch } from "../../core/flows/flow_meter.ts";
 import type { ExternalLink } from "../../core/nat/external_link.ts";
 import type { DataPlaneConfig } from "../data_plane_protocol.ts";
 import type { HostAddress } from "../../core/wire/host_address.ts";
@@ -59,6 +60,10 @@ export type PacketWorkerCommand =
     readonly external: ExternalLink<HostAddress> | null;
     readonly group: number | null;
   }
+  /** As that of the data plane. */
+  | { readonly kind: "set-flow-log"; readonly isOn: boolean }
+  /** As that of the data plane; answered by `flows`. */
+  | { readonly kind: "get-flows"; readonly isLast: boolean }
   /** Log each packet that goes outside from now on, or no more. */
   | { readonly kind: "set-trace"; readonly trace: boolean }
   /** As that of the data plane; answered by `done`. */
@@ -77,6 +82,7 @@ export type PacketWorkerReport =
   | { readonly kind: "opened" }
   | { readonly kind: "done" }
   | { readonly kind: "refused"; readonly message: string; readonly errno: number }
+  | { readonly kind: "flows"; readonly batch: FlowBatch | null }
   | { readonly kind: "figures"; readonly figures: WorkerFigures }
   | { readonly kind: "external-set"; readonly group: number | null; readonly isOpen: boolean }
   | { readonly kind: "log"; readonly level: "trace" | "warning"; readonly message: string }

@@ -3,6 +3,7 @@ import { loadSocketFilter } from "../../../ffi/bpf.ts";
 import { openLibc } from "../../../ffi/libc.ts";
 import type { AccessItem } from "../../core/access/access_items.ts";
 import type { EgressRule } from "../../core/access/egress_rules.ts";
+import type { FlowBatch } from "../../core/flows/flow_meter.ts";
 import type { ExternalLink } from "../../core/nat/external_link.ts";
 import type { Ipv6Text } from "../../core/wire/host_address.ts";
 import { tunSteering } from "../filters/steering.ts";
@@ -190,6 +191,19 @@ export class PacketWorkers {
 
   setClientToClient(allowed: boolean): void {
     this.#tell({ kind: "set-client-to-client", allowed });
+  }
+
+  setFlowLog(isOn: boolean): void {
+    this.#tell({ kind: "set-flow-log", isOn });
+  }
+
+  /** The flows of each that have ended since the last call; with `isLast`, all that there are. */
+  async flows(isLast: boolean): Promise<FlowBatch[]> {
+    const batches = await Promise.all(this.#workers.map(async (worker) => {
+      const answer = await worker.ask({ kind: "get-flows", isLast });
+      return answer.kind === "flows" ? answer.batch : null;
+    }));
+    return batches.filter((batch) => batch !== null);
   }
 
   setTrace(trace: boolean): void {

@@ -25,11 +25,12 @@ import { closeQuietly } from "./framing.ts";
 import { NamedHosts, type NamedHostsOptions } from "./named_hosts.ts";
 import { LoopProbe } from "./loop_probe.ts";
 import { PeerNames } from "./peer_names.ts";
-import type { QueryLog } from "./query_log.ts";
 import { TlsUpstreams } from "./tls_upstreams.ts";
 import { TcpService } from "./tcp_service.ts";
 import { UdpService } from "./udp_service.ts";
 import { UpstreamSockets } from "./upstream_sockets.ts";
+import type { RecordLog } from "../kept/record_log.ts";
+import type { ClientQuery } from "../../host/accounts/record_kinds.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import { guarded } from "../../process/guard.ts";
 import type { Logger } from "../../process/logging.ts";
@@ -58,7 +59,7 @@ export interface DnsProxyOptions {
   /** By their keys, as they are now: another map when they have changed. */
   readonly peers: () => ReadonlyMap<string, PeerNetworks>;
   /** Takes note of what clients ask for where it is on. */
-  readonly queryLog: Pick<QueryLog, "isOn" | "add" | "turn">;
+  readonly queryLog: Pick<RecordLog<ClientQuery>, "isOn" | "add" | "turn">;
   /** Takes the addresses of the hosts that access rules name when they are others; resolves when rules go by them. */
   readonly onHosts: NamedHostsOptions["onChange"];
   readonly logger: Logger;
@@ -313,6 +314,7 @@ export class DnsProxy implements AsyncDisposable {
     const { name, type } = questionOf(parsed);
     const peer = typeof client === "string" ? this.#peers().get(client) : undefined;
     this.#queryLog.add({
+      time: Date.now(),
       client: typeof client === "string" ? client : formatAddress(client),
       name: peer?.name ?? null,
       question: nameText(name),

@@ -97,6 +97,7 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
     ["Capture", "pcap", "allowed are packet and nfqueue"],
     ["ClientToClient", "yes", onOff],
     ["DnsQueryLog", "yes", onOff],
+    ["FlowLog", "yes", onOff],
     ["DnsProxy", "dns.example", resolver],
     ...["fe80::1", "ff02::1", "::", "::ffff:9.9.9.9", "2620:fe::fe%eth0", "2620:fe::fe/128"]
       .map((value): [string, string, string] => ["DnsProxy", value, resolver]),

@@ -64,6 +64,7 @@ DnsDomain = vpn
 DnsRoute = corp.example -> 10.20.0.53
 DnsBlock = /etc/vpn/ads.txt
 DnsQueryLog = on
+FlowLog = on
 Webhook = https://hooks.example.org/vpn
 WebhookSecret = whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw
 ControlGroup = vpn-console

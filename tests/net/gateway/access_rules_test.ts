@@ -26,6 +26,20 @@ const WAYS: Readonly<Record<string, Section>> = {
   "the kernel's NAT and two packet workers": { Egress: "kernel", DataPlaneThreads: 2 },
 };
 
+/** Which ways bytes went, of the flows that the gateway has kept: by peer, protocol, destination and its peer. */
+async function flowsOf({ gateway }: GatewayNetwork): Promise<Map<string, "sent" | "both">> {
+  const text = await gateway.output(vpnCommand("flows", "--json"));
+  const found = new Map<string, "sent" | "both">();
+  for (
+    const { name, protocol, destination, destinationPort, toName, received } of JSON.parse(text)
+  ) {
+    const end = destinationPort === null ? destination : `${destination}:${destinationPort}`;
+    const flow = [name, protocol, end, ...(toName === null ? [] : [toName])].join(" ");
+    found.set(flow, received > 0 || found.get(flow) === "both" ? "both" : "sent");
+  }
+  return found;
+}
+
 for (const [way, section] of Object.entries(WAYS)) {
   netTest(
     `a peer reaches what its rules and its group's allow, and is told "prohibited" elsewhere, with ${way}`,
@@ -40,6 +54,7 @@ for (const [way, section] of Object.entries(WAYS)) {
           DnsProxy: INTERNET,
           DnsDomain: "vpn",
           EgressAllow: "lan",
+          FlowLog: "on",
           ...section,
         },
         {
@@ -153,6 +168,32 @@ for (const [way, section] of Object.entries(WAYS)) {
       const events = await network.gateway.output(vpnCommand("events"));
       assertMatch(events, /denied +laptop +\d+ packets?: .*no Allow/);
       assertMatch(events, /denied +printer +\d+ packets?: no Allow/);
+      const hasWorkers = section["DataPlaneThreads"] !== undefined;
+      const flows = await flowsOf(network);
+      const seen = (...names: readonly string[]) => names.map((name) => flows.get(name) ?? "none");
+      assertEquals(
+        seen(
+          `laptop udp ${INSIDE}:53`,
+          `laptop tcp ${INTERNET}:80`,
+          `laptop tcp ${INTERNET}:8080`,
+          `laptop icmp ${printer.outside}`,
+          `laptop icmp ${INSIDE}`,
+          `printer tcp ${INSIDE}:80`,
+        ),
+        ["both", "both", "both", "both", "both", "both"],
+      );
+      // Of two threads, each has one way of what clients send each other.
+      assertEquals(
+        seen(
+          `laptop tcp ${printer.inside}:80 printer`,
+          `printer icmp ${laptop.inside} laptop`,
+          `laptop icmp ${printer.inside} printer`,
+        ),
+        hasWorkers ? ["sent", "sent", "sent"] : ["both", "both", "none"],
+      );
+      // What is refused is no flow.
+      const refused = [`tcp ${INSIDE}:80`, `tcp ${printer.outside}:80`, `icmp ${INTERNET}`];
+      assertEquals(seen(...refused.map((end) => `laptop ${end}`)), ["none", "none", "none"]);
     },
     { programs: PROGRAMS },
   );

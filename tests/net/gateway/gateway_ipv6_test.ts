@@ -87,7 +87,9 @@ netTest(
     const running = await startVpn(
       "server",
       gateway,
-      config6(network, { DnsProxy: INTERNET6, Forward6 }, CLIENT6, {}, { Deny: "internet" }),
+      config6(network, { DnsProxy: INTERNET6, Forward6, FlowLog: "on" }, CLIENT6, {}, {
+        Deny: "internet",
+      }),
     );
     assertMatch(running.stderr, new RegExp(`with source ${EXTERNAL6} \\(user-space NAT\\)`));
     await using leaks = await capture(
@@ -154,6 +156,18 @@ netTest(
     assertEquals(await fetchText(client.namespace, `${site}`), `hello ${EXTERNAL6}`);
     await gateway.output(["ip", "link", "set", UPLINK, "mtu", "1500"]);
     await endWell(running);
+    const flows: { destination: string; destinationPort: number | null; received: number }[] = JSON
+      .parse(await gateway.output(vpnCommand("flows", "--json")));
+    const bytesBack = (address: string, port: number | null) =>
+      Math.max(
+        ...flows.filter((flow) => flow.destination === address && flow.destinationPort === port)
+          .map(({ received }) => received),
+      );
+    // A download; a question to the gateway; a visit by the forwarded port; and none that is refused.
+    assert(bytesBack(INTERNET6, 80) > 1_000_000, `${bytesBack(INTERNET6, 80)} bytes`);
+    assert(bytesBack(INSIDE6, 53) > 0);
+    assert(bytesBack(CLIENT6[1]!, 80) > 0);
+    assertEquals(bytesBack(ROUTER6, null), -Infinity);
 
     // The kernel's NAT does the same, and so do two threads before it.
     const kernel = await startVpn(

@@ -1,5 +1,5 @@
 /** The names that a gateway's DNS proxy itself decides on, as its clients see them. */
-import { assertEquals, assertMatch } from "../../support/assert.ts";
+import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { netTest } from "../../support/net.ts";
 import { addressData, buildAnswer } from "../../support/dns/messages.ts";
 import { newIdentity, temporaryFile } from "../support/config.ts";
@@ -107,9 +107,20 @@ netTest(
       );
 
       Deno.writeTextFileSync(list, "0.0.0.0 www.ads.example\n");
+      // What it had kept of queries goes, and flows are kept from now on.
+      const text = Deno.readTextFileSync(config.path);
+      Deno.writeTextFileSync(config.path, text.replace("DnsQueryLog = on", "FlowLog = on"));
+      assertEquals((await network.gateway.run(vpnCommand("flows"))).code, 3);
       await ask(server, "reload");
+      assertEquals((await network.gateway.run(vpnCommand("queries"))).code, 3);
       assertEquals(await dig("+short", "www.ads.example"), "0.0.0.0\n");
       assertEquals(await dig("+short", "ads.example"), `${ADDRESS}\n`);
+      await server.stop();
+      const flows: { destination: string; destinationPort: number; received: number }[] = JSON
+        .parse(await network.gateway.output(vpnCommand("flows", "--json")));
+      const asked = flows.filter(({ destinationPort }) => destinationPort === 53);
+      assertEquals(asked.map(({ destination }) => destination), [INSIDE, INSIDE]);
+      assert(asked.every(({ received }) => received > 0));
     } finally {
       Deno.removeSync(list);
     }

@@ -15,6 +15,8 @@ export const PLAIN_LINES: readonly [line: string, config: Partial<InterfaceConfi
   ["DnsBlock = lists/ads and more.txt", { dnsBlock: ["lists/ads and more.txt"] }],
   ["NatFiltering = endpoint", { natFiltering: "endpoint" }],
   ["DnsQueryLog = on", { dnsQueryLog: true }],
+  ["FlowLog = on", { flowLog: true }],
+  ["NatFiltering = address", { natFiltering: "address" }],
   ["ControlGroup = vpn-console", { controlGroup: "vpn-console" }],
   ["Webhook = https://A.example/x?y", { webhooks: ["https://a.example/x?y"] }],
   [`WebhookSecret = ${"A".repeat(43)}=`, { webhookSecret: new Uint8Array(32) }],

@@ -107,6 +107,7 @@ export function serverRole(
         setQueryLog: (isOn) => Promise.resolve(void asked.push({ isOn })),
       }
       : null,
+    flowLog: { turn: (isOn) => Promise.resolve(void asked.push({ keepsFlows: isOn })) },
     webhooks: { follow: ({ webhooks }) => Promise.resolve(void asked.push(webhooks)) },
   });
   return { role, asked };

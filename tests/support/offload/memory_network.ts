@@ -12,6 +12,7 @@ import type { AccessItem } from "../../../lib/core/access/access_items.ts";
 import { Engine, ENGINE_SCRATCH_SIZE } from "../../../lib/core/engine/engine.ts";
 import { Pipeline, PIPELINE_SCRATCH_SIZE } from "../../../lib/core/engine/pipeline.ts";
 import { shapingRegion } from "../../../lib/core/engine/shaping.ts";
+import { FlowMeter } from "../../../lib/core/flows/flow_meter.ts";
 import type {
   DatagramPort,
   Datagrams,
@@ -230,7 +231,7 @@ export class End {
     arena: Arena,
     aead: AeadProvider,
     place: Place,
-    { mtu, hasWorker = false, access: items = [] }: NetworkOptions,
+    { mtu, hasWorker = false, access: items = [], isMetered = false }: NetworkOptions,
   ) {
     const random = new Random(place.port);
     const slotSize = SendQueue.slotSize(mtu + 32);
@@ -296,6 +297,7 @@ export class End {
       shaping: shapingRegion(arena.allocate(SHAPING_SPACE), mtu, SHAPING_SPACE),
       seed: 7,
     });
+    if (isMetered) pipeline.shaping.meter = new FlowMeter(arena.view, 7);
     this.engine = new Engine({
       memory: arena,
       scratch: arena.allocate(ENGINE_SCRATCH_SIZE),
@@ -343,6 +345,8 @@ export interface NetworkOptions {
   readonly hasWorker?: boolean;
   /** Access rules at the server, where the clients have the access ids 1 and 2. */
   readonly access?: readonly AccessItem[];
+  /** Whether the server counts its packets by flow. */
+  readonly isMetered?: boolean;
 }
 
 /** A server, two clients, sessions between them, and wires. */

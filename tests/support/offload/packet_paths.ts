@@ -184,7 +184,11 @@ export function packetPaths(resources: DisposableStack): Record<string, Path> {
   // The limit is never reached, for what is dropped proves nothing, but each packet is counted.
   const limited = new Network({ mtu: even, rateLimit: 1_000_000_000_000 });
   const shared = new Network({ mtu: even, rateLimit: 1_000_000_000_000, hasWorker: true });
-  const ruled = new Network({ mtu: even, access: accessItems(1000, TargetKind.any) });
+  const ruled = new Network({
+    mtu: even,
+    access: accessItems(1000, TargetKind.any),
+    isMetered: true,
+  });
   const forbidden = new Network({ mtu: even, access: accessItems(1000, TargetKind.lan) });
   const { server, client, neighbour } = network;
   const up = [client, server] as const;
@@ -222,11 +226,11 @@ export function packetPaths(resources: DisposableStack): Record<string, Path> {
       single(shared.client, shared.neighbour, 500),
     ),
     "packets from client to client that wait, both with a limit": waitingPath(even),
-    "packets from client to client, both with access rules": path(
+    "packets from client to client, both with access rules, counted by flow": path(
       [ruled.client, ruled.server, ruled.neighbour],
       single(ruled.client, ruled.neighbour, 500),
     ),
-    "TCP super-packets to a client with access rules": path(
+    "TCP super-packets to a client with access rules, counted by flow": path(
       [ruled.server, ruled.client],
       tcp([ruled.server, ruled.client], even),
     ),
@@ -240,7 +244,7 @@ export function packetPaths(resources: DisposableStack): Record<string, Path> {
       reads: 1,
       packets: 44,
     }),
-    "packets of IPv6 from client to client, both with access rules": path(
+    "packets of IPv6 from client to client, both with access rules, counted by flow": path(
       [ruled.client, ruled.server, ruled.neighbour],
       { read: udpRead6(ruled.client, ruled.neighbour, 500), reads: 64, packets: 64 },
     ),

@@ -32,10 +32,12 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   ],
   "core/peers": ["core/access", "core/config", "core/wire", "core/wireguard"],
   "core/metrics": ["core/config", "core/dns", "core/transport", "core/wire", "core/wireguard"],
+  "core/flows": ["core/access", "core/wire", "core/wireguard"],
   "core/access": ["core/limits", "core/nat", "core/wire", "core/wireguard"],
   "core/routing": ["core/access", "core/nat", "core/wire", "core/wireguard"],
   "core/engine": [
     "core/access",
+    "core/flows",
     "core/limits",
     "core/nat",
     "core/offload",
@@ -55,6 +57,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
     "core/config",
     "core/engine",
     "core/fleet",
+    "core/flows",
     "core/limits",
     "core/nat",
     "core/noise",
@@ -101,6 +104,7 @@ const ARROWS: Readonly<Record<string, readonly string[]>> = {
   services: [
     "core/config",
     "core/dns",
+    "core/flows",
     "core/limits",
     "core/metrics",
     "core/nat",

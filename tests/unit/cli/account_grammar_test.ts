@@ -1,4 +1,4 @@
-/** Shows what the command lines of `vpn usage`, `vpn events` and `vpn queries` mean. */
+/** Shows what the command lines of `vpn usage`, `vpn events`, `vpn queries` and `vpn flows` mean. */
 import { parseArguments } from "../../../lib/cli/parse_arguments.ts";
 import { assertEquals } from "../../support/assert.ts";
 
@@ -28,7 +28,7 @@ Deno.test("parseArguments() reads what usage is asked for", () => {
   );
 });
 
-Deno.test("parseArguments() reads which events, or queries, are asked for", () => {
+Deno.test("parseArguments() reads which events, queries or flows are asked for", () => {
   const request = {
     interfaceName: "vpn0",
     peer: null,
@@ -38,6 +38,7 @@ Deno.test("parseArguments() reads which events, or queries, are asked for", () =
   };
   assertEquals(parse("events"), { command: "events", request });
   assertEquals(parse("queries"), { command: "queries", request });
+  assertEquals(parse("flows"), { command: "flows", request });
   assertEquals(parse("events", "--peer", "a", "--since", "2h", "--follow", "--json"), {
     command: "events",
     request: {

@@ -22,6 +22,7 @@ const COMMANDS = [
   "usage",
   "events",
   "queries",
+  "flows",
   "capture",
   "log",
   "reload",

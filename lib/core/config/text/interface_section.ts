@@ -89,6 +89,7 @@ export function readInterface(section: Section, notes: Notes): InterfaceDraft {
     dnsRoutes: mergedRoutes(values.DnsRoute),
     dnsBlock: values.DnsBlock,
     dnsQueryLog: values.DnsQueryLog ?? false,
+    flowLog: values.FlowLog ?? false,
     forwards: values.Forward.map(({ forward }) => forward),
     forwards6: values.Forward6.map(({ forward }) => forward),
     transport: values.Transport ?? "udp",

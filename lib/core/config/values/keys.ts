@@ -78,6 +78,7 @@ export const INTERFACE_KEYS = {
   DnsRoute: list(parseDnsRoute),
   DnsBlock: list(parseDnsBlock),
   DnsQueryLog: single(parseSwitch),
+  FlowLog: single(parseSwitch),
   Forward: list(parseForward),
   Forward6: list(parseForward6),
   Transport: single(oneOf("udp", "faketcp", "auto")),

@@ -54,6 +54,7 @@ hostTest(
       "DnsDomain = vpn",
       "DnsRoute = corp.example -> 10.20.0.53",
       "DnsQueryLog = on",
+      "FlowLog = on",
       "PublicEndpoint = vpn.example.org:1",
       "KillSwitch = on",
     );
@@ -65,11 +66,15 @@ hostTest(
       "DnsQueryLog",
       "DnsRoute",
       "EgressAllow",
+      "FlowLog",
       "PublicEndpoint",
     ]);
     const resolver = (text: string) => ({ address: parseIpv4(text), tlsName: null });
     const route = { domain: "corp.example", upstreams: [resolver("10.20.0.53")] };
-    assertEquals(asked, [["lan"], false, [resolver("9.9.9.9")], "vpn", [route], { isOn: true }]);
+    assertEquals(asked, [
+      ...[["lan"], false, [resolver("9.9.9.9")], "vpn", [route], { isOn: true }],
+      { keepsFlows: true },
+    ]);
     assertEquals(result.restart, ["ListenPort (line 4)", "PostUp (removed)"]);
     assertEquals(result.exitCode, ExitCode.usage);
     assertMatch(

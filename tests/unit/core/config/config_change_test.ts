@@ -42,6 +42,7 @@ const VALUES: Readonly<Record<string, readonly (string | null)[]>> = {
   DnsDomain: [null, "vpn"],
   DnsBlock: [null, "/a", "/b"],
   DnsQueryLog: [null, "on"],
+  FlowLog: [null, "on"],
   DnsRoute: [null, "corp.example -> 10.20.0.53", "corp.example -> 10.20.0.53, 10.20.0.54"],
   Forward6: [null, "tcp:8080 -> [fd00::2]:80"],
   Forward: [null, "tcp:8080 -> 10.0.0.2:80"],

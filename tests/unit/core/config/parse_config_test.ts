@@ -76,6 +76,7 @@ Deno.test("parseConfig() fills in the defaults when a file says the least it can
       dnsRoutes: [],
       dnsBlock: [],
       dnsQueryLog: false,
+      flowLog: false,
       webhooks: [],
       webhookSecret: null,
       controlGroup: null,
@@ -176,7 +177,6 @@ Deno.test("parseConfig() reads every key of [Interface]", () => {
     ["EgressDeny = 0.0.0.0/0", { egressDeny: [{ address: 0, prefixLength: 0 }] }],
     ["NatPorts = 1024-65535", { natPorts: { first: 1024, last: 65535 } }],
     ["NatPorts = 5 - 5", { natPorts: { first: 5, last: 5 } }],
-    ["NatFiltering = address", { natFiltering: "address" }],
     ["DnsDomain = VPN.", { dnsDomain: "vpn" }],
     ["DnsDomain = b\u00fcro.example", { dnsDomain: "xn--bro-hoa.example" }],
     ["DnsRoute = Corp.Example. -> 10.20.0.53, 10.20.0.54", {

@@ -1,13 +1,18 @@
-/** Tests of `lib/services/dns_proxy/query_log.ts`: off by default, what is kept, and files that cannot be used. */
-import { type ClientQuery, QueryFile } from "../../../../lib/host/accounts/query_file.ts";
-import { QueryLog } from "../../../../lib/services/dns_proxy/query_log.ts";
+/** Tests of `lib/services/kept/record_log.ts`: off by default, what is kept, and files that cannot be used. */
+import { RecordFile } from "../../../../lib/host/accounts/record_file.ts";
+import { type ClientQuery, QUERIES } from "../../../../lib/host/accounts/record_kinds.ts";
+import type { Logger } from "../../../../lib/process/logging.ts";
+import { RecordLog } from "../../../../lib/services/kept/record_log.ts";
 import { assertEquals, assertMatch } from "../../../support/assert.ts";
 import { hostTest } from "../../../support/permissions.ts";
 import { FakeTimers } from "../../../support/time/fake_timers.ts";
 
 const DAY = 86_400_000;
 
-const of = (question: string): Omit<ClientQuery, "time"> => ({
+const BEGUN = Date.UTC(2026, 10, 28);
+
+const of = (question: string): ClientQuery => ({
+  time: BEGUN,
   client: "key",
   name: "laptop",
   question,
@@ -21,18 +26,20 @@ class Site implements AsyncDisposable {
   readonly folder = Deno.makeTempDirSync();
   readonly path = `${this.folder}/vpn0.queries`;
   readonly #timers = new FakeTimers();
-  #now = Date.UTC(2026, 10, 28);
+  #now = BEGUN;
   readonly said: string[] = [];
-  readonly log: QueryLog;
+  readonly log: RecordLog<ClientQuery>;
 
   constructor() {
     const say = (message: string, { reason = "" }: Record<string, unknown> = {}) =>
       void this.said.push(`${message} ${reason}`);
-    this.log = new QueryLog({
+    this.log = new RecordLog({
+      kind: QUERIES,
+      what: "queries",
+      category: "dns",
       path: this.path,
       now: () => this.#now,
-      // deno-lint-ignore no-explicit-any -- of the logger it uses these two
-      logger: { info: say, warn: say } as any,
+      logger: { info: say, warn: say } as unknown as Logger,
     });
   }
 
@@ -44,8 +51,8 @@ class Site implements AsyncDisposable {
 
   /** Names that the file has. */
   async kept(): Promise<string[]> {
-    using file = await QueryFile.openToRead(this.path);
-    return file.queries(0, 0).map(({ question }) => question);
+    using file = await RecordFile.openToRead(this.path, QUERIES);
+    return file.records(0, 0).map(({ question }) => question);
   }
 
   get files(): string[] {

@@ -1,11 +1,15 @@
 /**
- * Query log: keeps, where `DnsQueryLog = on` asks for it, which names clients have asked for. It is off by default, and
- * where it is off what was kept before is removed. Writes come in batches; what cannot be written is bounded.
+ * Record log: keeps records of what clients do, where a key such as `DnsQueryLog` asks for it. Where that is off, what
+ * was kept before is removed. Writes come in batches; what cannot be written is bounded.
  */
 import { fairCut } from "../../core/limits/fair_cut.ts";
-import { type ClientQuery, QueryFile } from "../../host/accounts/query_file.ts";
+import {
+  type ClientRecord,
+  type ClientRecordKind,
+  RecordFile,
+} from "../../host/accounts/record_file.ts";
 import { guarded } from "../../process/guard.ts";
-import type { Logger } from "../../process/logging.ts";
+import { getLogger, type Logger } from "../../process/logging.ts";
 
 /** ms between writes. */
 const INTERVAL = 500;
@@ -13,23 +17,29 @@ const INTERVAL = 500;
 const FORGET_PAUSE = 600_000;
 /** Writes until a file that could not be used is tried again. */
 const TICKS_TO_OPEN = 120;
-/** Queries that are kept in memory while they cannot be written; and how many more, until it is decided whose go. */
+/** Records that are kept in memory while they cannot be written; and how many more, until it is decided whose go. */
 const KEPT = 10_000;
 const MORE = 1_000;
 
-export interface QueryLogOptions {
+export interface RecordLogOptions<T extends ClientRecord> {
+  readonly kind: ClientRecordKind<T>;
+  /** What they are, for the log: "the names that clients ask for". */
+  readonly what: string;
   readonly path: string;
   /** The wall clock, Unix ms. */
   readonly now: () => number;
-  readonly logger: Logger;
+  readonly category: "dns" | "control";
+  /** Left out, that of the category. */
+  readonly logger?: Pick<Logger, "info" | "warn">;
 }
 
-export class QueryLog implements AsyncDisposable {
-  readonly #options: QueryLogOptions;
+export class RecordLog<T extends ClientRecord> implements AsyncDisposable {
+  readonly #options: RecordLogOptions<T>;
+  readonly #logger: Pick<Logger, "info" | "warn">;
   #isOn = false;
   /** Null where it is off, and while the file cannot be used. */
-  #file: QueryFile | null = null;
-  #pending: ClientQuery[] = [];
+  #file: RecordFile<T> | null = null;
+  #pending: T[] = [];
   #timer: ReturnType<typeof setInterval> | undefined;
   #ticks = 0;
   /** When what is too old was last looked for, Unix ms. */
@@ -39,24 +49,24 @@ export class QueryLog implements AsyncDisposable {
   /** The end of the last change: each waits for the one before. */
   #changed: Promise<void> = Promise.resolve();
 
-  constructor(options: QueryLogOptions) {
+  constructor(options: RecordLogOptions<T>) {
     this.#options = options;
+    this.#logger = options.logger ?? getLogger(options.category);
   }
 
-  /** Whether queries are to be told. */
+  /** Whether records are to be told. */
   get isOn(): boolean {
     return this.#isOn;
   }
 
-  /** Keeps queries from now on; or none, and removes those that there are. */
+  /** Keeps records from now on; or none, and removes those that there are. */
   turn(isOn: boolean): Promise<void> {
     return this.#changed = this.#changed.then(() => isOn ? this.#begin() : this.#end());
   }
 
-  /** Takes note of a query. */
-  add(query: Omit<ClientQuery, "time">): void {
+  add(record: T): void {
     if (!this.#isOn) return;
-    this.#pending.push({ ...query, time: this.#options.now() });
+    this.#pending.push(record);
     if (this.#pending.length > KEPT + MORE) this.#forgetPending();
   }
 
@@ -74,24 +84,25 @@ export class QueryLog implements AsyncDisposable {
 
   async #begin(): Promise<void> {
     if (this.#isOn) return;
+    const { category, what, path } = this.#options;
     this.#isOn = true;
     this.#ticks = 0;
-    this.#timer = setInterval(guarded("dns", "keeping queries", () => this.#tick()), INTERVAL);
+    this.#timer = setInterval(guarded(category, `keeping ${what}`, () => this.#tick()), INTERVAL);
     await this.#open();
-    const { logger, path } = this.#options;
-    logger.info("the names that clients ask for are kept in {path} for 7 days", { path });
+    this.#logger.info("{what} are kept in {path} for 7 days", { what, path });
   }
 
   #end(): void {
     this.#isOn = false;
     this.#pending = [];
     this.#close();
-    const { path, logger } = this.#options;
+    const { path, what } = this.#options;
     try {
-      QueryFile.remove(path);
+      RecordFile.remove(path);
     } catch (error) {
-      logger.warn("cannot remove the names that clients have asked for, {path}: {reason}", {
+      this.#logger.warn("cannot remove {path}, where {what} were kept: {reason}", {
         path,
+        what,
         reason: reasonOf(error),
       });
     }
@@ -99,7 +110,7 @@ export class QueryLog implements AsyncDisposable {
 
   async #open(): Promise<void> {
     try {
-      this.#file = await QueryFile.open(this.#options.path);
+      this.#file = await RecordFile.open(this.#options.path, this.#options.kind);
       this.#forgetOld(this.#file);
     } catch (error) {
       this.#failed(error);
@@ -117,7 +128,7 @@ export class QueryLog implements AsyncDisposable {
     }
   }
 
-  #write(file: QueryFile): void {
+  #write(file: RecordFile<T>): void {
     try {
       // The clock may have been set, to either side.
       if (Math.abs(this.#options.now() - this.#forgotAt) >= FORGET_PAUSE) this.#forgetOld(file);
@@ -128,23 +139,23 @@ export class QueryLog implements AsyncDisposable {
     }
     this.#pending = [];
     if (this.#hasFailed) {
-      const { logger, path } = this.#options;
-      logger.info("queries are written to {path} again", { path });
+      const { what, path } = this.#options;
+      this.#logger.info("{what} are written to {path} again", { what, path });
     }
     this.#hasFailed = false;
   }
 
-  #forgetOld(file: QueryFile): void {
+  #forgetOld(file: RecordFile<T>): void {
     this.#forgotAt = this.#options.now();
     file.forgetOld(this.#forgotAt);
   }
 
   #failed(error: unknown): void {
     if (!this.#hasFailed) {
-      const { path, logger } = this.#options;
-      logger.warn(
-        "cannot keep in {path} what clients ask for: {reason}: some {kept} queries are kept in memory, and written when that is possible",
-        { path, reason: reasonOf(error), kept: KEPT },
+      const { what, path } = this.#options;
+      this.#logger.warn(
+        "cannot keep {what} in {path}: {reason}: some {kept} are kept in memory, and written when that is possible",
+        { what, path, reason: reasonOf(error), kept: KEPT },
       );
     }
     this.#hasFailed = true;

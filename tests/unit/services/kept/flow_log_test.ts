@@ -1,0 +1,142 @@
+/** Tests of `lib/services/kept/flow_log.ts`: off by default, whose a flow is, what is lost, and the end. */
+import type { FlowBatch } from "../../../../lib/core/flows/flow_meter.ts";
+import { parseCidr, parseIpv4 } from "../../../../lib/core/wire/ipv4_text.ts";
+import { RecordFile } from "../../../../lib/host/accounts/record_file.ts";
+import { type ClientFlow, FLOWS } from "../../../../lib/host/accounts/record_kinds.ts";
+import { FlowLog } from "../../../../lib/services/kept/flow_log.ts";
+import { assertEquals, assertMatch } from "../../../support/assert.ts";
+import { hostTest } from "../../../support/permissions.ts";
+import { FakeTimers } from "../../../support/time/fake_timers.ts";
+
+const NOW = Date.UTC(2026, 10, 28);
+
+/** A flow of TCP, as the data plane says it, the lower address having begun. */
+function batch(lower: string, higher: string, lost = 0): FlowBatch {
+  return {
+    words: Int32Array.of(
+      ...[0, 0, 0xffff, parseIpv4(lower)!],
+      ...[0, 0, 0xffff, parseIpv4(higher)!],
+      ...[(40_000 << 16) | 443, 6, 1],
+    ),
+    figures: Float64Array.of(NOW - 1_000, NOW, 100, 2_000),
+    lost,
+  };
+}
+
+class Site implements AsyncDisposable {
+  readonly folder = Deno.makeTempDirSync();
+  readonly path = `${this.folder}/vpn0.flows`;
+  readonly timers = new FakeTimers();
+  /** What the data plane was told, and how often it was asked. */
+  readonly told: boolean[] = [];
+  readonly asked: boolean[] = [];
+  readonly warned: unknown[] = [];
+  batches: FlowBatch[] = [];
+  hasDied = false;
+  readonly log: FlowLog;
+
+  constructor() {
+    const peers = new Map(["a", "b"].map((key, i) => [key, {
+      name: key === "a" ? "laptop" : null,
+      allowedIps: [parseCidr(`10.66.77.${2 + i}/32`)!],
+      allowedIps6: [],
+    }]));
+    this.log = new FlowLog({
+      path: this.path,
+      peers: () => peers,
+      now: () => NOW,
+      dataPlane: {
+        setFlowLog: (isOn) => void this.told.push(isOn),
+        flows: (isLast) => {
+          if (this.hasDied) return Promise.reject(new Error("it has ended"));
+          this.asked.push(isLast);
+          return Promise.resolve(this.batches.splice(0));
+        },
+      },
+      logger: {
+        info: () => {},
+        warn: (_: string, values: unknown) => void this.warned.push(values),
+      } as never,
+    });
+  }
+
+  async kept(): Promise<ClientFlow[]> {
+    using file = await RecordFile.openToRead(this.path, FLOWS);
+    return file.records(0, 0).map(({ id: _, ...flow }) => flow);
+  }
+
+  get files(): string[] {
+    return [...Deno.readDirSync(this.folder)].map(({ name }) => name);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.log[Symbol.asyncDispose]();
+    this.timers[Symbol.dispose]();
+    Deno.removeSync(this.folder, { recursive: true });
+  }
+}
+
+hostTest("a gateway without it asks its data plane for nothing, and removes what was", async () => {
+  await using site = new Site();
+  Deno.writeTextFileSync(site.path, "");
+  await site.log.turn(false);
+  await site.timers.advance(5_000);
+  assertEquals([site.told, site.asked, site.files], [[], [], []]);
+});
+
+hostTest("flows are kept under who began them, or else under whom they were for", async () => {
+  await using site = new Site();
+  await site.log.turn(true);
+  site.batches = [
+    batch("10.66.77.2", "203.0.113.9"),
+    batch("10.66.77.2", "10.66.77.3"),
+    batch("10.66.77.1", "10.66.77.3"),
+    batch("10.66.77.1", "203.0.113.9"),
+  ];
+  await site.timers.advance(1_500);
+  const kept = await site.kept();
+  assertEquals(kept.map(({ client, name, toClient, toName }) => [client, name, toClient, toName]), [
+    ["a", "laptop", null, null],
+    ["a", "laptop", "b", null],
+    ["b", null, null, null],
+    ["10.66.77.1", null, null, null],
+  ]);
+  assertEquals({ ...kept[0] }, {
+    ...{ time: NOW, client: "a", name: "laptop", begun: NOW - 1_000, protocol: "tcp" },
+    ...{ source: "10.66.77.2", sourcePort: 40_000, destination: "203.0.113.9" },
+    ...{ destinationPort: 443, toClient: null, toName: null, sent: 100, received: 2_000 },
+  });
+
+  await site.log.turn(false);
+  site.batches = [batch("10.66.77.2", "203.0.113.9")];
+  await site.timers.advance(5_000);
+  assertEquals([site.told, site.files], [[true, false], []]);
+});
+
+hostTest(
+  "the end writes the flows that go on, and a data plane that has died does not hinder it",
+  async () => {
+    await using site = new Site();
+    await site.log.turn(true);
+    site.batches = [batch("10.66.77.2", "203.0.113.9")];
+    await site.log[Symbol.asyncDispose]();
+    assertEquals([site.asked, (await site.kept()).length], [[true], 1]);
+
+    await using other = new Site();
+    await other.log.turn(true);
+    other.hasDied = true;
+    await other.log[Symbol.asyncDispose]();
+    assertEquals(await other.kept(), []);
+  },
+);
+
+hostTest("flows that there was no room for are said once a minute, with their number", async () => {
+  await using site = new Site();
+  await site.log.turn(true);
+  for (let i = 0; i < 3; i++) {
+    site.batches = [batch("10.66.77.2", "203.0.113.9", 5)];
+    await site.timers.advance(1_000);
+  }
+  assertEquals(site.warned, [{ lost: 5 }]);
+  assertMatch(site.files.join(), /vpn0\.flows/);
+});
