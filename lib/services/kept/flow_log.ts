@@ -13,6 +13,8 @@ import { RecordLog } from "./record_log.ts";
 
 /** ms between two looks at what has ended. */
 const INTERVAL = 1_000;
+/** ms in which flows of a peer that is gone end. */
+const GONE_TIME = 120_000;
 /** ms between two lines of the log about what there was no room for. */
 const LOST_PAUSE = 60_000;
 
@@ -30,7 +32,12 @@ export class FlowLog implements AsyncDisposable {
   readonly #options: FlowLogOptions;
   readonly #logger: Pick<Logger, "info" | "warn">;
   readonly #log: RecordLog<ClientFlow>;
-  readonly #directory: ClientDirectory;
+  readonly #directory: ClientDirectory = new ClientDirectory(() => this.#peers);
+  /** The peers as they were at the last look, with those that were removed not long ago. */
+  #peers: ReadonlyMap<string, PeerNetworks> = new Map();
+  #current: ReadonlyMap<string, PeerNetworks> = this.#peers;
+  /** Until when those are remembered, monotonic ms. */
+  readonly #gone = new Map<string, { readonly peer: PeerNetworks; readonly until: number }>();
   #timer: ReturnType<typeof setInterval> | undefined;
   #isAsking = false;
   /** Flows that are told as lost by the next line, and when the last one was. */
@@ -48,7 +55,6 @@ export class FlowLog implements AsyncDisposable {
       category: "control",
       logger: this.#logger,
     });
-    this.#directory = new ClientDirectory(options.peers);
   }
 
   /** Keeps flows from now on; or none, and removes those that there are. */
@@ -75,6 +81,7 @@ export class FlowLog implements AsyncDisposable {
 
   async #take(isLast: boolean): Promise<void> {
     const batches = await this.#options.dataPlane.flows(isLast);
+    this.#followPeers();
     for (const batch of batches) {
       for (const line of flowLines(batch)) this.#log.add(this.#named(line));
       this.#lost += batch.lost;
@@ -87,6 +94,23 @@ export class FlowLog implements AsyncDisposable {
     );
     this.#lost = 0;
     this.#lostAt = now;
+  }
+
+  /** What a peer did until it was removed is its own, though it is told of later. */
+  #followPeers(): void {
+    const peers = this.#options.peers();
+    if (peers === this.#current) return;
+    const now = performance.now();
+    for (const [key, { until }] of this.#gone) {
+      if (now >= until || peers.has(key)) this.#gone.delete(key);
+    }
+    for (const [key, peer] of this.#current) {
+      if (!peers.has(key)) this.#gone.set(key, { peer, until: now + GONE_TIME });
+    }
+    this.#current = peers;
+    // Of two with one network the last has it: the one that is there.
+    const gone = Array.from(this.#gone, ([key, { peer }]) => [key, peer] as const);
+    this.#peers = new Map([...gone, ...peers]);
   }
 
   #named({ ended, source, destination, ...figures }: FlowLine): ClientFlow {
@@ -111,7 +135,7 @@ export class FlowLog implements AsyncDisposable {
   }
 
   #nameOf(key: string | null): string | null {
-    return key === null ? null : this.#options.peers().get(key)?.name ?? null;
+    return key === null ? null : this.#peers.get(key)?.name ?? null;
   }
 
   /** Writes what there is, with the flows that go on, and ends. */

@@ -3,6 +3,7 @@ import type { FlowBatch } from "../../../../lib/core/flows/flow_meter.ts";
 import { parseCidr, parseIpv4 } from "../../../../lib/core/wire/ipv4_text.ts";
 import { RecordFile } from "../../../../lib/host/accounts/record_file.ts";
 import { type ClientFlow, FLOWS } from "../../../../lib/host/accounts/record_kinds.ts";
+import type { PeerNetworks } from "../../../../lib/services/dns_proxy/clients.ts";
 import { FlowLog } from "../../../../lib/services/kept/flow_log.ts";
 import { assertEquals, assertMatch } from "../../../support/assert.ts";
 import { hostTest } from "../../../support/permissions.ts";
@@ -23,6 +24,12 @@ function batch(lower: string, higher: string, lost = 0): FlowBatch {
   };
 }
 
+const networks = (name: string | null, address: string): PeerNetworks => ({
+  name,
+  allowedIps: [parseCidr(`${address}/32`)!],
+  allowedIps6: [],
+});
+
 class Site implements AsyncDisposable {
   readonly folder = Deno.makeTempDirSync();
   readonly path = `${this.folder}/vpn0.flows`;
@@ -33,17 +40,16 @@ class Site implements AsyncDisposable {
   readonly warned: unknown[] = [];
   batches: FlowBatch[] = [];
   hasDied = false;
+  peers: ReadonlyMap<string, PeerNetworks> = new Map([
+    ["a", networks("laptop", "10.66.77.2")],
+    ["b", networks(null, "10.66.77.3")],
+  ]);
   readonly log: FlowLog;
 
   constructor() {
-    const peers = new Map(["a", "b"].map((key, i) => [key, {
-      name: key === "a" ? "laptop" : null,
-      allowedIps: [parseCidr(`10.66.77.${2 + i}/32`)!],
-      allowedIps6: [],
-    }]));
     this.log = new FlowLog({
       path: this.path,
-      peers: () => peers,
+      peers: () => this.peers,
       now: () => NOW,
       dataPlane: {
         setFlowLog: (isOn) => void this.told.push(isOn),
@@ -112,6 +118,27 @@ hostTest("flows are kept under who began them, or else under whom they were for"
   await site.timers.advance(5_000);
   assertEquals([site.told, site.files], [[true, false], []]);
 });
+
+hostTest(
+  "what a peer did until it was removed is told as its own, and later ones are their peers'",
+  async () => {
+    await using site = new Site();
+    await site.log.turn(true);
+    await site.timers.advance(1_000);
+    site.peers = new Map([["c", networks("other", "10.66.77.3")]]);
+    site.batches = [batch("10.66.77.2", "203.0.113.9"), batch("10.66.77.3", "203.0.113.9")];
+    await site.timers.advance(1_500);
+    // Another change, and it is back.
+    site.peers = new Map([["a", networks("back", "10.66.77.2")]]);
+    site.batches = [batch("10.66.77.2", "10.66.77.3")];
+    await site.timers.advance(1_500);
+    assertEquals((await site.kept()).map(({ client, name, toName }) => [client, name, toName]), [
+      ["a", "laptop", null],
+      ["c", "other", null],
+      ["a", "back", "other"],
+    ]);
+  },
+);
 
 hostTest(
   "the end writes the flows that go on, and a data plane that has died does not hinder it",
