@@ -73,9 +73,12 @@ for (const [way, section] of Object.entries(WAYS)) {
           Name: "printer",
           PublicKey: printer.identity.publicKey,
           AllowedIPs: `${printer.inside}/32`,
+          Groups: "office",
           Allow: "gateway",
         },
-      ) + "\n[Group]\nName = contractors\nAllow = internet tcp/80, peer:printer tcp/80\n";
+      ) +
+        "\n[Group]\nName = contractors\nAllow = internet tcp/80, peer:printer tcp/80\n" +
+        "[Group]\nName = office\n";
       using file = temporaryFile(text);
       const server = network.gateway.spawn(vpnCommand("server", "--config", file.path));
       await server.waitFor(/listening on UDP port/);
@@ -83,6 +86,7 @@ for (const [way, section] of Object.entries(WAYS)) {
       await using _site = new Site(network.internet, 80);
       await using _other = new Site(network.internet, 8080);
       await using _printer = new Site(printer.namespace, 80);
+      await using _scanner = new Site(printer.namespace, 81);
       await using _gateway = new Site(network.gateway, 80);
       let hostAddress = "192.0.2.1";
       using _names = new DnsServer(network.internet, [INTERNET], ({ query }) => [
@@ -144,6 +148,29 @@ for (const [way, section] of Object.entries(WAYS)) {
       const named = await laptop.namespace.output(["dig", `@${INSIDE}`, "+short", "web.example"]);
       assertEquals(named, `${INTERNET}\n`);
       assertEquals(await curl(laptop, `http://${INTERNET}/`), 0);
+      const scanned = async () => await curl(laptop, `http://${printer.inside}:81/`) === 0;
+      const asked = async () =>
+        (await laptop.namespace.run(["dig", `@${INTERNET}`, "+tries=1", "+time=20", "a.example"]))
+          .code === 0;
+      const targets: readonly [
+        allow: string,
+        reaches: () => Promise<boolean>,
+        expected: boolean,
+      ][] = [
+        ["any", scanned, true],
+        ["internet, lan", scanned, false],
+        ["peers tcp/81", scanned, true],
+        ["peers udp/81", scanned, false],
+        ["group:office tcp/81", scanned, true],
+        ["group:contractors tcp/81", scanned, false],
+        [`${printer.inside}/32 tcp/81-82`, scanned, true],
+        ["internet tcp/53", asked, false],
+        ["internet udp/53", asked, true],
+      ];
+      for (const [allow, reaches, expected] of targets) {
+        await set("laptop", "Allow", allow);
+        assertEquals(await reaches(), expected, allow);
+      }
       await set("laptop", "Allow", "lan icmp");
 
       const test = (...args: readonly string[]) =>
