@@ -58,8 +58,14 @@ export async function layWire(topology: Topology): Promise<Wire> {
 
 /** Gives both ends of the cable IPv6 addresses besides those of IPv4. */
 export async function addIpv6({ client, server }: Wire): Promise<void> {
-  const add = (namespace: TestNamespace, address: string) =>
-    namespace.output(["ip", "address", "add", `${address}/64`, "dev", CABLE, "nodad"]);
+  const add = async (namespace: TestNamespace, address: string) => {
+    await namespace.output(["ip", "address", "add", `${address}/64`, "dev", CABLE, "nodad"]);
+    // The kernel adds its route to an address by and by.
+    await eventually(async () => {
+      const routes = await namespace.output(["ip", "-6", "route", "show", "table", "local"]);
+      return routes.includes(`local ${address} dev ${CABLE} `);
+    }, { interval: 10, what: `a route to ${address}` });
+  };
   await Promise.all([add(client, CLIENT_OUTSIDE6), add(server, SERVER_OUTSIDE6)]);
 }
 

@@ -4,6 +4,7 @@ import { netTest } from "../../support/net.ts";
 import { residentMemory } from "../../bench/measures/process_stats.ts";
 import { buildTcp } from "../../support/packets/packet_builder.ts";
 import { Random } from "../../support/random.ts";
+import { eventually, PATIENCE } from "../../support/time/patience.ts";
 import { Injector } from "../support/outside.ts";
 import {
   CLIENT_ADDRESS,
@@ -181,6 +182,7 @@ const RELAY_PORT = 4500;
 /** Handshakes a client begins before the next one: a gateway asks for cookies when too many come at once. */
 const AT_ONCE = 10;
 const PROBE_LENGTH = 1_200;
+const FIRST_PROBE_LENGTH = 600;
 
 netTest("100 clients behind one NAT address are served, each for itself", async (topology) => {
   const path = await RoutedPath.lay(topology, { masquerades: true });
@@ -230,18 +232,20 @@ netTest("100 clients behind one NAT address are served, each for itself", async 
             new TrialSession(config, { address: parseIpv4("127.0.0.1")!, mark: 0, mtu: 1420 })
           ),
         );
-        assertEquals((await session.handshake(5_000)).kind, "answered");
-        if (await session.probe([PROBE_LENGTH], 5_000) === PROBE_LENGTH) {
+        assertEquals((await session.handshake(PATIENCE)).kind, "answered");
+        // Where it takes longer, the session's own search for the path MTU has proven more by then.
+        if (await session.probe([PROBE_LENGTH], PATIENCE) >= PROBE_LENGTH) {
           proven.add(first + index);
         }
       }),
     );
   }
   assertEquals(proven.size, CLIENTS);
-  const ports = server.stderr.matchAll(
-    new RegExp(`handshake completed \\(${ROUTER_TO_SERVER}:(\\d+)\\)`, "g"),
-  );
-  assertEquals(new Set(Array.from(ports, ([, port]) => port)).size, CLIENTS);
+  // The gateway tells of each up to a second later.
+  const completed = new RegExp(`handshake completed \\(${ROUTER_TO_SERVER}:(\\d+)\\)`, "g");
+  const ports = () =>
+    new Set(Array.from(server.stderr.matchAll(completed), ([, port]) => port)).size;
+  await eventually(() => ports() === CLIENTS, { what: `${CLIENTS} ports; ${server.stderr}` });
   assertEquals(await path.invalidPackets(), 0);
 }, { programs: ROUTED_PATH_PROGRAMS });
 
@@ -264,8 +268,8 @@ netTest(
     using session = path.client.inside(() =>
       new TrialSession(config, { address: parseIpv4("127.0.0.1")!, mark: 0, mtu: 1420 })
     );
-    assertEquals((await session.handshake(5_000)).kind, "answered");
-    assertEquals(await session.probe([PROBE_LENGTH], 5_000), PROBE_LENGTH);
+    assertEquals((await session.handshake(PATIENCE)).kind, "answered");
+    assert(await session.probe([FIRST_PROBE_LENGTH], PATIENCE) >= FIRST_PROBE_LENGTH);
     const [, port] = await server.waitFor(/handshake completed \(198\.51\.100\.2:(\d+)\)/);
     using injector = new Injector(path.router, { device: UPLINK });
     // The silence after which a client may have started again; then what it would repeat, and a forger as well.
@@ -281,7 +285,8 @@ netTest(
       }));
       await delay(ms);
     }
-    assertEquals(await session.probe([PROBE_LENGTH], 5_000), PROBE_LENGTH);
+    // Longer than what is proven, or nothing would be sent.
+    assert(await session.probe([PROBE_LENGTH], PATIENCE) >= PROBE_LENGTH);
     assertEquals(await path.invalidPackets(), 0);
   },
   { programs: ROUTED_PATH_PROGRAMS },
