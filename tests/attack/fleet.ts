@@ -15,8 +15,7 @@ import {
   knowsClients,
   VIRTUAL,
 } from "../net/support/fleet_site.ts";
-import { vpnCommand } from "../net/support/programs/vpn.ts";
-import { WIREGUARD_GO_PROGRAMS, WireguardGo } from "../net/support/programs/wireguard_go.ts";
+import { WIREGUARD_GO_PROGRAMS } from "../net/support/programs/wireguard_go.ts";
 import { delay } from "../net/support/wire.ts";
 import type { Attack, Outcome } from "./attack.ts";
 
@@ -56,21 +55,12 @@ async function faults(topology: Topology, scale: number): Promise<Outcome> {
   const random = new Random(seed);
   await using site = await FleetSite.lay(topology, () => ({}));
   const running = await site.startAll();
-  const file = await site.gateways[0]!.output(
-    vpnCommand(
-      ...["peer", "add", "ann", "--allowed-ips", "10.66.77.0/24", "--out", "-"],
-      ...["--config", site.config(1)],
-    ),
-  );
-  await eventually(() => site.holders().length === 1 || null);
-  await knowsClients(running.get(site.holders()[0]!)!);
-  const [, address] = /Address = (\S+?)\/\d+/.exec(file)!;
-  const client = await WireguardGo.start(
-    site.elsewhere,
-    file.replace(/^(?:Address|DNS|MTU) = .*\n/gm, "").replace(/$/, "PersistentKeepalive = 5\n"),
-    [`${address}/32`],
-  );
-  await client.route(`${INSIDE}/32`);
+  await site.stockClient(running, {
+    namespace: site.elsewhere,
+    network: "10.66.77.0/24",
+    route: `${INSIDE}/32`,
+    more: "PersistentKeepalive = 5\n",
+  });
   using watch = new Watch(site);
   const down = new Set<number>();
   const dead = new Set<number>();

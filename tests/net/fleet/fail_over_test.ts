@@ -5,19 +5,10 @@
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { type BackgroundProcess, netTest } from "../../support/net.ts";
 import { eventually } from "../../support/time/patience.ts";
-import {
-  FleetSite,
-  GATEWAYS,
-  hears,
-  INSIDE,
-  knowsClients,
-  SERVER,
-  VIRTUAL,
-} from "../support/fleet_site.ts";
+import { FleetSite, GATEWAYS, hears, INSIDE, SERVER, VIRTUAL } from "../support/fleet_site.ts";
 import { statusOf } from "../support/programs/instance.ts";
-import { vpnCommand } from "../support/programs/vpn.ts";
 import { environment } from "../../support/permissions.ts";
-import { WIREGUARD_GO_PROGRAMS, WireguardGo } from "../support/programs/wireguard_go.ts";
+import { WIREGUARD_GO_PROGRAMS } from "../support/programs/wireguard_go.ts";
 import { Download, DOWNLOAD_PROGRAMS } from "../support/traffic/download.ts";
 
 /** By hand: how often the owner is killed, with the gaps printed. */
@@ -32,21 +23,11 @@ netTest(
       DataPlaneThreads: number,
     }));
     const running = await site.startAll();
-    const file = await site.gateways[0]!.output(
-      vpnCommand(
-        ...["peer", "add", "ann", "--allowed-ips", "10.66.77.0/24", "--out", "-"],
-        ...["--config", site.config(1)],
-      ),
-    );
-    await eventually(() => site.holders().length === 1 || null);
-    await knowsClients(running.get(site.holders()[0]!)!);
-    const [, address] = /Address = (\S+?)\/\d+/.exec(file)!;
-    const client = await WireguardGo.start(
-      site.hub,
-      file.replace(/^(?:Address|DNS|MTU) = .*\n/gm, ""),
-      [`${address}/32`],
-    );
-    await client.route(`${INSIDE}/32`);
+    const client = await site.stockClient(running, {
+      namespace: site.hub,
+      network: "10.66.77.0/24",
+      route: `${INSIDE}/32`,
+    });
     const begun = () => client.process.stdout.split("Sending handshake initiation").length - 1;
     await using pings = site.hub.spawn(
       ["stdbuf", "-oL", "ping", "-n", "-D", "-i", "0.05", INSIDE],
@@ -146,22 +127,13 @@ netTest(
       await gateway.output(["ip", "route", "add", "default", "via", "203.0.113.254"]);
     }
     const running = await site.startAll();
-    const file = await site.gateways[0]!.output(
-      vpnCommand(
-        ...["peer", "add", "ann", "--allowed-ips", `${SERVER}/32`, "--out", "-"],
-        ...["--config", site.config(1)],
-      ),
-    );
     await eventually(() => site.holders().length === 1 || null);
     await hears(running.get(site.holders()[0]!)!, GATEWAYS.length);
-    await knowsClients(running.get(site.holders()[0]!)!);
-    const [, address] = /Address = (\S+?)\/\d+/.exec(file)!;
-    const client = await WireguardGo.start(
-      site.elsewhere,
-      file.replace(/^(?:Address|DNS|MTU) = .*\n/gm, ""),
-      [`${address}/32`],
-    );
-    await client.route(`${SERVER}/32`);
+    await site.stockClient(running, {
+      namespace: site.elsewhere,
+      network: `${SERVER}/32`,
+      route: `${SERVER}/32`,
+    });
     const ends = { client: site.elsewhere, server: site.hub, address: SERVER };
     await using download = new Download(ends);
     await download.goesOn();

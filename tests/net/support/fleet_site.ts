@@ -5,6 +5,7 @@ import { eventually } from "../../support/time/patience.ts";
 import { configText, newIdentity, type Section } from "./config.ts";
 import { statusOf } from "./programs/instance.ts";
 import { vpnCommand } from "./programs/vpn.ts";
+import { WireguardGo } from "./programs/wireguard_go.ts";
 import { carrierOn } from "./wire.ts";
 
 export const INSIDE = "10.66.77.1";
@@ -126,6 +127,41 @@ export class FleetSite implements AsyncDisposable {
   async startAll(): Promise<Map<number, BackgroundProcess>> {
     const started = GATEWAYS.map(async (number) => [number, await this.start(number)] as const);
     return new Map(await Promise.all(started));
+  }
+
+  /**
+   * Adds a client and connects it as a stock one by the virtual address, once that is somewhere and the client known
+   * there.
+   *
+   * @param running the gateways
+   * @param network where it may go, and has a route to
+   * @param more lines for the end of its file
+   */
+  async stockClient(
+    running: ReadonlyMap<number, BackgroundProcess>,
+    { namespace, network, route, more = "" }: {
+      readonly namespace: TestNamespace;
+      readonly network: string;
+      readonly route: string;
+      readonly more?: string;
+    },
+  ): Promise<WireguardGo> {
+    const file = await this.gateways[0]!.output(
+      vpnCommand(
+        ...["peer", "add", "ann", "--allowed-ips", network, "--out", "-"],
+        ...["--config", this.config(1)],
+      ),
+    );
+    await eventually(() => this.holders().length === 1 || null);
+    await knowsClients(running.get(this.holders()[0]!)!);
+    const [, address] = /Address = (\S+?)\/\d+/.exec(file)!;
+    const client = await WireguardGo.start(
+      namespace,
+      file.replace(/^(?:Address|DNS|MTU) = .*\n/gm, "") + more,
+      [`${address}/32`],
+    );
+    await client.route(route);
+    return client;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
