@@ -16,7 +16,7 @@ import { buildIcmp, buildTcp, buildUdp } from "../support/packets/packet_builder
 import { tooBig6 } from "../support/packets/too_big.ts";
 import { Random } from "../support/random.ts";
 import { tcpFlow } from "../net/support/traffic/traffic.ts";
-import { type Attack, fetches, setScene, SITE_ADDRESS } from "./attack.ts";
+import { type Attack, fetches, type Outcome, setScene, SITE_ADDRESS } from "./attack.ts";
 
 const INNER = "10.66.77.3";
 const FRAGMENTATION_NEEDED = { type: 3, code: 4 };
@@ -120,10 +120,7 @@ export const STEER_ATTACKS: readonly Attack[] = [
       }
       await delay(500);
       const after = await rate();
-      return {
-        held: after > before / 2,
-        figure: `${before.toFixed(0)} -> ${after.toFixed(0)} Mbit/s`,
-      };
+      return rateOutcome(before, after);
     },
   },
   {
@@ -154,10 +151,7 @@ export const STEER_ATTACKS: readonly Attack[] = [
       }
       await delay(500);
       const after = await rate();
-      return {
-        held: after > before / 2,
-        figure: `${before.toFixed(0)} -> ${after.toFixed(0)} Mbit/s`,
-      };
+      return rateOutcome(before, after);
     },
   },
   {
@@ -331,3 +325,11 @@ export const STEER_ATTACKS: readonly Attack[] = [
     },
   },
 ];
+
+/** Of rates in Mbit/s before an attack and after it: what it costs for a moment is not what it steers. */
+function rateOutcome(before: number, after: number): Outcome {
+  return {
+    held: after > before / 2,
+    figure: `${before.toFixed(0)} -> ${after.toFixed(0)} Mbit/s`,
+  };
+}
