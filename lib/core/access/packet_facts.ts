@@ -14,8 +14,10 @@ import * as udp from "../wire/udp.ts";
 
 /** Words of a key: the lower address, the higher one, their ports, and what the flow is. */
 export const KEY_WORDS = 10;
-const PORTS = 8;
-const KIND = 9;
+/** Where its parts are behind the lower address; the protocol is the lowest byte of what the flow is. */
+export const HIGHER = 4;
+export const PORTS = 8;
+export const KIND = 9;
 
 /** Above the protocol in the last word: the asker of an ICMP query, or the sender of a fragment, is the lower end. */
 const LOWER_SENDS = 1 << 8;

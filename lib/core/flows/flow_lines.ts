@@ -1,14 +1,10 @@
 /** Flow lines: what a `FlowBatch` says of each flow, by name. */
 import { IPV4_WORD } from "../access/inner_address.ts";
+import { HIGHER, KEY_WORDS, KIND, PORTS } from "../access/packet_facts.ts";
 import { type HostAddress, ipv6At } from "../wire/host_address.ts";
 import { PROTOCOL_ICMP, PROTOCOL_TCP, PROTOCOL_UDP } from "../wire/ipv4.ts";
 import { FIGURES, type FlowBatch, WORDS } from "./flow_meter.ts";
 
-/** In the words of a flow. */
-const HIGHER = 4;
-const PORTS = 8;
-const KIND = 9;
-const LOWER_BEGAN = 10;
 /** The protocol, of the word of the kind. */
 const PROTOCOL_MASK = 0xff;
 
@@ -40,7 +36,7 @@ export function* flowLines({ words, figures }: FlowBatch): Generator<FlowLine> {
     const hasPorts = protocol === PROTOCOL_TCP || protocol === PROTOCOL_UDP;
     const lowerPort = hasPorts ? words[at + PORTS]! >>> 16 : null;
     const higherPort = hasPorts ? words[at + PORTS]! & 0xffff : null;
-    const isFromLower = words[at + LOWER_BEGAN] === 1;
+    const isFromLower = words[at + KEY_WORDS] === 1;
     yield {
       begun: begun!,
       ended: ended!,
