@@ -27,7 +27,7 @@ interface Listed {
   readonly peers: readonly ListedPeer[];
   /** As in "server.conf". */
   readonly place: string;
-  /** What stands above the list; null for nothing, where whoever asks has named the place. */
+  /** What stands above the list; null for nothing, where the caller has named the place. */
   readonly title: string | null;
   readonly warnings: readonly string[];
 }

@@ -7,7 +7,7 @@
  * timeout as of RFC 5102; one that gives way in a full table is told of early, and begins again with its next packet.
  *
  * Of memory there is a fixed amount. What a peer begins without end pushes out its own flows (`FlowTable`), and of the
- * room for flows that have ended it has no more than it leaves to others; what is beyond that is counted as lost.
+ * room for flows that have ended it gets at most what it leaves to others; what is beyond that is counted as lost.
  */
 import { FlowTable } from "../access/flow_table.ts";
 import { KEY_WORDS, PacketFacts } from "../access/packet_facts.ts";

@@ -134,7 +134,7 @@ export class ReplicatedFlows {
   }
 }
 
-/** Whether a record can be of a flow that is told of, whoever has written it. */
+/** Whether a record can be of a flow that is told of: another may have written it. */
 export function isSensible(record: FlowRecord): boolean {
   const { protocol, isShared, seen, externalPort, innerAddress, innerPort, timeLeft } = record;
   if (protocol !== PROTOCOL_TCP && protocol !== PROTOCOL_UDP) return false;

@@ -117,7 +117,7 @@ Deno.test("connections that are a second old go on at another gateway, in both d
   }
 });
 
-Deno.test("UDP goes on on its port, whoever has been written to, and questions to DNS begin again", () => {
+Deno.test("UDP goes on on its port to all remote ends, and questions to DNS begin again", () => {
   const [one, two] = fleet();
   const datagram = { source: CLIENT, sourcePort: 5_000, destination: REMOTE, destinationPort: 443 };
   const { sourcePort } = read(only(one.world.outbound(buildUdp(datagram)), "outside"));

@@ -65,7 +65,7 @@ export function TokensScreen(): JSX.Element {
         <Dialog title="The token" onClose={() => setMade(null)}>
           <div class="stack">
             <Notice tone="warn">
-              It is shown only once: the console keeps no more than its hash.
+              It is shown only once: the console keeps its hash alone.
             </Notice>
             <div class="row">
               <input
