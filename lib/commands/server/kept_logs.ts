@@ -3,7 +3,7 @@ import type { ServerConfig } from "../../core/config/config.ts";
 import type { DataPlaneHandle } from "../../dataplane/data_plane_handle.ts";
 import { type ClientQuery, QUERIES } from "../../host/accounts/record_kinds.ts";
 import { flowsPath, queriesPath } from "../../process/state_directory.ts";
-import type { PeerNetworks } from "../../services/dns_proxy/clients.ts";
+import type { PeerNetworks } from "../../services/dns_proxy/followed_peers.ts";
 import { FlowLog } from "../../services/kept/flow_log.ts";
 import { RecordLog } from "../../services/kept/record_log.ts";
 

@@ -27,7 +27,7 @@ import { background } from "../../process/guard.ts";
 import { getLogger } from "../../process/logging.ts";
 import { dropPrivileges } from "../../process/privileges.ts";
 import { type ServiceManager, underManager } from "../../process/service_manager.ts";
-import type { PeerNetworks } from "../../services/dns_proxy/clients.ts";
+import type { PeerNetworks } from "../../services/dns_proxy/followed_peers.ts";
 import { readBlockFiles } from "../../services/dns_proxy/block_files.ts";
 import { DnsProxy } from "../../services/dns_proxy/dns_proxy.ts";
 import { connectTcp } from "../../services/published/health_checks.ts";
@@ -246,6 +246,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
           events.changed(change);
           published.setPeers(changed);
           keys?.follow(livePeers.peers.values());
+          dnsProxy?.followPeers();
           followHosts();
         },
       }),

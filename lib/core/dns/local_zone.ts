@@ -2,7 +2,14 @@
  * Local zone: a domain that the proxy itself answers for, with the names and addresses of hosts, and the names of their
  * addresses (RFC 1035 section 3.5). What is in the domain or in the hosts' networks is never asked of anybody else.
  */
-import { type Parsed, RCODE_NAME_ERROR, RCODE_NO_ERROR, type ResourceData } from "./message.ts";
+import {
+  failure,
+  type Parsed,
+  RCODE_NAME_ERROR,
+  RCODE_NO_ERROR,
+  RCODE_SERVER_FAILURE,
+  type ResourceData,
+} from "./message.ts";
 import {
   bytesOf,
   type OwnAnswer,
@@ -53,10 +60,14 @@ export interface LocalZoneOptions {
 export class LocalZone {
   readonly #options: LocalZoneOptions;
   readonly #apex: string;
-  /** Addresses by name; names between the domain and a host's, as of `anna` for `laptop.anna`, have none. */
-  readonly #addresses = new Map<string, readonly HostAddress[]>();
-  /** Names by address. */
-  readonly #names = new Map<HostAddress, string>();
+  /** By wire name: who could have it, in the order in which they came, and whether it is written so. */
+  readonly #claims = new Map<string, Map<NamedHost, boolean>>();
+  /** By address: hosts, and the names that they could have. */
+  readonly #hosts = new Map<HostAddress, Map<NamedHost, string>>();
+  /** Names between the domain and a host's, as of `anna` for `laptop.anna`, and how many are within. */
+  readonly #between = new Map<string, number>();
+  /** False while hosts are still to come: of a name that is not known by then nobody is told that there is none. */
+  isComplete = true;
 
   /** @throws {RangeError} for a domain that is none */
   constructor(options: LocalZoneOptions) {
@@ -65,26 +76,82 @@ export class LocalZone {
     if (apex === null) throw new RangeError(`Cannot answer for ${JSON.stringify(domain)}`);
     this.#options = options;
     this.#apex = apex;
-    this.#addresses.set(apex, []);
-    const named = hosts.map((host) => ({ ...host, host: hostName(host.name) }));
-    // Who is called so literally comes first.
-    const isLiteral = ({ name, host }: { name: string; host: string | null }) => name === host;
-    for (const { host, addresses } of [...named.filter(isLiteral), ...named]) {
-      if (host !== null) this.#add(`${host}.${domain}`, addresses);
+    for (const host of hosts) this.add(host);
+  }
+
+  // Hosts: what one costs does not depend on how many others there are.
+
+  /** Takes one more, which comes after all that there are. */
+  add(host: NamedHost): void {
+    const name = hostName(host.name);
+    const wire = name === null ? null : this.#wireOf(name);
+    if (wire === null) return;
+    const claims = this.#claims.get(wire) ?? new Map<NamedHost, boolean>();
+    if (claims.size === 0) {
+      this.#claims.set(wire, claims);
+      this.#countBetween(wire, 1);
+    }
+    claims.set(host, name === host.name);
+    for (const address of host.addresses) {
+      const hosts = this.#hosts.get(address) ?? new Map<NamedHost, string>();
+      this.#hosts.set(address, hosts.set(host, wire));
     }
   }
 
-  #add(name: string, addresses: readonly HostAddress[]): void {
-    const wire = wireName(name);
-    if (wire === null || (this.#addresses.get(wire)?.length ?? 0) > 0) return;
-    this.#addresses.set(wire, addresses);
+  /** Forgets one that was added: that very object. */
+  remove(host: NamedHost): void {
+    const name = hostName(host.name);
+    const wire = name === null ? null : this.#wireOf(name);
+    const claims = wire === null ? undefined : this.#claims.get(wire);
+    if (wire === null || !claims?.delete(host)) return;
+    if (claims.size === 0) {
+      this.#claims.delete(wire);
+      this.#countBetween(wire, -1);
+    }
+    for (const address of host.addresses) {
+      const hosts = this.#hosts.get(address);
+      hosts?.delete(host);
+      if (hosts?.size === 0) this.#hosts.delete(address);
+    }
+  }
+
+  #wireOf(name: string): string | null {
+    return wireName(`${name}.${this.#options.domain}`);
+  }
+
+  #countBetween(wire: string, change: number): void {
     for (const domain of domainsOf(wire)) {
-      if (domain === this.#apex) break;
-      if (!this.#addresses.has(domain)) this.#addresses.set(domain, []);
+      if (domain === this.#apex) return;
+      if (domain === wire) continue;
+      const count = (this.#between.get(domain) ?? 0) + change;
+      if (count > 0) this.#between.set(domain, count);
+      else this.#between.delete(domain);
     }
-    for (const address of addresses) {
-      if (!this.#names.has(address)) this.#names.set(address, wire);
+  }
+
+  /** Who has a name: of those with addresses the first whose name is written so, or else the first. */
+  #holderOf(wire: string): NamedHost | null {
+    let first: NamedHost | null = null;
+    for (const [host, isLiteral] of this.#claims.get(wire) ?? []) {
+      if (host.addresses.length === 0) continue;
+      if (isLiteral) return host;
+      first ??= host;
     }
+    return first;
+  }
+
+  /** The addresses of a name; undefined of one that is not there. */
+  #addressesOf(wire: string): readonly HostAddress[] | undefined {
+    const isThere = this.#claims.has(wire) || this.#between.has(wire) || wire === this.#apex;
+    return isThere ? this.#holderOf(wire)?.addresses ?? [] : undefined;
+  }
+
+  /** The name of an address; undefined of one that has none. */
+  #nameOf(address: HostAddress): string | undefined {
+    for (const [host, wire] of this.#hosts.get(address) ?? []) {
+      if (this.#holderOf(wire) === host) return wire;
+    }
+    return undefined;
   }
 
   /**
@@ -96,15 +163,17 @@ export class LocalZone {
     const { name, type, recordClass } = questionOf(parsed);
     if (recordClass !== CLASS_IN && recordClass !== CLASS_ANY) return null;
     const found = this.#forward(name, type) ?? this.#reverse(name, type);
-    return found === null
-      ? null
-      : ownAnswer(query, parsed, { ...found, timeToLive: TIME_TO_LIVE }, limit);
+    if (found === null) return null;
+    if (found.code === RCODE_NAME_ERROR && !this.isComplete) {
+      return failure(query, RCODE_SERVER_FAILURE);
+    }
+    return ownAnswer(query, parsed, { ...found, timeToLive: TIME_TO_LIVE }, limit);
   }
 
   #forward(name: string, type: number): Found | null {
     if (!isWithin(name, this.#apex)) return null;
     const zone = this.#apex;
-    const addresses = this.#addresses.get(name);
+    const addresses = this.#addressesOf(name);
     if (addresses === undefined) return { code: RCODE_NAME_ERROR, records: [], zone };
     const records = addresses.map((address): ResourceData => ({
       type: isIpv6(address) ? TYPE_AAAA : TYPE_A,
@@ -128,7 +197,7 @@ export class LocalZone {
   #reverse(name: string, type: number): Found | null {
     const address = addressOf(name);
     if (address === null) return null;
-    const target = this.#names.get(address);
+    const target = this.#nameOf(address);
     if (target === undefined && !this.#isInside(address)) return null;
     const zone = name.slice(1 + name.charCodeAt(0));
     if (target === undefined) return { code: RCODE_NAME_ERROR, records: [], zone };
@@ -169,6 +238,8 @@ function isWithin(name: string, apex: string): boolean {
  * other scripts as RFC 5891 has them; null where nothing is left.
  */
 export function hostName(name: string): string | null {
+  // Most are so, and thousands may be read at once.
+  if (/^[a-z0-9]+(-+[a-z0-9]+)*$/.test(name)) return name;
   const labels = name.normalize("NFKC").toLowerCase().replace(/['\u2019]/g, "")
     .replace(/[^\p{L}\p{M}\p{N}.]+/gu, "-")
     .split(".").map((label) => label.replace(/^-+|-+$/g, "")).filter((label) => label !== "");

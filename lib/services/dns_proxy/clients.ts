@@ -6,16 +6,20 @@
  * peers have networks. So these are kept by their lengths, of which there are few.
  */
 import type { DnsClient } from "../../core/dns/cache.ts";
-import { type HostAddress, ipv6Bytes, isIpv6 } from "../../core/wire/host_address.ts";
-import { type Ipv4Prefix, prefixMask } from "../../core/wire/ipv4_text.ts";
-import { type Ipv6PrefixText, maskBytes6, splitCidr6 } from "../../core/wire/ipv6_prefix.ts";
-
-/** A peer, as far as its networks go, and what it is called. */
-export interface PeerNetworks {
-  readonly name: string | null;
-  readonly allowedIps: readonly Ipv4Prefix[];
-  readonly allowedIps6: readonly Ipv6PrefixText[];
-}
+import {
+  type HostAddress,
+  ipv6Bytes,
+  type Ipv6Text,
+  isIpv6,
+} from "../../core/wire/host_address.ts";
+import { prefixMask } from "../../core/wire/ipv4_text.ts";
+import {
+  type Ipv6PrefixText,
+  maskBytes6,
+  MAX_PREFIX6,
+  splitCidr6,
+} from "../../core/wire/ipv6_prefix.ts";
+import { FollowedPeers, type PeerNetworks } from "./followed_peers.ts";
 
 /** Peers' keys by networks of one length. */
 interface Networks<Network> {
@@ -24,21 +28,35 @@ interface Networks<Network> {
 }
 
 export class ClientDirectory {
-  readonly #peers: () => ReadonlyMap<string, PeerNetworks>;
-  #known: ReadonlyMap<string, PeerNetworks> | null = null;
-  /** The longest prefixes first. Networks of IPv6 in hexadecimal. */
+  /** The longest prefixes first. Networks of IPv6 in hexadecimal, whole addresses as they are written. */
   #networks: readonly Networks<number>[] = [];
   #networks6: readonly Networks<string>[] = [];
+  readonly #peers: FollowedPeers<PeerNetworks | null>;
 
   /** @param peers by their keys, as they are now: another map when they have changed */
   constructor(peers: () => ReadonlyMap<string, PeerNetworks>) {
-    this.#peers = peers;
+    this.#peers = new FollowedPeers<PeerNetworks | null>({
+      peers,
+      replace: (key, peer, known) => {
+        if (known) this.#remove(key, known);
+        if (peer !== null) this.#add(key, peer);
+        return peer;
+      },
+      onComplete: () => {
+        this.#networks = this.#networks.filter(({ keys }) => keys.size > 0);
+        this.#networks6 = this.#networks6.filter(({ keys }) => keys.size > 0);
+      },
+    });
   }
 
-  /** The peer that has an address, by its key; the address itself where none has. */
+  /** Resolves when it is known where all peers are that are there now. */
+  settled(): Promise<void> {
+    return this.#peers.settled();
+  }
+
+  /** The peer that has an address, by its key; the address itself where none is known to have it. */
   at(address: HostAddress): DnsClient {
-    const peers = this.#peers();
-    if (peers !== this.#known) this.#read(peers);
+    this.#peers.look();
     if (!isIpv6(address)) {
       for (const { prefixLength, keys } of this.#networks) {
         const key = keys.get(networkOf(address, prefixLength));
@@ -48,28 +66,30 @@ export class ClientDirectory {
     }
     const bytes = ipv6Bytes(address);
     for (const { prefixLength, keys } of this.#networks6) {
-      const key = keys.get(networkOf6(bytes, prefixLength));
+      const key = keys.get(networkOf6(address, bytes, prefixLength));
       if (key !== undefined) return key;
     }
     return address;
   }
 
-  #read(peers: ReadonlyMap<string, PeerNetworks>): void {
-    this.#known = peers;
-    const networks = new Map<number, Map<number, string>>();
-    const networks6 = new Map<number, Map<string, string>>();
-    for (const [key, { allowedIps, allowedIps6 }] of peers) {
-      for (const { address, prefixLength } of allowedIps) {
-        ofLength(networks, prefixLength).set(networkOf(address, prefixLength), key);
-      }
-      for (const network of allowedIps6) {
-        const { address, prefixLength } = splitCidr6(network);
-        const bytes = ipv6Bytes(address);
-        ofLength(networks6, prefixLength).set(networkOf6(bytes, prefixLength), key);
-      }
+  #remove(key: string, { allowedIps, allowedIps6 }: PeerNetworks): void {
+    for (const { address, prefixLength } of allowedIps) {
+      forget(this.#networks, prefixLength, networkOf(address, prefixLength), key);
     }
-    this.#networks = longestFirst(networks);
-    this.#networks6 = longestFirst(networks6);
+    for (const [network, prefixLength] of allowedIps6.map(read6)) {
+      forget(this.#networks6, prefixLength, network, key);
+    }
+  }
+
+  #add(key: string, { allowedIps, allowedIps6 }: PeerNetworks): void {
+    for (const { address, prefixLength } of allowedIps) {
+      this.#networks = withLength(this.#networks, prefixLength);
+      keysOf(this.#networks, prefixLength)!.set(networkOf(address, prefixLength), key);
+    }
+    for (const [network, prefixLength] of allowedIps6.map(read6)) {
+      this.#networks6 = withLength(this.#networks6, prefixLength);
+      keysOf(this.#networks6, prefixLength)!.set(network, key);
+    }
   }
 }
 
@@ -78,22 +98,49 @@ function networkOf(address: number, prefixLength: number): number {
   return (address & prefixMask(prefixLength)) >>> 0;
 }
 
-function networkOf6(address: Uint8Array<ArrayBuffer>, prefixLength: number): string {
-  return maskBytes6(address, prefixLength).toHex();
-}
-
-function ofLength<Network>(
-  networks: Map<number, Map<Network, string>>,
+/** @param bytes those of the address */
+function networkOf6(
+  address: Ipv6Text,
+  bytes: Uint8Array<ArrayBuffer>,
   prefixLength: number,
-): Map<Network, string> {
-  const known = networks.get(prefixLength) ?? new Map<Network, string>();
-  networks.set(prefixLength, known);
-  return known;
+): string {
+  return prefixLength === MAX_PREFIX6 ? address : maskBytes6(bytes, prefixLength).toHex();
 }
 
-function longestFirst<Network>(
-  networks: ReadonlyMap<number, Map<Network, string>>,
-): Networks<Network>[] {
-  return Array.from(networks, ([prefixLength, keys]) => ({ prefixLength, keys }))
-    .sort((a, b) => b.prefixLength - a.prefixLength);
+/** A network as it is looked for, and its length. */
+function read6(network: Ipv6PrefixText): [string, number] {
+  const { address, prefixLength } = splitCidr6(network);
+  // Most are whole addresses, and thousands may be read at once.
+  const isWhole = prefixLength === MAX_PREFIX6;
+  return [
+    isWhole ? address : networkOf6(address, ipv6Bytes(address), prefixLength),
+    prefixLength,
+  ];
+}
+
+/** Forgets whose a network is, unless another has it by now. */
+function forget<Network>(
+  networks: readonly Networks<Network>[],
+  prefixLength: number,
+  network: Network,
+  key: string,
+): void {
+  const keys = keysOf(networks, prefixLength);
+  if (keys?.get(network) === key) keys.delete(network);
+}
+
+function keysOf<Network>(
+  networks: readonly Networks<Network>[],
+  prefixLength: number,
+): Map<Network, string> | undefined {
+  return networks.find((each) => each.prefixLength === prefixLength)?.keys;
+}
+
+function withLength<Network>(
+  networks: readonly Networks<Network>[],
+  prefixLength: number,
+): readonly Networks<Network>[] {
+  if (keysOf(networks, prefixLength) !== undefined) return networks;
+  const keys = new Map<Network, string>();
+  return [...networks, { prefixLength, keys }].sort((a, b) => b.prefixLength - a.prefixLength);
 }

@@ -20,7 +20,8 @@ import { QueryBudget } from "../../core/dns/query_budget.ts";
 import type { Ipv4Prefix } from "../../core/wire/ipv4_text.ts";
 import { formatAddress, type HostAddress } from "../../core/wire/host_address.ts";
 import { addressOf6, type Ipv6PrefixText } from "../../core/wire/ipv6_prefix.ts";
-import { ClientDirectory, type PeerNetworks } from "./clients.ts";
+import { ClientDirectory } from "./clients.ts";
+import type { PeerNetworks } from "./followed_peers.ts";
 import { closeQuietly } from "./framing.ts";
 import { NamedHosts, type NamedHostsOptions } from "./named_hosts.ts";
 import { LoopProbe } from "./loop_probe.ts";
@@ -32,7 +33,7 @@ import { UpstreamSockets } from "./upstream_sockets.ts";
 import type { RecordLog } from "../kept/record_log.ts";
 import type { ClientQuery } from "../../host/accounts/record_kinds.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
-import { guarded } from "../../process/guard.ts";
+import { background, guarded } from "../../process/guard.ts";
 import type { Logger } from "../../process/logging.ts";
 import { lowPort } from "../../process/privileges.ts";
 
@@ -82,6 +83,7 @@ export class DnsProxy implements AsyncDisposable {
   readonly #tally = new ClientTally();
   readonly #loopProbe = new LoopProbe();
   readonly #names: PeerNames;
+  readonly #clients: ClientDirectory;
   readonly #hosts: NamedHosts;
   readonly #tcp: TcpService;
   readonly #queryLog: DnsProxyOptions["queryLog"];
@@ -100,6 +102,7 @@ export class DnsProxy implements AsyncDisposable {
   ) {
     const { upstreams, routes, logger } = options;
     this.#names = new PeerNames(options);
+    this.#clients = new ClientDirectory(options.peers);
     this.#blockList = options.blockList;
     this.#queryLog = options.queryLog;
     this.#peers = options.peers;
@@ -155,8 +158,7 @@ export class DnsProxy implements AsyncDisposable {
         now: () => performance.now(),
       }, routes.map(({ domain }) => domain)),
     );
-    const clients = new ClientDirectory(options.peers);
-    const clientOf = (at: HostAddress) => clients.at(at);
+    const clientOf = (at: HostAddress) => this.#clients.at(at);
     const admit = (client: DnsClient) => {
       const isAdmitted = this.#budget.take(client, performance.now());
       if (!isAdmitted) this.#tally.add(client, "refused");
@@ -204,6 +206,7 @@ export class DnsProxy implements AsyncDisposable {
       const proxy = new DnsProxy(options, { listeners, resources });
       const asked = [options.upstreams, ...options.routes.map(({ upstreams }) => upstreams)];
       await proxy.#loopProbe.refuseLoops(addressesOf(asked.flat()));
+      await Promise.all([proxy.#names.settled(), proxy.#clients.settled()]);
       proxy.#resources = resources.move();
       return proxy;
     } catch (error) {
@@ -253,6 +256,12 @@ export class DnsProxy implements AsyncDisposable {
   /** Keeps the addresses of these hosts from now on, and of no others. Resolves when each was asked for. */
   followHosts(names: ReadonlySet<string>): Promise<void> {
     return this.#hosts.follow(names);
+  }
+
+  /** Reads who the peers are now, before one of them asks. */
+  followPeers(): void {
+    const read = Promise.all([this.#names.settled(), this.#clients.settled()]);
+    background("dns", "reading who the peers are", read);
   }
 
   /** Answers for this domain with the peers' names from now on; null for none. */

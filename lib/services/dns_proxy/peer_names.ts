@@ -3,7 +3,7 @@ import { LocalZone, type NamedHost } from "../../core/dns/local_zone.ts";
 import type { Parsed } from "../../core/dns/message.ts";
 import { type Ipv4Prefix, prefixMask } from "../../core/wire/ipv4_text.ts";
 import { addressOf6, type Ipv6PrefixText } from "../../core/wire/ipv6_prefix.ts";
-import type { PeerNetworks } from "./clients.ts";
+import { FollowedPeers, type PeerNetworks } from "./followed_peers.ts";
 
 /** What the gateway is called where no peer is. */
 const GATEWAY = "gateway";
@@ -21,53 +21,66 @@ export interface PeerNamesOptions {
 
 export class PeerNames {
   readonly #options: PeerNamesOptions;
-  #domain: string | null;
+  readonly #own: NamedHost;
   #zone: LocalZone | null = null;
-  /** The peers that the zone has the names of. */
-  #known: ReadonlyMap<string, PeerNetworks> | null = null;
+  #peers: FollowedPeers<NamedHost | null> | null = null;
 
   constructor(options: PeerNamesOptions) {
     this.#options = options;
-    this.#domain = options.domain;
+    const { addresses, addresses6 } = options;
+    this.#own = {
+      name: GATEWAY,
+      addresses: [...addresses.map(({ address }) => address), ...addresses6.map(addressOf6)],
+    };
+    this.setDomain(options.domain);
   }
 
   /** Answers for this domain from now on; null for none. */
   setDomain(domain: string | null): void {
-    this.#domain = domain;
-    this.#known = null;
+    const { addresses, addresses6: networks6, peers } = this.#options;
+    const networks = addresses.map(({ address, prefixLength }) => ({
+      address,
+      mask: prefixMask(prefixLength),
+    }));
+    if (domain === null) {
+      this.#zone = this.#peers = null;
+      return;
+    }
+    const zone = this.#zone = new LocalZone({ domain, hosts: [], networks, networks6 });
+    zone.isComplete = false;
+    this.#peers = new FollowedPeers<NamedHost | null>({
+      peers,
+      replace: (_, peer, kept) => {
+        zone.isComplete = false;
+        const host = peer && this.#hostOf(peer);
+        if (kept) zone.remove(kept);
+        if (host !== null) zone.add(host);
+        return host;
+      },
+      onComplete: () => {
+        // Peers come first.
+        zone.remove(this.#own);
+        zone.add(this.#own);
+        zone.isComplete = true;
+      },
+    });
+  }
+
+  /** Resolves when the names of all peers that are there now are known. */
+  async settled(): Promise<void> {
+    await this.#peers?.settled();
   }
 
   /** The answer to a query, as `LocalZone.answer()` has it. */
   answer(query: Uint8Array, parsed: Parsed, limit: number): Uint8Array | null {
-    if (this.#domain === null) return null;
-    const peers = this.#options.peers();
-    if (this.#zone === null || peers !== this.#known) {
-      this.#known = peers;
-      this.#zone = this.#zoneOf(this.#domain, peers);
-    }
-    return this.#zone.answer(query, parsed, limit);
+    this.#peers?.look();
+    return this.#zone?.answer(query, parsed, limit) ?? null;
   }
 
-  #zoneOf(domain: string, peers: ReadonlyMap<string, PeerNetworks>): LocalZone {
-    const { addresses, addresses6 } = this.#options;
-    const hosts = Array.from(peers.values()).flatMap((peer): NamedHost[] => {
-      if (peer.name === null) return [];
-      const six = addresses6.length === 0 ? [] : hostsAmong6(peer.allowedIps6);
-      return [{ name: peer.name, addresses: [...hostsAmong(peer.allowedIps), ...six] }];
-    });
-    const own = {
-      name: GATEWAY,
-      addresses: [...addresses.map(({ address }) => address), ...addresses6.map(addressOf6)],
-    };
-    return new LocalZone({
-      domain,
-      hosts: [...hosts, own],
-      networks: addresses.map(({ address, prefixLength }) => ({
-        address,
-        mask: prefixMask(prefixLength),
-      })),
-      networks6: addresses6,
-    });
+  #hostOf({ name, allowedIps, allowedIps6 }: PeerNetworks): NamedHost | null {
+    if (name === null) return null;
+    const six = this.#options.addresses6.length === 0 ? [] : hostsAmong6(allowedIps6);
+    return { name, addresses: [...hostsAmong(allowedIps), ...six] };
   }
 }
 

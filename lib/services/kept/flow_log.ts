@@ -8,7 +8,8 @@ import type { DataPlaneHandle } from "../../dataplane/data_plane_handle.ts";
 import { type ClientFlow, FLOWS } from "../../host/accounts/record_kinds.ts";
 import { guarded } from "../../process/guard.ts";
 import { getLogger, type Logger } from "../../process/logging.ts";
-import { ClientDirectory, type PeerNetworks } from "../dns_proxy/clients.ts";
+import { ClientDirectory } from "../dns_proxy/clients.ts";
+import type { PeerNetworks } from "../dns_proxy/followed_peers.ts";
 import { RecordLog } from "./record_log.ts";
 
 /** ms between two looks at what has ended. */
@@ -82,6 +83,7 @@ export class FlowLog implements AsyncDisposable {
   async #take(isLast: boolean): Promise<void> {
     const batches = await this.#options.dataPlane.flows(isLast);
     this.#followPeers();
+    await this.#directory.settled();
     for (const batch of batches) {
       for (const line of flowLines(batch)) this.#log.add(this.#named(line));
       this.#lost += batch.lost;

@@ -172,6 +172,43 @@ Deno.test("LocalZone gives a name that two could have to whom it is written so, 
   assertEquals(said({ name: "c-d.vpn" }, { hosts }), [5]);
 });
 
+Deno.test("LocalZone gives a name to the next one when who has it goes, with its addresses and those between", () => {
+  const host = (name: string, address: number) => ({ name, addresses: [0x0a42_4d00 + address] });
+  const [written, first, second] = [host("ann.b", 5), host("Ann.b", 3), host("ANN.b", 4)];
+  const zone = new LocalZone({
+    domain: "vpn",
+    hosts: [first, second, written],
+    networks: NETWORKS,
+  });
+  const ask = (name: string, type = 1) => {
+    const query = buildQuery({ name, type });
+    const answer = zone.answer(query, parse(query)!, 512)!;
+    return [answer[3]! & 0xf, answer[7], answer.at(-1)];
+  };
+  const who = () => [ask("ann.b.vpn"), ask("b.vpn"), ask("5.77.66.10.in-addr.arpa", TYPE_PTR)[0]];
+  const none = ask("b.vpn")[2];
+  assertEquals(who(), [[0, 1, 5], [0, 0, none], 0]);
+  zone.remove(written);
+  assertEquals(who(), [[0, 1, 3], [0, 0, none], NAME_ERROR]);
+  zone.remove(first);
+  assertEquals(who(), [[0, 1, 4], [0, 0, none], NAME_ERROR]);
+  zone.remove(second);
+  assertEquals(who().map((each) => [each].flat()[0]), [NAME_ERROR, NAME_ERROR, NAME_ERROR]);
+  zone.add(written);
+  assertEquals(who(), [[0, 1, 5], [0, 0, none], 0]);
+});
+
+Deno.test("LocalZone that is not complete says of no name that there is none: it would be remembered", () => {
+  const zone = new LocalZone({ domain: "vpn", hosts: HOSTS, networks: NETWORKS });
+  zone.isComplete = false;
+  const code = (name: string, type = 1) => {
+    const query = buildQuery({ name, type });
+    return zone.answer(query, parse(query)!, 512)![3]! & 0xf;
+  };
+  assertEquals([code("laptop.vpn"), code("late.vpn")], [0, 2]);
+  assertEquals(code("9.77.66.10.in-addr.arpa", TYPE_PTR), 2);
+});
+
 Deno.test("hostName() makes a name of DNS of what a person writes", () => {
   for (
     const [name, host] of [

@@ -43,14 +43,14 @@ Deno.test("addresses of IPv6 are their peer's as well, by the longest prefix: on
   assertEquals(["fd00:77::3", "fd00:77::2"].map(at), ["late", "fd00:77::2"]);
 });
 
-Deno.test("who is at an address is found in few steps, however many peers have networks", () => {
+Deno.test("who is at an address is found in few steps, however many peers have networks", async () => {
   const peers = new Map(Array.from({ length: 2_000 }, (_, i) => [`key${i}`, {
     name: null,
     allowedIps: [network(`10.${i >> 8}.${i & 0xff}.0`, 24)],
     allowedIps6: [`2001:db8:0:${(i + 1).toString(16)}::/64`],
   }]));
   const directory = new ClientDirectory(() => peers);
-  directory.at(address("10.0.0.1"));
+  await directory.settled();
   // Anybody with a key asks thousands of times a second: texts of all networks took milliseconds to compare.
   const { split } = String.prototype;
   let steps = 0;
@@ -65,4 +65,35 @@ Deno.test("who is at an address is found in few steps, however many peers have n
     String.prototype.split = split;
   }
   assert(steps < 20, `${steps} texts were taken apart`);
+});
+
+Deno.test("of thousands of peers, the one that has changed is read alone", async () => {
+  let reads = 0;
+  const peer = (index: number, prefixLength = 32) => ({
+    name: null,
+    get allowedIps() {
+      reads++;
+      return [network(`10.${index >> 8}.${index & 0xff}.7`, prefixLength)];
+    },
+    allowedIps6: [`2001:db8::${index.toString(16)}/128`, `2001:db8:1:${index.toString(16)}::/64`],
+  });
+  let peers = new Map(Array.from({ length: 3_000 }, (_, i) => [`key${i}`, peer(i)]));
+  const directory = new ClientDirectory(() => peers);
+  assertEquals(directory.at("2001:db8::bb7"), "2001:db8::bb7");
+  assert(reads <= 300, `${reads} peers were read`);
+  await directory.settled();
+  assertEquals(directory.at("2001:db8::bb7"), "key2999");
+  reads = 0;
+  // One takes over what another had, another goes.
+  peers = new Map(peers).set("key1", peer(2, 24)).set("key2", peer(1));
+  peers.delete("key3");
+  const at = (text: string) => directory.at(address(text));
+  assertEquals(["10.0.2.7", "10.0.2.8", "10.0.1.7"].map(at), ["key1", "key1", "key2"]);
+  assertEquals(directory.at("2001:db8::1"), "key2");
+  assertEquals(directory.at("2001:db8:1:2::9"), "key1");
+  assertEquals([at("10.0.3.7"), directory.at("2001:db8:1:3::9")], [
+    address("10.0.3.7"),
+    "2001:db8:1:3::9",
+  ]);
+  assert(reads <= 20, `${reads} peers were read`);
 });

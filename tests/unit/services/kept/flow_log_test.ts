@@ -3,7 +3,7 @@ import type { FlowBatch } from "../../../../lib/core/flows/flow_meter.ts";
 import { parseCidr, parseIpv4 } from "../../../../lib/core/wire/ipv4_text.ts";
 import { RecordFile } from "../../../../lib/host/accounts/record_file.ts";
 import { type ClientFlow, FLOWS } from "../../../../lib/host/accounts/record_kinds.ts";
-import type { PeerNetworks } from "../../../../lib/services/dns_proxy/clients.ts";
+import type { PeerNetworks } from "../../../../lib/services/dns_proxy/followed_peers.ts";
 import { FlowLog } from "../../../../lib/services/kept/flow_log.ts";
 import { assertEquals, assertMatch } from "../../../support/assert.ts";
 import { hostTest } from "../../../support/permissions.ts";
