@@ -6,13 +6,18 @@
 import { hostname } from "node:os";
 import type { ServerConfig } from "../../core/config/config.ts";
 import { encodeKey } from "../../core/config/values/key_text.ts";
-import type { VirtualAddressStatus } from "../../control/fleet/store_status.ts";
+import { CLOCK_TOLERANCE, type VirtualAddressStatus } from "../../control/fleet/store_status.ts";
 import { blake2sHash } from "../../core/noise/blake2s.ts";
 import { publicKey } from "../../core/noise/x25519.ts";
 import { formatSocketAddress } from "../../core/wire/host_address.ts";
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import type { DataPlaneHandle } from "../../dataplane/data_plane_handle.ts";
-import type { FleetConfig, FleetReport, FleetView } from "../../dataplane/fleet/fleet_protocol.ts";
+import type {
+  FleetConfig,
+  FleetReport,
+  FleetView,
+  HeardGateway,
+} from "../../dataplane/fleet/fleet_protocol.ts";
 import { GatewayList } from "../../host/fleet/gateway_list.ts";
 import { nodeKey } from "../../host/fleet/node_key.ts";
 import type { SharedPeerStore } from "../../host/fleet/shared_peer_store.ts";
@@ -58,6 +63,8 @@ export class VirtualAddress implements AsyncDisposable {
   #isReached: boolean | null = null;
   #listTold = "";
   #termTold = -1;
+  /** Gateways that were warned of for their clocks. */
+  readonly #clocksOff = new Set<number>();
   #isDraining = false;
   #isEntered = false;
   #isEntering = false;
@@ -124,13 +131,23 @@ export class VirtualAddress implements AsyncDisposable {
       holder: view?.holder ?? null,
       isHere: this.#holds,
       isDraining: view?.isDraining ?? false,
-      gateways: gateways.map(({ number, name, endpoint }) => ({
-        number,
-        name,
-        endpoint: formatSocketAddress(endpoint),
-        isSelf: number === self,
-        isUp: number === self || (view?.up.includes(number) ?? false),
-      })),
+      gateways: gateways.map(({ number, name, endpoint }) => {
+        const isSelf = number === self;
+        const heard = view?.heard.find((each) => each.number === number);
+        return {
+          number,
+          name,
+          endpoint: formatSocketAddress(endpoint),
+          isSelf,
+          isUp: isSelf || heard !== undefined,
+          isDraining: (isSelf ? view?.isDraining : heard?.isDraining) ?? false,
+          clockOffset: isSelf
+            ? 0
+            : heard === undefined || heard.skew === null
+            ? null
+            : heard.skew / 1000,
+        };
+      }),
     };
   }
 
@@ -139,6 +156,7 @@ export class VirtualAddress implements AsyncDisposable {
     switch (report.kind) {
       case "fleet-view":
         this.#view = report.view;
+        this.#warnOfClocks(report.view.heard);
         if (canEnd(report.view)) this.#handedOver?.resolve();
         break;
       case "fleet-write-term":
@@ -150,6 +168,21 @@ export class VirtualAddress implements AsyncDisposable {
       case "fleet-flows":
         this.#tellOfFlows(report);
         break;
+    }
+  }
+
+  /** Once for each gateway, until its clock is right again. */
+  #warnOfClocks(heard: readonly HeardGateway[]): void {
+    for (const { number, skew } of heard) {
+      if (skew === null || Math.abs(skew) <= CLOCK_TOLERANCE * 1000) this.#clocksOff.delete(number);
+      else if (!this.#clocksOff.has(number)) {
+        this.#clocksOff.add(number);
+        const name = this.#list.gateways.find((each) => each.number === number)?.name;
+        this.#options.logger.warn(
+          "the clock of gateway {gateway} differs from this one's by {skew} ms: have both hosts set theirs by NTP",
+          { gateway: name ?? number, skew },
+        );
+      }
     }
   }
 
@@ -291,7 +324,7 @@ export class VirtualAddress implements AsyncDisposable {
 
   /** Gives the address to another gateway, where there is one, before the sessions end. */
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#holds && (this.#view?.up.length ?? 0) > 0) {
+    if (this.#holds && (this.#view?.heard.length ?? 0) > 0) {
       const { promise, resolve } = this.#handedOver = Promise.withResolvers<void>();
       this.#dataPlane?.tellFleet({ kind: "fleet-drain", isDraining: true });
       const timer = setTimeout(resolve, HAND_OVER_TIMEOUT);

@@ -3,7 +3,7 @@ import { format as formatBytes } from "@std/fmt/bytes.js";
 import { sparkline } from "../../cli/sparkline.ts";
 import { tableLines } from "../../cli/table.ts";
 import type { Presence } from "../../core/wireguard/liveness/presence.ts";
-import type { VirtualAddressStatus } from "../../control/fleet/store_status.ts";
+import { clockError, type VirtualAddressStatus } from "../../control/fleet/store_status.ts";
 import type { PeerStatus, Status } from "../../control/status.ts";
 import { serviceLines } from "../service_table.ts";
 import type { PeerRate } from "./rates.ts";
@@ -117,10 +117,17 @@ function virtualAddressLines(
     ? paint(RED, "at no gateway")
     : `at ${gateways.find(({ number }) => number === holder)?.name ?? `gateway ${holder}`}`;
   const others = gateways.filter(({ isSelf }) => !isSelf)
-    .map(({ name, isUp }) => `${name} ${isUp ? "up" : paint(RED, "down")}`);
+    .map((gateway) => {
+      const error = clockError(gateway);
+      return [
+        `${gateway.name} ${gateway.isUp ? "up" : paint(RED, "down")}`,
+        ...gateway.isDraining ? ["drained"] : [],
+        ...error === null ? [] : [paint(RED, `clock ${error}`)],
+      ].join(", ");
+    });
   return [
     `  virtual address ${address} ${place}${isDraining ? ", drained" : ""}` +
-    `; other gateways: ${others.join(", ") || "none"}`,
+    `; other gateways: ${others.join("; ") || "none"}`,
   ];
 }
 

@@ -143,6 +143,8 @@ const store = record({
       endpoint: text(),
       isSelf: flag(),
       isUp: flag(),
+      isDraining: flag(),
+      clockOffset: orNull(number()),
     })),
   })),
 });

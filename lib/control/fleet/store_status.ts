@@ -1,5 +1,11 @@
 /** Store status: how a gateway reaches the store of its fleet's peers. */
 
+/**
+ * Seconds by which a gateway's clock may differ from another's: by more, the log of one cannot be read beside that of
+ * the other, and access ends at the one before the other.
+ */
+export const CLOCK_TOLERANCE = 0.1;
+
 /** Plain data: a part of `Status`, whose form is stable. */
 export interface StoreStatus {
   /** As the configuration has them. */
@@ -37,6 +43,15 @@ export interface VirtualAddressStatus {
   readonly gateways: readonly FleetGatewayStatus[];
 }
 
+/** As in "0.4 s ahead": of a gateway's clock, where it differs by more than it should; null where it does not. */
+export function clockError(
+  { clockOffset }: Pick<FleetGatewayStatus, "clockOffset">,
+): string | null {
+  if (clockOffset === null || Math.abs(clockOffset) <= CLOCK_TOLERANCE) return null;
+  const seconds = Math.abs(clockOffset);
+  return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s ${clockOffset > 0 ? "ahead" : "behind"}`;
+}
+
 export interface FleetGatewayStatus {
   readonly number: number;
   readonly name: string;
@@ -45,4 +60,8 @@ export interface FleetGatewayStatus {
   readonly isSelf: boolean;
   /** Whether it is heard. */
   readonly isUp: boolean;
+  /** Whether it takes the address only where no other can have it. */
+  readonly isDraining: boolean;
+  /** Seconds by which its clock is ahead of this gateway's; null where it is not heard. */
+  readonly clockOffset: number | null;
 }

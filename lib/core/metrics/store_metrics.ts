@@ -11,7 +11,14 @@ export interface StoreSnapshot {
   /** Null where the gateways have none. */
   readonly virtualAddress: {
     readonly isHere: boolean;
-    readonly gateways: readonly { readonly isUp: boolean }[];
+    readonly gateways: readonly {
+      readonly number: number;
+      readonly name: string;
+      readonly isSelf: boolean;
+      readonly isUp: boolean;
+      /** Seconds; null where it is not heard. */
+      readonly clockOffset: number | null;
+    }[];
   } | null;
 }
 
@@ -41,6 +48,15 @@ export function storeMetrics(
       gauge("vpn_fleet_gateways_up", "Those of them that are heard.", [
         { value: virtualAddress.gateways.filter(({ isUp }) => isUp).length },
       ]),
+      gauge(
+        "vpn_fleet_clock_offset_seconds",
+        "By how much another gateway's clock is ahead of this one's.",
+        virtualAddress.gateways.flatMap(({ number, name, isSelf, clockOffset }) =>
+          isSelf || clockOffset === null
+            ? []
+            : [{ labels: { gateway: `${number}`, name }, value: clockOffset }]
+        ),
+      ),
     ],
   ];
 }

@@ -51,8 +51,16 @@ export interface FleetView {
   readonly isDraining: boolean;
   /** Whether the others could not go on if this gateway ended now. */
   readonly isNeeded: boolean;
-  /** Those that are heard. */
-  readonly up: readonly number[];
+  /** Those of the others that are heard. */
+  readonly heard: readonly HeardGateway[];
+}
+
+/** Another gateway, as its heartbeats show it. */
+export interface HeardGateway {
+  readonly number: number;
+  readonly isDraining: boolean;
+  /** ms by which its clock is ahead of ours; null before its first heartbeat. */
+  readonly skew: number | null;
 }
 
 export type FleetReport =

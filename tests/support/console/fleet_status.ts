@@ -9,6 +9,8 @@ export function fleetOf(text = ""): Status["store"] {
     endpoint: `198.51.100.${index + 11}:7946`,
     isSelf: index === 0,
     isUp: index < 2,
+    isDraining: false,
+    clockOffset: index === 0 ? 0 : index === 1 ? 0.012 : null,
   }));
   return {
     servers: ["tls://nats-a.example.org:4222", "tls://nats-b.example.org:4222"],

@@ -57,7 +57,14 @@ export const GATEWAY: Snapshot = {
     lastContact: 1_700_000_000_500,
     leftOut: 2,
     admitsNew: true,
-    virtualAddress: { isHere: true, gateways: [{ isUp: true }, { isUp: false }] },
+    virtualAddress: {
+      isHere: true,
+      gateways: [
+        { number: 1, name: "gw-1", isSelf: true, isUp: true, clockOffset: 0 },
+        { number: 2, name: "gw-2", isSelf: false, isUp: true, clockOffset: -0.25 },
+        { number: 3, name: "gw-3", isSelf: false, isUp: false, clockOffset: null },
+      ],
+    },
   },
   dns: {
     queries: 100,

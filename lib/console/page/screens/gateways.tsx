@@ -2,7 +2,11 @@
 import type { JSX } from "preact";
 import { Badge, Card, Empty, Fact, Notice, TitledScreen, Wait } from "../parts/parts.tsx";
 import { liveTick, model } from "../state/live_feed.ts";
-import type { StoreStatus, VirtualAddressStatus } from "../../../control/fleet/store_status.ts";
+import {
+  clockError,
+  type StoreStatus,
+  type VirtualAddressStatus,
+} from "../../../control/fleet/store_status.ts";
 import { agoText } from "../text/format.ts";
 
 export function GatewaysScreen(): JSX.Element {
@@ -33,7 +37,7 @@ export function GatewaysScreen(): JSX.Element {
 }
 
 function FleetCard(
-  { of: { address, holder, isDraining, gateways } }: { of: VirtualAddressStatus },
+  { of: { address, holder, gateways } }: { of: VirtualAddressStatus },
 ): JSX.Element {
   return (
     <Card
@@ -49,23 +53,27 @@ function FleetCard(
               <th>State</th>
               <th>Address of the fleet</th>
               <th>Listens at</th>
+              <th>Clock</th>
             </tr>
           </thead>
           <tbody>
-            {gateways.map(({ number, name, endpoint, isSelf, isUp }) => (
+            {gateways.map(({ number, name, endpoint, isSelf, isUp, isDraining, clockOffset }) => (
               <tr key={number}>
                 <td>
                   <strong>{name}</strong> {isSelf ? <span class="muted">this one</span> : null}
                 </td>
                 <td data-label="State">
                   <Badge tone={isUp ? "good" : "bad"}>{isUp ? "up" : "silent"}</Badge>
-                  {isSelf && isDraining ? <Badge tone="warn">drains</Badge> : null}
+                  {isDraining ? <Badge tone="warn">drained</Badge> : null}
                 </td>
                 <td data-label="Address of the fleet">
                   {holder === number ? <Badge tone="accent">has it</Badge> : "–"}
                 </td>
                 <td data-label="Listens at">
                   <code>{endpoint}</code>
+                </td>
+                <td data-label="Clock">
+                  {clockError({ clockOffset }) ?? (clockOffset === null ? "–" : "right")}
                 </td>
               </tr>
             ))}

@@ -30,3 +30,18 @@ Deno.test("a clock that is ahead by more than a day is not followed, but shown",
   assertEquals([clock.time(0, UNIX), clock.skewOf(1)], [UNIX, 86_400_001]);
   assertEquals(clock.skewOf(2), null);
 });
+
+Deno.test("a heartbeat that is late on its way makes no clock seem wrong, a clock that is set does", () => {
+  const clock = new FleetClock();
+  clock.heard(1, showing(UNIX - 3), 0, UNIX);
+  for (let beat = 1; beat <= 64; beat++) {
+    const now = beat * 150;
+    clock.heard(1, showing(UNIX + now - (beat % 8 === 0 ? 4 : 400)), now, UNIX + now);
+    assertEquals(clock.skewOf(1), -3);
+  }
+  for (let beat = 65; beat <= 65 + 32; beat++) {
+    const now = beat * 150;
+    clock.heard(1, showing(UNIX + now - 60_000), now, UNIX + now);
+  }
+  assertEquals(clock.skewOf(1), -60_000);
+});
