@@ -211,8 +211,9 @@ export class Commands {
   }
 
   #openFakeTcp(endpoints: FakeTcpEndpoints): void {
-    const { arena, config, device, drops, engine, libc, loop } = this.#parts;
+    const { arena, config, device, drops, engine, libc, loop, workers } = this.#parts;
     const { mark, offload, mtu, interfaceName } = config;
+    const rings = workers?.fakeTcp ?? null;
     const link = this.#options.opened.use(
       new FakeTcpLink(libc, arena, {
         device,
@@ -227,6 +228,10 @@ export class Commands {
         tunnel: interfaceName,
         bufferSize: SOCKET_BUFFER_SIZE,
         onLeftOut: (count) => this.#options.reports.log("warning", leftOutLine(count)),
+        workers: rings && {
+          ...rings,
+          peerOf: (tag) => device.peerAt(workers!.board.indexOf(tag)),
+        },
       }),
     );
     const { port, socket: { capture, sender } } = link;

@@ -96,13 +96,16 @@ export class DataPlane implements Disposable {
   /** When there is something to do though nothing is ready, monotonic ms. */
   #pollAt(): number {
     const { device, egresses, engine, fleet, loop, workers } = this.#parts;
+    const { link } = this.#commands;
+    const hasSealed = !engine.isFull && (link?.workers?.hasMore ?? false);
     return Math.min(
+      hasSealed ? 0 : Infinity,
       device.pollAt(),
       engine.pollAt(),
       this.#prober.pollAt(),
       this.#reports.pollAt(),
       egresses.pollAt(),
-      this.#commands.link?.pollAt() ?? Infinity,
+      link?.pollAt() ?? Infinity,
       this.#captures.pollAt(),
       fleet?.pollAt() ?? Infinity,
       workers?.isWaiting ? loop.now() + RETRY_PAUSE : Infinity,
@@ -112,7 +115,9 @@ export class DataPlane implements Disposable {
   /** Does what is due, and sends what it led to. */
   #poll(now: number): void {
     const { device, egresses, engine, fleet, workers } = this.#parts;
-    this.#commands.link?.poll(now);
+    const { link } = this.#commands;
+    if (link !== null && link.workers !== null) engine.sendSealed(link.workers, now);
+    link?.poll(now);
     device.poll(now);
     egresses.poll(now);
     fleet?.poll(now);

@@ -99,7 +99,7 @@ export class DataPlaneHandle {
     listener: DataPlaneListener,
   ): Promise<{ dataPlane: DataPlaneHandle; port: number; aead: string }> {
     const dataPlane = new DataPlaneHandle(config.peers, listener);
-    const workers = count > 1 ? dataPlane.#makeWorkers(count) : null;
+    const workers = count > 1 ? dataPlane.#makeWorkers(count, config.hasFakeTcp) : null;
     dataPlane.#thread.start({ ...config, shared: workers?.shared ?? null });
     try {
       const { port, aead } = await Promise.race([dataPlane.#ready.promise, dataPlane.failed]);
@@ -112,8 +112,8 @@ export class DataPlaneHandle {
     }
   }
 
-  #makeWorkers(count: number): PacketWorkers {
-    return this.#workers = new PacketWorkers(count, {
+  #makeWorkers(count: number, hasFakeTcp: boolean): PacketWorkers {
+    return this.#workers = new PacketWorkers(count, hasFakeTcp, {
       onLog: (level, message) =>
         this.#listener.onLog({ kind: "log", level, category: "dataplane", message }),
       // With one of them, all that it received for is gone.

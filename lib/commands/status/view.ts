@@ -151,13 +151,19 @@ function meansText({ aead, segmentation, nat: { mappings, sessions } }: Status):
 }
 
 /** What each of several packet workers has done: one that does all is seen here. */
-function workerLines({ workers, oneThread }: Status): string[] {
+function workerLines({ workers, oneThread, peers }: Status): string[] {
   if (oneThread !== null) return [`  one thread moves packets: ${oneThread}`];
   if (workers.length === 0) return [];
   const each = workers.map(({ receivedBytes, sentBytes }, i) =>
     `${i + 1} in ${formatBytes(receivedBytes)} out ${formatBytes(sentBytes)}`
   );
-  return [`  packet workers: ${each.join(", ")}`];
+  const hasFakeTcp = peers.some(({ transport }) => transport === "faketcp");
+  return [
+    `  packet workers: ${each.join(", ")}`,
+    ...(hasFakeTcp
+      ? ["  one thread has fake TCP's segments: each of its connections has one sequence"]
+      : []),
+  ];
 }
 
 function peerTable(status: Status, options: ViewOptions): string[] {

@@ -16,7 +16,7 @@ import type { PacketDevice } from "../wireguard/packet_peer.ts";
 import type { FromOutside } from "./from_outside.ts";
 import type { HandedOverPort } from "./handed_over_port.ts";
 import type { Pipeline } from "./pipeline.ts";
-import type { CapturePort, DatagramPort, DatagramSource, TunPort } from "./ports.ts";
+import type { CapturePort, DatagramPort, DatagramSource, SealedSource, TunPort } from "./ports.ts";
 import { type Receiver, receiveRounds } from "./receive_rounds.ts";
 import { TUN_WRITER_SCRATCH_SIZE, TunWriter } from "./tun_writer.ts";
 
@@ -28,6 +28,8 @@ export const HANDSHAKES = 3;
 export const HANDSHAKE_ROUNDS = 64;
 /** Packets that other workers have handed over, taken in one turn of the loop. */
 const HANDED_OVER = 64;
+/** Datagrams that packet workers have sealed, taken in one turn of the loop. */
+const SEALED = 512;
 /** Packets read from the TUN in one turn of the loop. */
 export const TUN_READS = 64;
 /** Times that packets are let go in one turn that have waited for their peer's rate. */
@@ -296,6 +298,15 @@ export class Engine {
     }
     // The probe may have led to a handshake.
     this.flush(now);
+  }
+
+  /** Sends what packet workers have sealed; what a full port has no room for stays where it is. */
+  sendSealed(source: SealedSource, now: number): void {
+    const queue = this.#sendQueue;
+    for (let left = SEALED; left > 0 && this.#full === null && source.hasMore; left--) {
+      source.take(queue, now);
+      if (queue.free === 0) this.flush(now);
+    }
   }
 
   /** Goes on after a port was full. */

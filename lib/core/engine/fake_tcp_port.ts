@@ -25,6 +25,7 @@ import { Transport } from "../transport/transport.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import { ecnOf } from "../wire/ecn.ts";
 import type { Memory } from "../wire/memory.ts";
+import type { FakeTcpWorkers } from "./fake_tcp_workers.ts";
 import type { DatagramPort, Datagrams, ReceivedMessages } from "./ports.ts";
 
 /** The kernel, or the interface, has checked the checksum; or it never left this host, and is not complete. */
@@ -61,6 +62,8 @@ export interface FakeTcpPortOptions {
   /** The port at which connections are accepted; null for a client's end. */
   readonly listenPort: number | null;
   readonly drops: DropCounters;
+  /** Who opens transport messages; null where the engine of this port does, left out as well. */
+  readonly workers?: FakeTcpWorkers | null;
 }
 
 export class FakeTcpPort implements DatagramPort {
@@ -76,6 +79,7 @@ export class FakeTcpPort implements DatagramPort {
   readonly #segments: SegmentPort;
   readonly #listenPort: number | null;
   readonly #drops: DropCounters;
+  readonly #workers: FakeTcpWorkers | null;
   /** By message. */
   readonly #sessions: (Session | null)[];
   /** Of the send queue, how many datagrams the segment queue has taken without having sent them all. */
@@ -91,6 +95,7 @@ export class FakeTcpPort implements DatagramPort {
     this.#segments = options.segments;
     this.#listenPort = options.listenPort;
     this.#drops = options.drops;
+    this.#workers = options.workers ?? null;
     this.#sessions = new Array(batch).fill(null);
     this.messages = {
       offsets: new Int32Array(batch),
@@ -132,7 +137,7 @@ export class FakeTcpPort implements DatagramPort {
     messages.segmentSizes[index] = segmentSize < length ? segmentSize : 0;
     messages.pathIds[index] = this.#pathOf(session);
     messages.ecns[index] = ecnOf(view, packet);
-    return true;
+    return this.#workers === null || !this.#workers.give(session, messages, index);
   }
 
   #pathOf(session: Session): number {

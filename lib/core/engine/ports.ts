@@ -6,6 +6,7 @@
  * read.
  */
 import type { Paths } from "../transport/paths.ts";
+import type { SendQueue } from "../transport/send_queue.ts";
 import type { Transport } from "../transport/transport.ts";
 import type { PacketPeer } from "../wireguard/packet_peer.ts";
 
@@ -70,6 +71,13 @@ export interface DatagramPort extends DatagramSource {
   flush(now: number): boolean;
   /** Has the loop woken, or no more, when there is room again; may be said again while there is none. */
   awaitRoom(isAwaited: boolean): void;
+}
+
+/** What packet workers have for a transport of this thread's. */
+export interface SealedSource {
+  readonly hasMore: boolean;
+  /** Takes the next of it, a datagram mostly, into the send queue, which has room for one. */
+  take(queue: SendQueue, now: number): void;
 }
 
 /** The host's end of the tunnel. */

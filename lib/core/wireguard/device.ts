@@ -253,10 +253,14 @@ export class Device {
     if (length >= TRANSPORT_MIN_SIZE) {
       const index = this.#view.getInt32(offset + TRANSPORT_RECEIVER_OFFSET, true);
       // None but a session's: a worker would give back what is another gateway's, and so on.
-      const isOurs = this.#indices.session(index) !== null;
-      if (isOurs && sharing.forward(index, offset, length, path)) return 0;
+      if (this.hasSession(index) && sharing.forward(index, offset, length, path)) return 0;
     }
     return this.#refuse(DropReason.unknownIndex, MESSAGE_TRANSPORT, offset, length, path);
+  }
+
+  /** Whether a session has this index, an int32. */
+  hasSession(index: number): boolean {
+    return this.#indices.session(index) !== null;
   }
 
   // To the network.

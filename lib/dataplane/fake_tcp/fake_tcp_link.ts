@@ -9,6 +9,7 @@ import { addressPair, localAddressOf } from "../../core/transport/fake_tcp/four_
 import { SegmentQueue } from "../../core/transport/fake_tcp/segment_queue.ts";
 import { type Session, SessionState } from "../../core/transport/fake_tcp/session.ts";
 import { FakeTcpPort } from "../../core/engine/fake_tcp_port.ts";
+import { FakeTcpWorkers, type FakeTcpWorkersOptions } from "../../core/engine/fake_tcp_workers.ts";
 import type { Device } from "../../core/wireguard/device.ts";
 import type { PeerEndpoint } from "../../core/transport/peer_endpoint.ts";
 import type { Peer } from "../../core/wireguard/peer.ts";
@@ -49,11 +50,15 @@ export interface FakeTcpLinkOptions {
   readonly bufferSize: number;
   /** See `FakeTcpSocketOptions`. */
   readonly onLeftOut: (count: number) => void;
+  /** To the threads that have the packets; null where this one has them. */
+  readonly workers: Pick<FakeTcpWorkersOptions, "toWorkers" | "fromWorkers" | "peerOf"> | null;
 }
 
 export class FakeTcpLink implements Disposable {
   readonly socket: FakeTcpSocket;
   readonly port: FakeTcpPort;
+  /** Null where this thread has the packets. */
+  readonly workers: FakeTcpWorkers | null;
   readonly #connections: FakeTcp;
   readonly #device: Device;
   readonly #netlink: Rtnetlink;
@@ -102,14 +107,25 @@ export class FakeTcpLink implements Disposable {
       clientPorts: endpoints.remote === null ? null : endpoints.ports,
       authenticates: true,
     });
+    const { device, workers } = options;
+    this.workers = workers && new FakeTcpWorkers({
+      ...workers,
+      memory: arena,
+      paths: device.paths,
+      connections: this.#connections,
+      drops,
+      hasSession: (index) => device.hasSession(index),
+      maxDatagram: mtu + TRANSPORT_OVERHEAD,
+    });
     this.port = new FakeTcpPort({
       memory: arena,
-      paths: options.device.paths,
+      paths: device.paths,
       connections: this.#connections,
       queue,
       segments: new SegmentSocketPort(this.socket, options),
       listenPort: this.#listenPort,
       drops,
+      workers: this.workers,
     });
     opened.move();
   }

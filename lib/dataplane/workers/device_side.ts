@@ -1,6 +1,7 @@
 /** The device's side of packet workers: tells them what is new after each turn, and takes what they tell. */
 import { clearEventFd, signalEventFd } from "../../../ffi/event_fd.ts";
 import type { Libc } from "../../../ffi/libc.ts";
+import type { FakeTcpRings } from "../../core/engine/fake_tcp_workers.ts";
 import { Outbox } from "../../core/threads/outbox.ts";
 import { RingReader, RingWriter } from "../../core/threads/record_ring.ts";
 import { Turn } from "../../core/threads/shared_counter.ts";
@@ -15,6 +16,8 @@ import type { SharedMemory } from "./shared_memory.ts";
 export class DeviceSide {
   /** What a device needs to have workers. */
   readonly board: WorkerBoard;
+  /** Null where there is no fake TCP. */
+  readonly fakeTcp: FakeTcpRings | null;
   readonly #libc: Libc;
   readonly #shared: SharedMemory;
   readonly #writers: readonly RingWriter[];
@@ -32,6 +35,10 @@ export class DeviceSide {
     this.#shared = shared;
     this.#writers = shared.toWorkers.map((ring) => new RingWriter(ring));
     this.#readers = shared.toDevice.map((ring) => new RingReader(ring));
+    this.fakeTcp = shared.fakeTcp && {
+      toWorkers: shared.fakeTcp.toWorkers.map((ring) => new RingWriter(ring)),
+      fromWorkers: shared.fakeTcp.toDevice.map((ring) => new RingReader(ring)),
+    };
     const count = shared.toWorkers.length;
     this.board = new WorkerBoard({
       memory,
@@ -81,10 +88,16 @@ export class DeviceSide {
       this.board.watch(watchLength);
     }
     this.board.publish(device.peers, now);
-    this.#writers.forEach((writer, worker) => {
-      if (!writer.hasNews) return;
-      writer.hasNews = false;
-      signalEventFd(this.#libc, this.#shared.workersWake[worker]);
-    });
+    for (let worker = 0; worker < this.#writers.length; worker++) this.#wake(worker);
+  }
+
+  /** Wakes a worker that was told something in this turn. */
+  #wake(worker: number): void {
+    const writer = this.#writers[worker];
+    const fakeTcp = this.fakeTcp?.toWorkers[worker] ?? null;
+    if (!writer.hasNews && !fakeTcp?.hasNews) return;
+    writer.hasNews = false;
+    if (fakeTcp !== null) fakeTcp.hasNews = false;
+    signalEventFd(this.#libc, this.#shared.workersWake[worker]);
   }
 }

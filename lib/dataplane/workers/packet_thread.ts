@@ -49,6 +49,7 @@ import type {
   PacketWorkerReport,
 } from "./packet_worker_protocol.ts";
 import { WorkerEgress } from "./worker_egress.ts";
+import { WorkerFakeTcp } from "./worker_fake_tcp.ts";
 import type { WorkerFigures } from "./worker_figures.ts";
 
 export class PacketThread implements Disposable {
@@ -64,6 +65,8 @@ export class PacketThread implements Disposable {
   readonly #engine: Engine;
   readonly #metering: FlowMetering;
   readonly #toDevice: RingWriter;
+  /** Null where there is no fake TCP. */
+  readonly #fakeTcp: WorkerFakeTcp | null;
   /** Null where nothing is translated. */
   readonly #outside: WorkerEgress | null;
   readonly #resources: DisposableStack;
@@ -83,6 +86,7 @@ export class PacketThread implements Disposable {
       BATCH * RECEIVE_BUFFER_SIZE + SEND_SLOTS * slotSize + ForwardedPort.size(slotSize) +
         ENGINE_SCRATCH_SIZE +
         CONTROL_SPACE + SHAPING_SPACE +
+        (shared.fakeTcp === null ? 0 : WorkerFakeTcp.arenaSize) +
         (typeof config.egress === "object"
           ? WorkerEgress.arenaSize(config.egress, config.egress6)
           : 0),
@@ -200,6 +204,13 @@ export class PacketThread implements Disposable {
         loop.modify(socket.fd, isAwaited ? EPOLLIN | EPOLLOUT : EPOLLIN),
     });
     this.#engine.attach(udp);
+    this.#fakeTcp = shared.fakeTcp && new WorkerFakeTcp({
+      arena,
+      device,
+      engine: this.#engine,
+      fromDevice: shared.fakeTcp.toWorkers[number],
+      toDevice: shared.fakeTcp.toDevice[number],
+    });
     this.#resources = new DisposableStack();
     this.#listen(udp);
     this.#resources.use(opened.move());
@@ -235,6 +246,7 @@ export class PacketThread implements Disposable {
 
   #pollAt(): number {
     return Math.min(
+      this.#fakeTcp?.pollAt(this.#loop) ?? Infinity,
       this.#device.pollAt(),
       this.#engine.pollAt(),
       this.#outside?.pollAt() ?? Infinity,
@@ -242,6 +254,7 @@ export class PacketThread implements Disposable {
   }
 
   #poll(now: number): void {
+    this.#fakeTcp?.poll(now);
     this.#device.takeForwarded(now);
     this.#outside?.poll(this.#engine, now);
     this.#engine.release(now);
@@ -250,7 +263,8 @@ export class PacketThread implements Disposable {
     this.#outside?.endTurn(this.#engine);
     if (this.#hasMore) signalEventFd(this.#libc, this.#wakeFd);
     this.#hasMore = false;
-    if (!this.#toDevice.hasNews) return;
+    const hasFakeTcpNews = this.#fakeTcp?.endTurn() ?? false;
+    if (!this.#toDevice.hasNews && !hasFakeTcpNews) return;
     this.#toDevice.hasNews = false;
     signalEventFd(this.#libc, this.#config.shared.deviceWake);
   }

@@ -145,8 +145,8 @@ export class PacketWorkers {
   readonly #external6 = new SharedExternal(this.#followers6);
 
   /** @throws {SystemCallError} where descriptors have run out */
-  constructor(count: number, listener: PacketWorkersListener) {
-    this.shared = createSharedMemory(count);
+  constructor(count: number, hasFakeTcp: boolean, listener: PacketWorkersListener) {
+    this.shared = createSharedMemory(count, hasFakeTcp);
     this.#listener = listener;
   }
 

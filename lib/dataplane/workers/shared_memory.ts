@@ -19,6 +19,12 @@ const RING_SIZE = 1 << 20;
  */
 const RINGS_BETWEEN_SIZE = 1 << 21;
 const LEAST_BETWEEN_SIZE = 1 << 18;
+/**
+ * Of the ring by which a worker gets what fake TCP has brought: some 10 ms at 3 Gbit/s, in which it may have no time,
+ * and then that is lost; and of that by which it gives what is to leave: where that is full, it waits.
+ */
+const FAKE_TCP_RECEIVED_SIZE = 1 << 22;
+const FAKE_TCP_SEALED_SIZE = 1 << 20;
 /** Sessions that there are at a time, three for each peer, and those that workers have still to hear the end of. */
 const MAX_SESSIONS = 4 * MAX_PEERS;
 
@@ -39,6 +45,11 @@ export interface SharedMemory {
   /** Rings by worker, and the descriptor by which the device's thread is woken. */
   readonly toDevice: readonly SharedArrayBuffer[];
   readonly deviceWake: number;
+  /** Rings by worker, to it and from it (fake_tcp/thread_records.ts); null where there is no fake TCP. */
+  readonly fakeTcp: {
+    readonly toWorkers: readonly SharedArrayBuffer[];
+    readonly toDevice: readonly SharedArrayBuffer[];
+  } | null;
   /** Rings by the worker that hands over, and the one that it hands over to. */
   readonly between: readonly (readonly SharedArrayBuffer[])[];
   /** By worker, what peers hold of the NAT (nat_usage.ts). */
@@ -55,7 +66,7 @@ export function ringBetweenSize(workers: number): number {
 }
 
 /** @throws {SystemCallError} where descriptors have run out */
-export function createSharedMemory(workers: number): SharedMemory {
+export function createSharedMemory(workers: number, hasFakeTcp: boolean): SharedMemory {
   const libc = openLibc();
   const ofEach = <Item>(make: () => Item) => Array.from({ length: workers }, make);
   return {
@@ -71,6 +82,12 @@ export function createSharedMemory(workers: number): SharedMemory {
     workersWake: ofEach(() => createEventFd(libc)),
     toDevice: ofEach(() => createRing(RING_SIZE)),
     deviceWake: createEventFd(libc),
+    fakeTcp: hasFakeTcp
+      ? {
+        toWorkers: ofEach(() => createRing(FAKE_TCP_RECEIVED_SIZE)),
+        toDevice: ofEach(() => createRing(FAKE_TCP_SEALED_SIZE)),
+      }
+      : null,
     between: ofEach(() => ofEach(() => createRing(ringBetweenSize(workers)))),
     elsewhere: new SharedArrayBuffer(ELSEWHERE_SIZE),
     natUsage: ofEach(() => new SharedArrayBuffer(NAT_USAGE_SIZE)),

@@ -23,9 +23,8 @@ const TRIAL_TUN = "vpntrial%d";
 /** What there is only with one thread, by what asks for it. */
 function obstacle(
   wanted: number,
-  { egress, hasFakeTcp }: Pick<DataPlaneConfig, "egress" | "hasFakeTcp">,
+  { egress }: Pick<DataPlaneConfig, "egress">,
 ): string | null {
-  if (hasFakeTcp) return "fake TCP needs one";
   const nat = typeof egress === "object" ? egress : null;
   if (nat !== null && nat.capture !== "packet") return "Capture = nfqueue needs one";
   if (nat !== null && nat.services.length > 0) {
@@ -94,7 +93,7 @@ function tryQueues(libc: Libc, arena: Arena): void {
  */
 export function workerCount(
   wanted: "auto" | number,
-  config: Pick<DataPlaneConfig, "egress" | "hasFakeTcp">,
+  config: Pick<DataPlaneConfig, "egress">,
 ): { workers: number; reason: string | null } {
   if (wanted === "auto" || wanted === 1) return { workers: 1, reason: null };
   const reason = obstacle(wanted, config);

@@ -1,7 +1,8 @@
 /**
  * Everyday traffic through a gateway to a third host: by each way outside, and by our client and by stock WireGuard.
  */
-import { assert, assertEquals } from "../../support/assert.ts";
+import type { Status } from "../../../lib/control/status.ts";
+import { assert, assertEquals, assertStringIncludes } from "../../support/assert.ts";
 import { netTest } from "../../support/net.ts";
 import { type Section } from "../support/config.ts";
 import {
@@ -13,11 +14,11 @@ import {
 import { GATEWAY_PROGRAMS, GatewayNetwork, INTERNET } from "../support/gateway.ts";
 import { FTP_FILE, FTP_PROGRAMS, startFtp } from "../support/programs/ftp.ts";
 import { Site } from "../support/site.ts";
+import { vpnCommand } from "../support/programs/vpn.ts";
 import { WIREGUARD_GO_PROGRAMS } from "../support/programs/wireguard_go.ts";
 
 const WAYS: Readonly<Record<string, Section>> = {
   "our NAT": {},
-  "our NAT by a netfilter queue": { Capture: "nfqueue" },
   "the kernel's NAT": { Egress: "kernel" },
 };
 
@@ -28,6 +29,24 @@ for (const [way, section] of Object.entries(WAYS)) {
     await showEverydayTraffic(network.client.namespace, network.internet);
   }, { programs: EVERYDAY_PROGRAMS });
 }
+
+netTest(
+  "a client reaches the internet through our NAT by a netfilter queue, for which there is one thread, as the log and the status say",
+  async (topology) => {
+    const network = await GatewayNetwork.lay(topology);
+    const server = await network.startBoth({ Capture: "nfqueue", DataPlaneThreads: "2" });
+    await showEverydayTraffic(network.client.namespace, network.internet);
+    const reason = "Capture = nfqueue needs one";
+    assertStringIncludes(
+      server.stderr,
+      `one thread moves packets, though DataPlaneThreads = 2: ${reason}`,
+    );
+    const all: Status[] = JSON.parse(await network.gateway.output(vpnCommand("status", "--json")));
+    const { workers, oneThread } = all.find(({ pid }) => pid === server.pid)!;
+    assertEquals([workers, oneThread], [[], reason]);
+  },
+  { programs: EVERYDAY_PROGRAMS },
+);
 
 netTest("a stock WireGuard client reaches the internet through our NAT", async (topology) => {
   const network = await GatewayNetwork.lay(topology);

@@ -40,7 +40,7 @@ async function sentInto(gateway: TestNamespace): Promise<{ bytes: number; packet
 }
 
 netTest(
-  "clients of two threads reach the internet, each other by the address outside, and are reached by a forwarded port; the threads end together",
+  "clients of two threads, one of them by fake TCP, reach the internet, each other by the address outside, and are reached by a forwarded port; the threads end together",
   async (topology) => {
     const network = await GatewayNetwork.lay(topology, { clients: 2 });
     const { clients, gateway, internet } = network;
@@ -51,12 +51,18 @@ netTest(
       gateway,
       config6(network, {
         DataPlaneThreads: "2",
+        Transport: "auto",
         Forward: "tcp:8080 -> 10.66.77.3:80",
         Forward6: `tcp:8080 -> [${INSIDES6[1]}]:80`,
       }, INSIDES6),
     );
     for (const [i, client] of clients.entries()) {
-      await startVpn("client", client.namespace, clientConfig6(network, client, INSIDES6[i]!));
+      const transport = i === 0 ? {} : { Transport: "faketcp" };
+      await startVpn(
+        "client",
+        client.namespace,
+        clientConfig6(network, client, INSIDES6[i]!, transport),
+      );
     }
     const [first, second] = clients.map(({ namespace }) => namespace);
 
@@ -111,6 +117,7 @@ netTest(
     const all: Status[] = JSON.parse(await gateway.output(vpnCommand("status", "--json")));
     const status = all.find(({ pid }) => pid === server.pid)!;
     assertEquals(status.workers.length, 2);
+    assertEquals(status.peers.map(({ transport }) => transport), ["udp", "faketcp"]);
     for (const worker of status.workers) {
       assert(worker.receivedBytes > 1000 && worker.sentBytes > 1000);
     }

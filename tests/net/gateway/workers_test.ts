@@ -62,24 +62,36 @@ netTest(
 );
 
 netTest(
-  "where packets need one thread, the log and the status say why, and one there is",
+  "threads of both ends move packets by fake TCP, whose connection one has, in the order in which they came",
   async (topology) => {
     const wire = await layWire(topology);
     const tunnel = simpleTunnel();
+    const threads = { DataPlaneThreads: "2" };
     const server = await startVpn(
       "server",
       wire.server,
-      tunnel.server({ Egress: "off", Transport: "auto", DataPlaneThreads: "2" }),
+      tunnel.server({ Egress: "off", Transport: "auto", ...threads }),
     );
-    assertStringIncludes(
-      server.stderr,
-      "one thread moves packets, though DataPlaneThreads = 2: fake TCP needs one",
+    const client = await startVpn(
+      "client",
+      wire.client,
+      tunnel.client({ Transport: "faketcp", ...threads }),
     );
-    await startVpn("client", wire.client, tunnel.client());
-    assertEquals((await ping(wire.client, SERVER_INSIDE)).received, 3);
+    for (const reverse of [false, true]) {
+      const options = { seconds: 1, reverse };
+      const flow = await tcpFlow(wire.client, wire.server, SERVER_INSIDE, options);
+      assert(flow.receivedBytes > 1_000_000, `${flow.receivedBytes} bytes`);
+      const fast = { ...options, bitsPerSecond: 1e9 };
+      const datagrams = await udpFlow(wire.client, wire.server, SERVER_INSIDE, fast);
+      assert(datagrams.packets > 1_000, `${datagrams.packets} datagrams`);
+      assertEquals(datagrams.outOfOrder, 0);
+    }
     const all: Status[] = JSON.parse(await wire.server.output(vpnCommand("status", "--json")));
-    const { workers, oneThread } = all.find(({ pid }) => pid === server.pid)!;
-    assertEquals([workers, oneThread], [[], "fake TCP needs one"]);
+    const { oneThread, peers, workers } = all.find(({ pid }) => pid === server.pid)!;
+    assertEquals([oneThread, workers.length, peers[0]!.transport], [null, 2, "faketcp"]);
+    assert(Math.max(...workers.map(({ receivedBytes }) => receivedBytes)) > 1_000_000);
+    await endWell(client);
     await endWell(server);
   },
+  { programs: ["iperf3"] },
 );

@@ -17,6 +17,8 @@ import { transfer, TRANSFER_PROGRAMS } from "../support/traffic/transfer.ts";
 import { CABLE, CLIENT_INSIDE, delay, SERVER_INSIDE, SERVER_PORT } from "../support/wire.ts";
 
 const PROGRAMS = [...ROUTED_PATH_PROGRAMS, ...TRANSFER_PROGRAMS];
+/** The keys of packets are other threads' than the connection's. */
+const THREADS = { DataPlaneThreads: "2" };
 const MEGABYTE = 1024 * 1024;
 /** A stall that a busy machine does not explain; ms. */
 const LONGEST_PAUSE = 10_000;
@@ -68,11 +70,11 @@ const LOSS = `
   }`;
 
 for (
-  const { name, slow, seconds, loss } of [
-    { name: "without loss", slow: false, seconds: 3, loss: false },
-    { name: "with 5 % lost", slow: false, seconds: 3, loss: true },
-    { name: "for 30 s each way, with 5 % lost", slow: true, seconds: 30, loss: true },
-    { name: "for 30 s each way, without loss", slow: true, seconds: 30, loss: false },
+  const { name, slow, seconds, loss, section } of [
+    { name: "without loss", slow: false, seconds: 3, loss: false, section: {} },
+    { name: "with 5 % lost, by threads", slow: false, seconds: 3, loss: true, section: THREADS },
+    { name: "for 30 s each way, with 5 % lost", slow: true, seconds: 30, loss: true, section: {} },
+    { name: "for 30 s each way, without loss", slow: true, seconds: 30, loss: false, section: {} },
   ]
 ) {
   netTest(`strict connection tracking finds nothing invalid, ${name}`, async (topology) => {
@@ -82,8 +84,8 @@ for (
     // One by one, as on a real wire: what a virtual one carries merged would be lost, and judged, 45 segments at a
     // time.
     if (loss) { for (const end of [client, server]) withoutChecksumOffload(end, CABLE); }
-    await path.startServer();
-    await path.startClient();
+    await path.startServer(section);
+    await path.startClient(section);
     // A connection inside may wait for its own time-outs where packets are lost; the transport may not.
     const silence = longestSilence(path, 2 * seconds);
     for (const reverse of [false, true]) {
@@ -120,25 +122,29 @@ for (const [label, ...flags] of [["with offload"], ["without offload", "--no-off
   }, { programs: PROGRAMS });
 }
 
-netTest("through a SYN proxy", async (topology) => {
-  const path = await RoutedPath.lay(topology);
-  await path.router.output([
-    "sh",
-    "-ec",
-    [
-      `iptables -t raw -A PREROUTING -i ${CABLE} -p tcp --syn -j CT --notrack`,
-      "iptables -A FORWARD -p tcp -m conntrack --ctstate INVALID,UNTRACKED " +
-      "-j SYNPROXY --sack-perm --timestamp --wscale 14 --mss 1460",
-      "iptables -A FORWARD -p udp -j DROP",
-      "iptables -A FORWARD -m conntrack --ctstate INVALID -j DROP",
-    ].join("\n"),
-  ]);
-  await path.firewall("");
-  await path.startServer();
-  const client = await path.startClient();
-  await assertCarries(path);
-  assertStringIncludes(client.stderr, "by fake TCP");
-}, { programs: [...PROGRAMS, "iptables"] });
+netTest(
+  "through a SYN proxy, by threads, which acknowledge before a window of 64 KB is full",
+  async (topology) => {
+    const path = await RoutedPath.lay(topology);
+    await path.router.output([
+      "sh",
+      "-ec",
+      [
+        `iptables -t raw -A PREROUTING -i ${CABLE} -p tcp --syn -j CT --notrack`,
+        "iptables -A FORWARD -p tcp -m conntrack --ctstate INVALID,UNTRACKED " +
+        "-j SYNPROXY --sack-perm --timestamp --wscale 14 --mss 1460",
+        "iptables -A FORWARD -p udp -j DROP",
+        "iptables -A FORWARD -m conntrack --ctstate INVALID -j DROP",
+      ].join("\n"),
+    ]);
+    await path.firewall("");
+    await path.startServer(THREADS);
+    const client = await path.startClient(THREADS);
+    await assertCarries(path);
+    assertStringIncludes(client.stderr, "by fake TCP");
+  },
+  { programs: [...PROGRAMS, "iptables"] },
+);
 
 netTest("through a router that clamps the MSS to what its narrow link takes", async (topology) => {
   const path = await RoutedPath.lay(topology);

@@ -145,6 +145,13 @@ export class Established {
     this.#acknowledge(session, now);
   }
 
+  /** The same of `length` bytes of payload, the last before `end`, which came before others may have. */
+  authenticatedUpTo(session: Session, end: number, length: number, now: number): void {
+    session.provenUpTo(end, length, now);
+    session.hintAt = Infinity;
+    this.#acknowledge(session, now);
+  }
+
   /** Acknowledges what has come, now or later. */
   #acknowledge(session: Session, now: number): void {
     if (session.owesAcknowledgment) this.#writer.acknowledge(session, now);

@@ -268,6 +268,27 @@ export class FakeTcp {
    */
   authenticated(session: Session, client: object, now: number): void {
     this.#established.authenticated(session, now);
+    this.#prove(session, client);
+  }
+
+  /**
+   * The same by who has judged it in another thread: of `length` bytes, the last before `end`, of the connection with
+   * this number, which may be over.
+   */
+  authenticatedUpTo(
+    number: number,
+    end: number,
+    length: number,
+    client: object,
+    now: number,
+  ): void {
+    const session = this.#table.numbered(number);
+    if (session === null || session.state !== SessionState.established) return;
+    this.#established.authenticatedUpTo(session, end, length, now);
+    this.#prove(session, client);
+  }
+
+  #prove(session: Session, client: object): void {
     if (session.isProven || session.state === SessionState.closed) return;
     if (session.isClient || this.#admission.prove(session, client)) this.keep(session);
   }

@@ -38,6 +38,8 @@ export class Session implements FourTuple {
   readonly remotePort: number;
   /** Whether this end sent the SYN. */
   readonly isClient: boolean;
+  /** Its number in the table, an int32 that no other one there has; 0 before it is there. */
+  number = 0;
   state: SessionState = SessionState.opening;
   /** The longest datagram in bytes. */
   maxPayload: number;
@@ -219,13 +221,23 @@ export class Session implements FourTuple {
     this.#unprovenLength = length;
   }
 
+  /** Where the segment received last ends: what judges it later names it by that. */
+  get unprovenEnd(): number {
+    return this.#unprovenEnd;
+  }
+
   /** The segment received last was authentic: all of it counts, as only neighbours are merged. */
   proven(now: number): void {
-    this.provenAt = now;
-    if (this.#unprovenLength === 0) return;
-    if (((this.#unprovenEnd - this.rcvMax) | 0) > 0) this.rcvMax = this.#unprovenEnd;
-    this.#count(this.#unprovenLength, now);
+    this.provenUpTo(this.#unprovenEnd, this.#unprovenLength, now);
     this.#unprovenLength = 0;
+  }
+
+  /** The same of `length` bytes, the last before `end`, whatever has come behind them. */
+  provenUpTo(end: number, length: number, now: number): void {
+    this.provenAt = now;
+    if (length === 0) return;
+    if (((end - this.rcvMax) | 0) > 0) this.rcvMax = end;
+    this.#count(length, now);
   }
 
   /**

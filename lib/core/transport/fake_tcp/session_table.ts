@@ -11,6 +11,9 @@ const MAX_PAIR_SIZE = 32;
 export class SessionTable {
   readonly #buckets: (Session | null)[] = new Array(BUCKETS).fill(null);
   readonly #sessions = new Set<Session>();
+  readonly #byNumber = new Map<number, Session>();
+  /** An int32 that wraps around, when all that had the first ones are long over. */
+  #lastNumber = 0;
   readonly #seed: number;
   /** The addresses of a four-tuple that is looked for. */
   readonly #pair = new DataView(new ArrayBuffer(MAX_PAIR_SIZE));
@@ -58,8 +61,16 @@ export class SessionTable {
     return this.find(this.#pair, 0, size, size, tuple.remotePort, tuple.localPort);
   }
 
+  /** The connection with this number, or null: it may be over. */
+  numbered(number: number): Session | null {
+    return this.#byNumber.get(number) ?? null;
+  }
+
   /** Adds a connection whose four-tuple is nobody else's. */
   add(session: Session): void {
+    this.#lastNumber = (this.#lastNumber + 1) | 0;
+    session.number = this.#lastNumber;
+    this.#byNumber.set(session.number, session);
     const bucket = this.#bucketOf(session);
     session.next = this.#buckets[bucket];
     this.#buckets[bucket] = session;
@@ -69,6 +80,7 @@ export class SessionTable {
   /** Removes a connection, which is over; false if it was already. */
   remove(session: Session): boolean {
     if (!this.#sessions.delete(session)) return false;
+    this.#byNumber.delete(session.number);
     session.state = SessionState.closed;
     session.waiting = [];
     const bucket = this.#bucketOf(session);

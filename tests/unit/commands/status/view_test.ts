@@ -91,9 +91,19 @@ Deno.test("statusLines() shows an instance and its peers, aligned", () => {
 });
 
 Deno.test("statusLines() says why one thread moves the packets though several are asked for", () => {
-  const lines = statusLines(statusOf({ oneThread: "fake TCP needs one" }), PLAIN);
-  assertEquals(lines[2], "  one thread moves packets: fake TCP needs one");
+  const lines = statusLines(statusOf({ oneThread: "Capture = nfqueue needs one" }), PLAIN);
+  assertEquals(lines[2], "  one thread moves packets: Capture = nfqueue needs one");
   assert(!statusLines(statusOf({}), PLAIN).join().includes("one thread"));
+});
+
+Deno.test("statusLines() says what one thread has beside several that move packets, where there is a client of it", () => {
+  const worker = { receivedMessages: 1, receivedBytes: 1024, sentMessages: 1, sentBytes: 2048 };
+  const workers = [worker, worker];
+  const linesOf = (transport: "udp" | "faketcp") =>
+    statusLines(statusOf({ workers, peers: [{ ...LAPTOP, transport }] }), PLAIN);
+  const said = "  one thread has fake TCP's segments: each of its connections has one sequence";
+  assert(linesOf("faketcp").includes(said), linesOf("faketcp").join("\n"));
+  assert(!linesOf("udp").includes(said));
 });
 
 Deno.test("statusLines() shows who is kept out, and when access ends where it does", () => {

@@ -1,5 +1,5 @@
 /** Tests of lib/core/threads/copy_bytes.ts. */
-import { copyBytes } from "../../../../lib/core/threads/copy_bytes.ts";
+import { copyBytes, copyWords } from "../../../../lib/core/threads/copy_bytes.ts";
 import { assertEquals } from "../../../support/assert.ts";
 
 Deno.test("copyBytes() copies these bytes and no others, wherever they stand, into shared memory too", () => {
@@ -14,5 +14,16 @@ Deno.test("copyBytes() copies these bytes and no others, wherever they stand, in
         assertEquals([...to], [...expected]);
       }
     }
+  }
+});
+
+Deno.test("copyWords() copies these bytes, and up to the end of the last word what is behind them", () => {
+  const from = Uint8Array.from({ length: 64 }, (_, i) => i + 1);
+  for (let length = 0; length < 40; length++) {
+    const to = new Uint8Array(new SharedArrayBuffer(64));
+    copyWords(new Int32Array(from.buffer), 8, new Int32Array(to.buffer), 4, length);
+    const expected = new Uint8Array(64);
+    expected.set(from.subarray(8, 8 + Math.ceil(length / 4) * 4), 4);
+    assertEquals([...to], [...expected]);
   }
 });

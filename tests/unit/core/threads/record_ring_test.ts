@@ -104,3 +104,19 @@ Deno.test("what may only fill a share of the ring leaves the rest to what must g
   }
   assert(writer.begin(1, 0, 1 / 4) >= 0);
 });
+
+Deno.test("records that are passed rather than done stay as they are, and make room all the same", () => {
+  const memory = createRing(64);
+  const [writer, reader] = [new RingWriter(memory), new RingReader(memory)];
+  for (let i = 1; i <= 200; i++) {
+    const length = i % 40;
+    assert(write(writer, i, length), `record ${i}`);
+    assertEquals([reader.next(), reader.length], [i, length]);
+    const { offset } = reader;
+    reader.passed();
+    const left = reader.bytes.slice(offset, offset + length);
+    assert(left.every((byte) => byte === (i & 255)));
+    assert(writer.isDone(i));
+  }
+  assertEquals(reader.next(), 0);
+});

@@ -5,7 +5,7 @@ import { assertEquals } from "../../../support/assert.ts";
 import { hostTest } from "../../../support/permissions.ts";
 
 const NAT = { capture: "packet", ports: { first: 20_000, last: 29_999 }, services: [] };
-const PLAIN = { egress: "kernel", hasFakeTcp: false } as const;
+const PLAIN = { egress: "kernel" } as const;
 
 Deno.test("one thread is what there is unless more are asked for", () => {
   for (const wanted of ["auto", 1] as const) {
@@ -29,10 +29,6 @@ Deno.test("what has only one thread keeps to one, and says why", () => {
     workers: 1,
     reason:
       "a Forward to several back ends, to a peer's name, outside the tunnel, or at an address of its own needs one",
-  });
-  assertEquals(workerCount(4, { ...PLAIN, hasFakeTcp: true }), {
-    workers: 1,
-    reason: "fake TCP needs one",
   });
 });
 
