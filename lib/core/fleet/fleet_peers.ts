@@ -44,6 +44,8 @@ export interface FleetPeersOptions {
 export class FleetPeers {
   readonly #options: FleetPeersOptions;
   readonly #heard = new Map<Peer, Heard>();
+  /** When those were begun with that this gateway has taken over, monotonic ms. */
+  readonly #takenAt = new Map<Peer, number>();
   /** Of which there is something new to tell. */
   readonly #changed = new Set<Peer>();
   #tellAt = Infinity;
@@ -99,7 +101,9 @@ export class FleetPeers {
     const known = this.#heard.get(peer);
     if (known !== undefined && known.gateway !== gateway && known.at > at) return;
     this.#heard.set(peer, { gateway, place, at });
-    if (at > peer.lastReceivedAt + MARGIN) device.disown(peer);
+    // The last words of the gateway that had it may come behind the take-over, whose handshake is under way.
+    const since = Math.max(peer.lastReceivedAt, this.#takenAt.get(peer) ?? -Infinity);
+    if (at > since + MARGIN) device.disown(peer);
   }
 
   /** Begins with the peers that these gateways had, or that were reached by the virtual address, which is here now. */
@@ -120,6 +124,7 @@ export class FleetPeers {
   giveUp(): void {
     const { device, virtual } = this.#options;
     this.#fallen = [];
+    this.#takenAt.clear();
     this.#beginAt = Infinity;
     for (const peer of device.peers) {
       if (peer.endpoint.sourceDigest === (virtual | 0)) device.disown(peer);
@@ -144,6 +149,7 @@ export class FleetPeers {
       const heard = this.#heard.get(peer);
       // It has come by itself meanwhile.
       if (peer.isRemoved || heard === undefined || peer.lastReceivedAt > heard.at) continue;
+      this.#takenAt.set(peer, now);
       device.takeOver(peer, { ...heard.place, source: virtual }, now);
       begun++;
     }
@@ -177,6 +183,7 @@ export class FleetPeers {
     this.#tellsHeard = false;
     this.#round = [...this.#options.device.peers];
     for (const peer of this.#heard.keys()) if (peer.isRemoved) this.#heard.delete(peer);
+    for (const peer of this.#takenAt.keys()) if (peer.isRemoved) this.#takenAt.delete(peer);
   }
 
   /** Null for one that is not here, or may not be there: its place is not proven. */

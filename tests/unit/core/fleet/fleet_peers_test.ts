@@ -180,6 +180,27 @@ Deno.test("a gateway lets go of a peer that another has heard since", () => {
   assertEquals([first!.current, first!.endpoint.port], [null, 0]);
 });
 
+Deno.test("what the gateway before says last, behind a take-over, does not end that", () => {
+  const world = new World();
+  const client = world.connect(2);
+  const [first, second] = world.members.map(({ gateway }) =>
+    gateway.device.peer(client.identity.public)!
+  );
+  world.run(2_000);
+  client.send(upward("last"));
+  world.run(50);
+  const { peers } = world.members[1]!;
+  peers.takeOver(() => true, world.simulation.now);
+  assert(second!.handshake !== null);
+  world.members[0]!.peers.changed(first!, world.simulation.now);
+  const { length } = world.told;
+  world.members[0]!.peers.poll(world.simulation.now + 50);
+  assert(world.told.length > length);
+  assert(second!.handshake !== null);
+  world.run(100);
+  assert(second!.current !== null);
+});
+
 Deno.test("with the virtual address go the sessions of those who were reached by it, and nobody else's", () => {
   const world = new World();
   const [one, other] = [2, 3].map((number) => world.connect(number));
