@@ -15,11 +15,9 @@ import { FlowReplicas } from "./flow_replicas.ts";
 /** ms between looks at what is to be told, and within which all is told again. */
 const TELL_INTERVAL = 100;
 const ROUND = 10_000;
-/** The same for a gateway that has just come, and ms for which that is so. */
-const FIRST_ROUND = 1_000;
 /** ms that a flow goes on before it is told of: most are over by then. */
 const LEAST_AGE = 1_000;
-/** Told again in one look: 1.1 MB a second at the most, to each gateway. */
+/** Told again in one look, also where a gateway has just come: 1.1 MB a second at the most, to each gateway. */
 const MOST_AT_ONCE = 5_520;
 /** ms for which the last words of the holder before this one may be under way. */
 const LAST_WORDS = 5_000;
@@ -51,8 +49,8 @@ export class FleetFlows {
   /** Monotonic ms; null while the address is not here. */
   #heldSince: number | null = null;
   #tellAt = Infinity;
-  /** Until when all is told again faster. */
-  #hurriesUntil = -Infinity;
+  /** Flows that a gateway which has come is still to be told of. */
+  #awaited = 0;
   /** For gateways that have come, what others have told this one; the last record first. */
   readonly #retold = new Map<number, FlowRecord[]>();
   #now = 0;
@@ -74,10 +72,16 @@ export class FleetFlows {
     this.poll(now);
   }
 
-  /** A gateway has come, which knows of nothing yet: who has the address may die before it has told. */
+  /**
+   * A gateway has come, which knows of nothing yet, and may be the only one to go on: who has the address may be
+   * stopped next, or die before it has told.
+   */
   gatewayUp(gateway: number, now: number): void {
-    this.#hurriesUntil = now + FIRST_ROUND + TELL_INTERVAL;
-    if (this.#heldSince !== null) return;
+    if (this.#heldSince !== null) {
+      this.#awaited = this.#options.nat()?.ledger.toldSize ?? 0;
+      this.#tellAt = now;
+      return;
+    }
     const records = this.#replicas.current(now);
     if (records.length === 0) return;
     this.#retold.set(gateway, records.reverse());
@@ -122,10 +126,13 @@ export class FleetFlows {
   giveUp(now: number): void {
     const nat = this.#options.nat();
     const wasHeld = this.#heldSince !== null;
+    const awaited = this.#awaited;
     this.#heldSince = null;
+    this.#awaited = 0;
     this.#tellAt = Infinity;
     if (!wasHeld || nat === null) return;
     this.#now = now;
+    nat.ledger.takeAgain(awaited, this.#write);
     nat.ledger.takeYoung(0, now, this.#write);
     this.#send();
     const own: FlowRecord[] = [];
@@ -151,9 +158,10 @@ export class FleetFlows {
     this.#now = now;
     const { ledger } = nat;
     ledger.takeYoung(this.#isDraining ? 0 : LEAST_AGE, now, this.#write);
-    const round = now < this.#hurriesUntil ? FIRST_ROUND : ROUND;
-    const share = Math.ceil(ledger.toldSize * TELL_INTERVAL / round);
-    ledger.takeAgain(Math.min(share, MOST_AT_ONCE), this.#write);
+    const share = Math.ceil(ledger.toldSize * TELL_INTERVAL / ROUND);
+    const count = Math.min(Math.max(share, this.#awaited), MOST_AT_ONCE);
+    this.#awaited = Math.max(0, this.#awaited - count);
+    ledger.takeAgain(count, this.#write);
     this.#send();
   }
 

@@ -242,6 +242,22 @@ Deno.test("a gateway that comes later, or has missed messages, knows of all afte
   assertEquals(three.hold(), { kept: 1_000, lost: 0 });
 });
 
+Deno.test("one that has just come goes on with all flows, though the one that has the address is stopped at once", () => {
+  // More than are told of at once.
+  const [one, two] = fleet({ clientQuota: 9_000, ports: { first: 20_000, last: 59_999 } });
+  for (let i = 0; i < 6_000; i++) connect(one.world, { clientPort: 10_000 + i });
+  pass(2_000, [one]);
+  one.told = [];
+  const { now } = one.world.clock;
+  one.flows.gatewayUp(2, now);
+  one.flows.setDraining(true, now);
+  deliver([one, two]);
+  assert(two.hold().kept > 5_000);
+  one.giveUp();
+  deliver([one, two]);
+  assertEquals(two.world.nat.sessionCount, 6_000);
+});
+
 Deno.test("a gateway that comes learns from the others as well, in case that the one that has the address dies", () => {
   const [one, two] = fleet();
   for (let i = 0; i < 1_000; i++) connect(one.world, { clientPort: 10_000 + i });
