@@ -359,6 +359,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
     };
     // What changed meanwhile has been told nobody.
     innerGuard?.networkChanged();
+    await Promise.race([virtual?.joined(), stop.received]);
     const isTcpToo = config.interface.transport !== "udp";
     logger.info(
       "listening on UDP port {port}{tcp}; {interface} has {addresses}; cipher: {aead}",

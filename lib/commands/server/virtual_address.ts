@@ -35,6 +35,8 @@ const LOOK_INTERVAL = 200;
 const STORE_SILENCE = 900;
 /** Looks until the address is given to the host again, which has it for five seconds from then: we may be frozen. */
 const LOOKS_TO_RENEW = 5;
+/** ms that a start waits until the gateway that has the address can hand over to this one. */
+const JOIN_TIMEOUT = 4_000;
 /** ms that an end waits for another gateway to take the address, and to count on those that are left. */
 const HAND_OVER_TIMEOUT = 4_000;
 
@@ -68,6 +70,7 @@ export class VirtualAddress implements AsyncDisposable {
   #isDraining = false;
   #isEntered = false;
   #isEntering = false;
+  readonly #joined = Promise.withResolvers<void>();
   /** While this end waits for the others to go on without it. */
   #handedOver: PromiseWithResolvers<void> | null = null;
 
@@ -122,6 +125,17 @@ export class VirtualAddress implements AsyncDisposable {
     this.#follow();
   }
 
+  /**
+   * Resolves when this gateway is one of its fleet, or after a while in which there is none to find it: who restarts
+   * one gateway after the other stops the next one when this one is ready, and that has to know whom it hands over to.
+   */
+  async joined(): Promise<void> {
+    const { promise, resolve } = this.#joined;
+    const timer = setTimeout(resolve, JOIN_TIMEOUT);
+    await promise;
+    clearTimeout(timer);
+  }
+
   /** The gateways of the fleet, and which of them has the address. */
   get status(): VirtualAddressStatus {
     const { self, gateways } = this.#list;
@@ -158,6 +172,7 @@ export class VirtualAddress implements AsyncDisposable {
         this.#view = report.view;
         this.#warnOfClocks(report.view.heard);
         if (canEnd(report.view)) this.#handedOver?.resolve();
+        if (report.view.isKnown) this.#joined.resolve();
         break;
       case "fleet-write-term":
         background("control", "taking the virtual address", this.#writeTerm(report));

@@ -287,10 +287,10 @@ export class FleetNode implements Disposable {
   #report(): void {
     const state = this.#machine?.state;
     if (state === undefined) return;
-    const { holder, term, isDraining, isNeeded, gateways } = state;
+    const { holder, term, isDraining, isNeeded, isKnown, gateways } = state;
     const heard = gateways.filter(({ isUp }) => isUp)
       .map(({ gateway: number, isDraining, skew }) => ({ number, isDraining, skew }));
-    const view = { self: this.#self, holder, term, isDraining, isNeeded, heard };
+    const view = { self: this.#self, holder, term, isDraining, isNeeded, isKnown, heard };
     const text = JSON.stringify(view);
     if (text === this.#viewTold) return;
     this.#viewTold = text;

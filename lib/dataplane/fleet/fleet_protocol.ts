@@ -51,6 +51,8 @@ export interface FleetView {
   readonly isDraining: boolean;
   /** Whether the others could not go on if this gateway ended now. */
   readonly isNeeded: boolean;
+  /** Whether it has the address, or is heard by the gateway that has it. */
+  readonly isKnown: boolean;
   /** Those of the others that are heard. */
   readonly heard: readonly HeardGateway[];
 }

@@ -61,6 +61,8 @@ export interface MeshState {
   readonly isDraining: boolean;
   /** Whether the others could not go on if it ended now. */
   readonly isNeeded: boolean;
+  /** Whether it has the address, or is heard by the gateway that has it, which so may hand over to it. */
+  readonly isKnown: boolean;
   readonly reachesStore: boolean;
   readonly gateways: readonly GatewayState[];
 }
@@ -109,6 +111,7 @@ export class MeshMachine {
       holds: this.#holder.holds,
       isDraining: this.#holder.isDraining,
       isNeeded: this.#holder.isNeeded,
+      isKnown: this.#isKnown,
       reachesStore: this.#holder.reachesStore,
       gateways: Array.from(this.#liveness.remotes, ({ gateway, isUp, heartbeat }) => ({
         gateway,
@@ -118,6 +121,14 @@ export class MeshMachine {
         skew: this.#clock.skewOf(gateway),
       })),
     };
+  }
+
+  get #isKnown(): boolean {
+    if (this.#holder.holds) return true;
+    const { holder } = this.#known;
+    const remote = holder === null ? null : this.#liveness.remote(holder);
+    if (remote === null || !remote.isUp || remote.heartbeat === null) return false;
+    return remote.heartbeat.holds && remote.heartbeat.hears.has(this.#self);
   }
 
   /** The least time that the next initiation may carry, Unix ms: peers refuse what is not later than the last. */

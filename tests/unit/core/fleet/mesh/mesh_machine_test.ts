@@ -276,6 +276,26 @@ Deno.test("a gateway is needed as long as those that are there are less than hal
   assertEquals(gateway.machine.state.isNeeded, false);
 });
 
+Deno.test("a gateway is known once it is heard by the one that has the address, or has it itself", () => {
+  const gateway = new Gateway([0, 1, 2]);
+  gateway.passTo(1_000);
+  const isKnown = () => gateway.machine.state.isKnown;
+  gateway.hear(1, { term: 5, holder: 2, vote: 2 });
+  assertEquals(isKnown(), false);
+  gateway.hear(2, { term: 5, holder: 2, holds: true, vote: 2, hears: new Set([1]) });
+  assertEquals(isKnown(), false);
+  gateway.hear(2, { term: 5, holder: 2, holds: true, vote: 2, hears: new Set([0, 1]) });
+  assertEquals(isKnown(), true);
+  gateway.passTo(gateway.now + 1_000);
+  assertEquals(isKnown(), false);
+  const alone = new Gateway([0]);
+  alone.answersWrites = true;
+  alone.tell({ kind: "store", isReached: true });
+  alone.tell({ kind: "term-entry", entry: null, revision: 0 });
+  alone.passTo(2_000);
+  assertEquals([alone.machine.state.holds, alone.machine.state.isKnown], [true, true]);
+});
+
 Deno.test("more than half take the address without the store only where all of them know that its holder does not go on by it", () => {
   for (const [here, there] of [[true, true], [true, false], [false, true], [false, false]]) {
     const gateway = new Gateway([0, 1, 2]);
@@ -318,6 +338,7 @@ Deno.test("the state has what is known of each gateway", () => {
     holds: false,
     isDraining: false,
     isNeeded: true,
+    isKnown: false,
     reachesStore: false,
     gateways: [
       { gateway: 1, isUp: true, isDraining: true, reachesStore: true, skew: 130 },
