@@ -12,6 +12,7 @@ import { EGRESS_ATTACKS } from "./egress.ts";
 import { EXHAUST_ATTACKS } from "./exhaust.ts";
 import { FLEET_ATTACKS } from "./fleet.ts";
 import { IPV6_ATTACKS } from "./ipv6.ts";
+import { SERVICE_ATTACKS } from "./services.ts";
 import { STEER_ATTACKS } from "./steer.ts";
 import { TABLE_ATTACKS } from "./tables.ts";
 
@@ -19,6 +20,7 @@ const ATTACKS: readonly Attack[] = [
   ...CRASH_ATTACKS,
   ...TABLE_ATTACKS,
   ...EXHAUST_ATTACKS,
+  ...SERVICE_ATTACKS,
   ...STEER_ATTACKS,
   ...CLOSED_ATTACKS,
   ...EGRESS_ATTACKS,

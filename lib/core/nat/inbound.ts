@@ -133,6 +133,7 @@ export class Inbound extends Direction {
     const { external } = this.flows;
     const mapping = external.findInbound(packet, protocol, port, remote, remotePort, now);
     if (mapping === null) {
+      if (relay !== null && relay.challenge(packet, transport, now)) return null;
       if (protocol === ipv4.PROTOCOL_TCP && isOwn && origin !== Origin.hairpin) {
         this.resets.answer(packet, transport, this.outside, now);
       }

@@ -99,10 +99,10 @@ export class Nat {
       backEnds.some(({ isOutside }) => isOutside)
     );
     const relay = !isRelayed ? null : new Relay({
-      ...{ view: memory.view, forwarder, identifications, fragments: this.#inboundFragments },
+      ...{ memory, forwarder, identifications, fragments: this.#inboundFragments },
       ...{ services: flows.services, mappings: flows.mappings },
       ports: options.ports,
-      seed: random(),
+      random,
     });
     this.#icmp = new IcmpTranslator(memory.view, {
       ...{ headers, forwarder, flows },

@@ -177,6 +177,11 @@ export const DropReason = {
   notAdmitted: 73,
   /** A message between gateways of a fleet that makes no sense, or comes from one that has no say now. */
   badFleetMessage: 74,
+  /**
+   * To begin a connection to a back end outside the tunnel, from an address that has not shown that it receives, while
+   * many such come: it was asked to show it.
+   */
+  sourceUnproven: 75,
 } as const;
 
 /** Why a packet is dropped; 0 (`none`) for a good one. */

@@ -16,7 +16,7 @@ export const SEQUENCE_NUMBER_OFFSET = 4;
 export const ACKNOWLEDGMENT_NUMBER_OFFSET = 8;
 export const DATA_OFFSET_OFFSET = 12;
 export const FLAGS_OFFSET = 13;
-const WINDOW_OFFSET = 14;
+export const WINDOW_OFFSET = 14;
 export const CHECKSUM_OFFSET = 16;
 const URGENT_POINTER_OFFSET = 18;
 /** Bytes of the header without options. */

@@ -10,11 +10,13 @@ import {
   fragment,
 } from "../../support/packets/packet_builder.ts";
 import {
+  acknowledgmentOf,
   backEnd,
   INNER_PORT,
   PORT,
   type Remote,
   remotes,
+  resetFor,
   service,
   toService,
   VIRTUAL,
@@ -147,11 +149,25 @@ Deno.test("a super-packet goes to a back end outside as the packets that it stan
   assertEquals(nat.all[0].inboundMerged(10, 1440, world.clock.now), MergedTo.outside);
 });
 
+/**
+ * Asks for a connection to a back end outside, as TCP does, which answers a SYN/ACK that acknowledges too little by RST
+ * and asks again. Returns what the back end got, or null.
+ */
+function ask(world: World, remote: Remote, sequenceNumber = 7): Fields | null {
+  const syn = toService(remote, { sequenceNumber });
+  const [packet] = world.inbound(syn).outside;
+  if (packet === undefined || acknowledgmentOf(packet) === null) {
+    return packet ? read(packet) : null;
+  }
+  assertSilent(world.inbound(resetFor(packet)));
+  const [second] = world.inbound(syn).outside;
+  return second === undefined ? null : read(second);
+}
+
 /** Opens a connection to a back end outside, as far as that back end's first data; what it got, or null. */
 function open(world: World, remote: Remote): Fields | null {
-  const [packet] = world.inbound(toService(remote)).outside;
-  if (packet === undefined) return null;
-  const got = read(packet);
+  const got = ask(world, remote);
+  if (got === null) return null;
   world.inbound(answerTo(got));
   world.inbound(toService(remote, { flags: ACK }));
   world.inbound(answerTo(got, { flags: ACK }));
@@ -191,6 +207,91 @@ Deno.test("strangers that only ask for connections keep nobody out, and take no 
   }
   assert(open(world, REMOTE) !== null);
   assertEquals(world.dropped(DropReason.natPortsExhausted), 0);
+});
+
+Deno.test("in a flood of forged SYNs, who takes seconds to connect does, and back ends see little of the flood", () => {
+  const world = stage();
+  let sent = 0;
+  let passed = 0;
+  const flood = (seconds: number) => {
+    for (const end = world.clock.now + seconds * SECOND; world.clock.now < end;) {
+      for (let i = 0; i < 20; i++, sent++) {
+        const address = `23.${sent >> 16 & 0xff}.${sent >> 8 & 0xff}.${sent & 0xff}`;
+        const [packet] = world.inbound(toService({ address, port: 1024 + sent % 60_000 })).outside;
+        if (read(packet).destination !== address) passed++;
+        else assert(packet.length <= 40, "longer than what it answers");
+      }
+      world.advance(SECOND / 100);
+    }
+  };
+  flood(5);
+  // Below its own number, as far as 2^16, or a firewall on the way drops it; around 0 as well.
+  for (const [index, sequenceNumber] of [7, 0xffff_ffff, 0x8000_0000, 0x1_0000].entries()) {
+    const remote = { address: `198.51.100.${index + 1}`, port: 40_000 };
+    const [packet] = world.inbound(toService(remote, { sequenceNumber })).outside;
+    const below = (sequenceNumber - acknowledgmentOf(packet)!) >>> 0;
+    assert(below < 0x1_0000, `${below}`);
+    // What another could guess, or was asked, shows nothing.
+    for (let guess = 0; guess < 50; guess++) {
+      const wrong = resetFor(packet);
+      new DataView(wrong.buffer).setUint32(24, (acknowledgmentOf(packet)! + 1 + guess) >>> 0);
+      world.inbound(wrong);
+    }
+    assertEquals(read(world.inbound(toService(remote)).outside[0]).destination, remote.address);
+    const got = ask(world, remote, sequenceNumber)!;
+    flood(2);
+    const back = read(only(world.inbound(answerTo(got)), "outside"));
+    assertEquals(back.destination, remote.address);
+    flood(1);
+    const again = read(only(world.inbound(toService(remote, { flags: ACK })), "outside"));
+    assertEquals([again.destination, again.sourcePort], [got.destination, got.sourcePort]);
+    // It goes on: the next connections of this address are asked nothing.
+    world.inbound(answerTo(got, { flags: ACK }));
+    for (let port = 1; port < 8; port++) {
+      const [next] = world.inbound(toService({ ...remote, port })).outside;
+      assert(read(next).destination !== remote.address);
+    }
+  }
+  // A quarter of the ports at once, and then one in twenty a second.
+  assert(passed < 375 / 4 + 375 / 20 * 18, `${passed} of ${sent} reached back ends`);
+  assert(world.dropped(DropReason.sourceUnproven) > sent - passed);
+});
+
+Deno.test("an answer to what an address was not asked, or was asked minutes ago, is worth nothing", () => {
+  const world = stage();
+  let port = 0;
+  const exhaust = () => {
+    for (let i = 0; i < 100; i++) {
+      world.inbound(toService({ address: `198.51.101.${i + 1}`, port: ++port }));
+    }
+  };
+  const challenged = () => world.inbound(toService(REMOTE)).outside[0];
+  const isAsked = () => read(challenged()).destination === REMOTE.address;
+  exhaust();
+  const challenge = challenged();
+  const other = resetFor(challenge);
+  new DataView(other.buffer).setUint16(20, REMOTE.port + 1);
+  world.inbound(other);
+  assertEquals(isAsked(), true);
+  // An RST for a connection that is not known goes nowhere.
+  assertSilent(world.inbound(toService({ ...REMOTE, port: 1 }, { flags: 4 })));
+  for (let i = 0; i < 180; i++) {
+    world.advance(SECOND);
+    exhaust();
+  }
+  world.inbound(resetFor(challenge));
+  assertEquals(isAsked(), true);
+  world.inbound(resetFor(challenged()));
+  // Eight connections, and no more before one of them goes on.
+  const begun = Array.from(
+    { length: 12 },
+    (_, port) =>
+      read(world.inbound(toService({ ...REMOTE, port: port + 1 })).outside[0]).destination,
+  );
+  assertEquals(begun.map((each) => each === REMOTE.address), [
+    ...Array<boolean>(8).fill(false),
+    ...Array<boolean>(4).fill(true),
+  ]);
 });
 
 Deno.test("one stranger who holds connections, as many as there are ports, keeps nobody out", () => {

@@ -1,7 +1,7 @@
 /** Published services for tests: descriptions of them, and who of their back ends gets what. */
 import type { NatBackEnd, NatService } from "../../../lib/core/nat/nat_options.ts";
 import { buildTcp, buildUdp, type Bytes } from "../packets/packet_builder.ts";
-import { ACK, address, EXTERNAL, read, type Sent, SYN, type World } from "./world.ts";
+import { ACK, address, EXTERNAL, read, RST, type Sent, SYN, type World } from "./world.ts";
 
 export const WEB = ["10.66.77.11", "10.66.77.12", "10.66.77.13"] as const;
 export const VIRTUAL = "203.0.113.80";
@@ -49,10 +49,37 @@ export function remotes(count: number): Remote[] {
 /** What a remote end sends to the service. */
 export function toService(
   { address: source, port: sourcePort }: Remote,
-  { flags = SYN, destination = EXTERNAL, isUdp = false, payload = new Uint8Array() } = {},
+  {
+    flags = SYN,
+    sequenceNumber = 0,
+    destination = EXTERNAL,
+    isUdp = false,
+    payload = new Uint8Array(),
+  } = {},
 ): Bytes {
   const ends = { source, sourcePort, destination, destinationPort: PORT, payload };
-  return isUdp ? buildUdp(ends) : buildTcp({ ...ends, flags });
+  return isUdp ? buildUdp(ends) : buildTcp({ ...ends, flags, sequenceNumber });
+}
+
+/** The answer to a packet that says that more was sent than it acknowledges: RFC 9293 section 3.10.7.3. */
+export function resetFor(challenge: Bytes): Bytes {
+  const { source, sourcePort, destination, destinationPort } = read(challenge);
+  return buildTcp({
+    source: destination,
+    sourcePort: destinationPort,
+    destination: source,
+    destinationPort: sourcePort,
+    flags: RST,
+    sequenceNumber: acknowledgmentOf(challenge) ?? 0,
+  });
+}
+
+/** What a packet without IP options acknowledges; null where it is no SYN/ACK. */
+export function acknowledgmentOf(packet: Bytes): number | null {
+  const flags = packet[33] & (SYN | ACK | RST);
+  return flags === (SYN | ACK)
+    ? new DataView(packet.buffer, packet.byteOffset).getUint32(28)
+    : null;
 }
 
 /** What a back end in the tunnel sends a remote end. */

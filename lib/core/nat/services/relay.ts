@@ -25,8 +25,11 @@ import {
   rewriteIdentification,
 } from "../rewrite.ts";
 import { isSharedPort } from "../shared_ports.ts";
+import type { Memory } from "../../wire/memory.ts";
 import { secondOf } from "../timer_wheel.ts";
+import { Newcomers } from "./newcomers.ts";
 import type { NatServices } from "./services.ts";
+import { SynChallenge } from "./syn_challenge.ts";
 
 /** Ports that are tried for a flow. */
 const PROBES = 64;
@@ -39,7 +42,7 @@ interface Ends {
 }
 
 export interface ServiceRelayOptions {
-  readonly view: DataView;
+  readonly memory: Memory;
   readonly services: NatServices;
   readonly mappings: MappingTable;
   readonly forwarder: Forwarder;
@@ -47,14 +50,17 @@ export interface ServiceRelayOptions {
   readonly identifications: Identifications;
   /** Of the NAT: its upper half is taken. */
   readonly ports: PortRange;
-  /** Random and secret: a port is not to be guessed (RFC 6056 section 3.3.3). */
-  readonly seed: number;
+  /** Draws an unsigned 32-bit number. */
+  readonly random: () => number;
 }
 
 export class Relay {
   readonly #options: ServiceRelayOptions;
   readonly #view: DataView;
+  /** Random and secret: a port is not to be guessed (RFC 6056 section 3.3.3). */
   readonly #seed: number;
+  readonly #newcomers: Newcomers;
+  readonly #challenge: SynChallenge;
   readonly #ports: Uint16Array;
   /** By port less the first: its place, plus 1; 0 for one that is not ours. */
   readonly #places: Uint16Array;
@@ -64,10 +70,10 @@ export class Relay {
   readonly #to: Ends = { address: 0, port: 0 };
 
   constructor(options: ServiceRelayOptions) {
-    const { mappings, ports: { first, last } } = options;
+    const { memory, mappings, services, forwarder, random, ports: { first, last } } = options;
     this.#options = options;
-    this.#view = options.view;
-    this.#seed = options.seed | 0;
+    this.#view = memory.view;
+    this.#seed = random() | 0;
     const middle = this.#first = first + Math.ceil((last - first + 1) / 2);
     const ports: number[] = [];
     for (let port = middle; port <= last; port++) {
@@ -80,6 +86,11 @@ export class Relay {
     this.#ports = Uint16Array.from(ports);
     this.#places = new Uint16Array(Math.max(0, last - middle + 1));
     for (const [place, port] of ports.entries()) this.#places[port - middle] = place + 1;
+    const { outside } = forwarder;
+    const newcomers = new Newcomers({ outside, ports: ports.length, seed: random() });
+    this.#newcomers = services.newcomers = newcomers;
+    const secret = new Uint8Array(Uint32Array.from({ length: 4 }, random).buffer);
+    this.#challenge = new SynChallenge({ memory, forwarder, newcomers, secret });
   }
 
   /** Whether a port outside stands for flows to back ends. */
@@ -89,6 +100,18 @@ export class Relay {
   }
 
   // To a back end.
+
+  /**
+   * Deals with a packet from outside that no back end was found for, if that is as it may not begin a connection now.
+   *
+   * @returns whether it is so; it was dropped, and perhaps answered
+   */
+  challenge(packet: number, transport: number, now: number): boolean {
+    if (!this.#newcomers.takeRefusal()) return false;
+    this.#challenge.take(packet, transport, now);
+    this.#options.forwarder.drop(DropReason.sourceUnproven, packet);
+    return true;
+  }
 
   /**
    * Has a packet from outside, for a back end outside, as that is to get it; the rest of a packet in fragments follows.
@@ -178,7 +201,10 @@ export class Relay {
     }
     const transport = packet + ipv4.headerSize(view, packet);
     const flags = protocol === ipv4.PROTOCOL_TCP ? tcp.flags(view, transport) : 0;
-    services.flows!.noteOutbound(flow, flags, secondOf(now));
+    const flows = services.flows!;
+    const wentOn = flows.goesOn(flow);
+    flows.noteOutbound(flow, flags, secondOf(now));
+    if (!wentOn && flows.goesOn(flow)) this.#newcomers.noteConnection(flows.remoteOf(flow), now);
     this.#readEnds(backEnd!, flow);
     return this.#pass(packet, length, protocol, now);
   }

@@ -23,6 +23,7 @@ const SHARE = 64;
 const NONE = -1;
 /** NatServices are told apart by so many bits. */
 const SERVICE_BITS = 10;
+export const MAX_SERVICES: number = 1 << SERVICE_BITS;
 
 // What has been seen of a flow.
 const IS_TCP = 1;

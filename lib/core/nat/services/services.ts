@@ -12,6 +12,7 @@ import type { MappingTable } from "../mapping_table.ts";
 import type { NatBackEnd, NatService } from "../nat_options.ts";
 import { BackEnd, type Mapping, type PublishedService } from "../records.ts";
 import { secondOf } from "../timer_wheel.ts";
+import type { Newcomers } from "./newcomers.ts";
 import { Service } from "./service.ts";
 import { ServiceFlows } from "./service_flows.ts";
 
@@ -40,6 +41,8 @@ export interface ServicesOptions {
 export class NatServices {
   /** Null while none of the services has a choice. */
   flows: ServiceFlows | null = null;
+  /** Who may begin a connection to a back end outside; null where there is none such. */
+  newcomers: Newcomers | null = null;
   readonly #all: readonly Service[];
   readonly #mappings: MappingTable;
   readonly #choiceSeed: number;
@@ -180,7 +183,10 @@ export class NatServices {
 
   // Packets. `flags` are those of TCP, 0 of a datagram.
 
-  /** The flow of a packet from outside, which is given a back end if it has none; -1 where there is none to give. */
+  /**
+   * The flow of a packet from outside, which is given a back end if it has none; -1 where there is none to give, or the
+   * packet may not begin one: then `newcomers` says so.
+   */
   flowOf(
     service: PublishedService,
     remote: number,
@@ -191,6 +197,7 @@ export class NatServices {
     const flows = this.flows!;
     const second = secondOf(now);
     let flow = flows.find(service.id, remote, port, second);
+    const isNew = flow < 0;
     if (flow >= 0 && this.#mayMove(service, flow, flags)) {
       flows.remove(flow);
       flow = -1;
@@ -198,6 +205,7 @@ export class NatServices {
     if (flow < 0) {
       const backEnd = service.choose(hash(remote, port, this.#choiceSeed));
       if (backEnd === null) return -1;
+      if (isNew && backEnd.isOutside && !this.#mayBegin(service, remote, flags, now)) return -1;
       flow = flows.add(
         service.id,
         service.protocol === PROTOCOL_TCP,
@@ -209,6 +217,19 @@ export class NatServices {
     }
     flows.noteInbound(flow, flags, second);
     return flow;
+  }
+
+  /** Whether a packet may begin a flow that takes a port of ours. What datagrams begin says nothing of who sends. */
+  #mayBegin(
+    { id, protocol }: PublishedService,
+    remote: number,
+    flags: number,
+    now: number,
+  ): boolean {
+    if (protocol !== PROTOCOL_TCP || this.newcomers === null) return true;
+    // A back end in the tunnel asks a service as well.
+    if (this.isVirtual(remote)) return true;
+    return this.newcomers.mayBegin(id, remote, flags, now);
   }
 
   /** Whether a flow is as good as new to another back end. */

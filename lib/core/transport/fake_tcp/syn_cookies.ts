@@ -12,7 +12,7 @@
  */
 import { HEADERS_SIZE } from "./constants.ts";
 import { type FourTuple, headersSizeOf } from "./four_tuple.ts";
-import { SipHash } from "./siphash.ts";
+import { SipHash } from "../../wire/siphash.ts";
 
 /**
  * Payload sizes of IPv4 that a cookie can name: those of common links and tunnels. The least is what all hosts take

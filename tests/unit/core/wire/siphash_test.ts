@@ -1,9 +1,9 @@
 /**
  * Tests of SipHash-2-4: by the paper's own vector's key and message length, and by a slow reference on 64-bit integers.
  */
-import { SipHash } from "../../../../../lib/core/transport/fake_tcp/siphash.ts";
-import { assertEquals, assertThrows } from "../../../../support/assert.ts";
-import { Random } from "../../../../support/random.ts";
+import { SipHash } from "../../../../lib/core/wire/siphash.ts";
+import { assertEquals, assertThrows } from "../../../support/assert.ts";
+import { Random } from "../../../support/random.ts";
 
 const MASK = (1n << 64n) - 1n;
 const rotate = (word: bigint, bits: bigint) => (word << bits | word >> (64n - bits)) & MASK;
