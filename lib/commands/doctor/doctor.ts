@@ -6,6 +6,7 @@ import type { DoctorOptions } from "../../cli/command.ts";
 import { carryOut, type Check, type Finding } from "./check.ts";
 import { CONFIG_CHECKS } from "./config_checks.ts";
 import { EGRESS6_CHECKS } from "./egress6_checks.ts";
+import { FLEET_CHECKS } from "./fleet/fleet_checks.ts";
 import { FIREWALL_CHECKS } from "./firewall_checks.ts";
 import { HOST_CHECKS } from "./host_checks.ts";
 import { LEAK_CHECKS } from "./leak_checks.ts";
@@ -27,6 +28,7 @@ const CHECKS: readonly Check[] = [
   ...HOST_CHECKS,
   ...CONFIG_CHECKS,
   ...RUNNING_CHECKS,
+  ...FLEET_CHECKS,
   ...SERVICE_CHECKS,
   ...ROUTE_CHECKS,
   ...PORT_CHECKS,

@@ -2,7 +2,6 @@
 import type { Config } from "../../core/config/config.ts";
 import { encodeKey } from "../../core/config/values/key_text.ts";
 import { formatCidr } from "../../core/wire/ipv4_text.ts";
-import { CLOCK_TOLERANCE, clockError } from "../../control/fleet/store_status.ts";
 import type { PeerStatus, Status } from "../../control/status.ts";
 import { age } from "../status/view.ts";
 import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
@@ -13,8 +12,6 @@ const RESTART = "restart it";
 export const RUNNING_CHECKS: readonly Check[] = [
   { name: "running", look: checkRunning },
   { name: "running-store", look: checkStore },
-  { name: "running-virtual-address", look: checkVirtualAddress },
-  { name: "running-fleet-clocks", look: checkFleetClocks },
   { name: "running-file", look: checkFile },
   { name: "running-peers", look: checkPeers },
 ];
@@ -67,53 +64,6 @@ async function checkStore(subject: Subject): Promise<Verdict[]> {
       : warn(
         `${leftOut} entries of the store cannot be used`,
         "the log of the gateway says which, and why: change or remove those peers",
-      ),
-  ];
-}
-
-/** Whether a gateway of the fleet has the address, and those that could take it are there. */
-async function checkVirtualAddress(subject: Subject): Promise<Verdict[]> {
-  const running = await subject.running();
-  const virtualAddress = running.kind === "known" && running.status.store?.virtualAddress;
-  if (!virtualAddress) return [];
-  const { address, holder, gateways } = virtualAddress;
-  const down = gateways.filter(({ isUp }) => !isUp)
-    .map(({ name, endpoint }) => `${name} (${endpoint})`).join(", ");
-  const remedy =
-    "let the gateways reach each other by UDP on these ports, start those that do not run, and take out " +
-    "those that are gone with `vpn fleet remove`";
-  if (holder === null) {
-    const why = down === "" ? "they have not agreed on one yet" : `no answer comes from ${down}`;
-    return [fail(`no gateway has the virtual address ${address}: ${why}`, remedy)];
-  }
-  return [
-    down === ""
-      ? ok(
-        `gateway ${holder} has the virtual address ${address}, and all ${gateways.length} are there`,
-      )
-      : warn(`no answer comes from ${down}: fewer gateways can take the virtual address`, remedy),
-  ];
-}
-
-/** Peers' access ends, and sessions are compared, by the clocks of all gateways. */
-async function checkFleetClocks(subject: Subject): Promise<Verdict[]> {
-  const running = await subject.running();
-  const virtualAddress = running.kind === "known" && running.status.store?.virtualAddress;
-  if (!virtualAddress) return [];
-  const others = virtualAddress.gateways.filter(({ isSelf, clockOffset }) =>
-    !isSelf && clockOffset !== null
-  );
-  const off = others.flatMap((gateway) => {
-    const error = clockError(gateway);
-    return error === null ? [] : [`${gateway.name} is ${error}`];
-  });
-  if (others.length === 0) return [];
-  return [
-    off.length === 0
-      ? ok(`the clocks of the other gateways are within ${CLOCK_TOLERANCE} s of this one's`)
-      : warn(
-        `clocks of the fleet differ: ${off.join(", ")}`,
-        "have all gateways set their clocks by NTP, as chrony and systemd-timesyncd do",
       ),
   ];
 }

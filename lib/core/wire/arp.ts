@@ -14,12 +14,12 @@ export const ETHER_TYPE = 0x0806;
 const SIZE = 28;
 export const OPERATION_OFFSET = 6;
 const SENDER_HARDWARE_OFFSET = 8;
-const SENDER_OFFSET = 14;
+export const SENDER_OFFSET = 14;
 const TARGET_HARDWARE_OFFSET = 18;
 export const TARGET_OFFSET = 24;
 
 export const OPERATION_REQUEST = 1;
-const OPERATION_REPLY = 2;
+export const OPERATION_REPLY = 2;
 /** Both types and both sizes, as they stand before the operation. */
 const ETHERNET = 1;
 const IPV4 = 0x0800;
@@ -32,8 +32,23 @@ export const FRAME_SIZE: number = ETHERNET_HEADER_SIZE + SIZE;
 
 /** Whether there is a request for an IPv4 address at `at`, with so many bytes. */
 export function isRequest(view: DataView, at: number, length: number): boolean {
+  return isMessage(view, at, length, OPERATION_REQUEST);
+}
+
+/** The hardware address, 6 bytes, of who answers there that it has an address; null where there is no such answer. */
+export function replySender(
+  { bytes, view }: Memory,
+  at: number,
+  length: number,
+): Uint8Array | null {
+  if (!isMessage(view, at, length, OPERATION_REPLY)) return null;
+  const sender = at + SENDER_HARDWARE_OFFSET;
+  return bytes.slice(sender, sender + HARDWARE_SIZE);
+}
+
+function isMessage(view: DataView, at: number, length: number, operation: number): boolean {
   return length >= SIZE && view.getUint16(at) === ETHERNET && view.getUint16(at + 2) === IPV4 &&
-    view.getUint16(at + 4) === SIZES && view.getUint16(at + OPERATION_OFFSET) === OPERATION_REQUEST;
+    view.getUint16(at + 4) === SIZES && view.getUint16(at + OPERATION_OFFSET) === operation;
 }
 
 /** The address that is asked for, signed. */
@@ -60,11 +75,17 @@ export function writeAnnouncement(
   address: number,
   own: Uint8Array,
 ): void {
+  writeProbe(memory, frame, address, own);
+  memory.view.setInt32(frame + ETHERNET_HEADER_SIZE + SENDER_OFFSET, address);
+}
+
+/** Writes the frame that asks all neighbours who has an address (signed), and tells them nothing (RFC 5227, 2.1.1). */
+export function writeProbe(memory: Memory, frame: number, address: number, own: Uint8Array): void {
   const { bytes, view } = memory;
   const message = frame + ETHERNET_HEADER_SIZE;
   writeHead(memory, frame, own, OPERATION_REQUEST);
   bytes.fill(0xff, frame, frame + HARDWARE_SIZE);
-  view.setInt32(message + SENDER_OFFSET, address);
+  view.setInt32(message + SENDER_OFFSET, 0);
   bytes.fill(0, message + TARGET_HARDWARE_OFFSET, message + TARGET_OFFSET);
   view.setInt32(message + TARGET_OFFSET, address);
 }

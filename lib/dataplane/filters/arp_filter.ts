@@ -1,9 +1,11 @@
-/** ARP filter: has the kernel take requests for some addresses, and nothing else. */
+/** ARP filter: has the kernel take requests for some addresses, or answers for one, and nothing else. */
 import type { BpfInstruction } from "../../../ffi/sockets/packet_filter.ts";
 import {
   ETHER_TYPE,
   OPERATION_OFFSET,
+  OPERATION_REPLY,
   OPERATION_REQUEST,
+  SENDER_OFFSET,
   TARGET_OFFSET,
 } from "../../core/wire/arp.ts";
 import {
@@ -17,8 +19,22 @@ import {
   WHOLE_PACKET,
 } from "./bpf.ts";
 
-/** @param addresses host order */
+/** Requests for some addresses. @param addresses host order */
 export function arpFilter(
+  addresses: readonly number[],
+  linkHeaderSize: number,
+): BpfInstruction[] {
+  return messagesOf(OPERATION_REQUEST, TARGET_OFFSET, addresses, linkHeaderSize);
+}
+
+/** Answers of those who have an address. @param address host order */
+export function arpReplyFilter(address: number, linkHeaderSize: number): BpfInstruction[] {
+  return messagesOf(OPERATION_REPLY, SENDER_OFFSET, [address], linkHeaderSize);
+}
+
+function messagesOf(
+  operation: number,
+  addressOffset: number,
   addresses: readonly number[],
   linkHeaderSize: number,
 ): BpfInstruction[] {
@@ -27,9 +43,9 @@ export function arpFilter(
     jump(JEQ, ETHER_TYPE, 1, 0),
     statement(RET, 0),
     statement(LD_H_ABS, linkHeaderSize + OPERATION_OFFSET),
-    jump(JEQ, OPERATION_REQUEST, 1, 0),
+    jump(JEQ, operation, 1, 0),
     statement(RET, 0),
-    statement(LD_W_ABS, linkHeaderSize + TARGET_OFFSET),
+    statement(LD_W_ABS, linkHeaderSize + addressOffset),
     ...addresses.flatMap((address) => [
       jump(JEQ, address >>> 0, 0, 1),
       statement(RET, WHOLE_PACKET),

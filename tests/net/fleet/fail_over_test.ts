@@ -5,6 +5,7 @@
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { type BackgroundProcess, netTest } from "../../support/net.ts";
 import { eventually } from "../../support/time/patience.ts";
+import { examineFile } from "../support/doctor.ts";
 import { FleetSite, GATEWAYS, hears, INSIDE, SERVER, VIRTUAL } from "../support/fleet_site.ts";
 import { statusOf } from "../support/programs/instance.ts";
 import { environment } from "../../support/permissions.ts";
@@ -74,11 +75,22 @@ netTest(
     const balanced = site.gateways[last! % GATEWAYS.length]!;
     await balanced.output(["ip", "address", "add", `${VIRTUAL}/32`, "dev", "lo"]);
     const { hardwareAddress } = balanced.rtnetlink.links.get("eth0");
-    const link = Array.from(hardwareAddress!, (byte) => byte.toString(16)).join(":");
+    const link = Array.from(hardwareAddress!, (byte) => byte.toString(16).padStart(2, "0")).join(
+      ":",
+    );
     await site.hub.output(
       ["ip", "neighbour", "replace", VIRTUAL, "lladdr", link, "dev", "lan", "nud", "permanent"],
     );
     await nextAnswer(pings);
+    // Doctor tells that it has the address as well, and that its interface takes shorter packets than the others.
+    await balanced.output(["ip", "link", "set", "eth0", "mtu", "1400"]);
+    const report = await examineFile(site.gateways[last! - 1]!, site.config(last!));
+    report.expect("fleet-address", { status: "fail", why: new RegExp(`another host.*: ${link}:`) });
+    const [short] = report.findings.filter(({ name, status }) =>
+      name === "fleet-paths" && status !== "ok"
+    );
+    assertMatch(short?.why ?? "", /packets of 1500 bytes do not reach .*, those of 1400 do/);
+    await balanced.output(["ip", "link", "set", "eth0", "mtu", "1500"]);
     await site.hub.output(["ip", "neighbour", "delete", VIRTUAL, "dev", "lan"]);
     await balanced.output(["ip", "address", "delete", `${VIRTUAL}/32`, "dev", "lo"]);
     assertEquals(begun(), 1);

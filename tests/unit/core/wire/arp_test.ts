@@ -1,7 +1,7 @@
 /** Tests of ARP: which requests are known, and the frames that answer them. */
 import * as arp from "../../../../lib/core/wire/arp.ts";
 import { createMemory } from "../../../../lib/core/wire/memory.ts";
-import { arpFilter } from "../../../../lib/dataplane/filters/arp_filter.ts";
+import { arpFilter, arpReplyFilter } from "../../../../lib/dataplane/filters/arp_filter.ts";
 import { assertEquals } from "../../../support/assert.ts";
 import { runBpf } from "../../../support/packets/bpf.ts";
 
@@ -61,4 +61,36 @@ Deno.test("arpFilter() lets requests for its addresses through", () => {
   assertEquals(accepts(REQUEST, 0x0800), false);
   assertEquals(accepts(changed(7, 2)), false);
   assertEquals(accepts(changed(27, 81)), false);
+});
+
+Deno.test("writeProbe() asks who has the address, and tells nothing of this host's (RFC 5227 section 2.1.1)", () => {
+  const memory = createMemory(256);
+  memory.bytes.fill(0xa5);
+  arp.writeProbe(memory, FRAME_AT, 0xc0000250 | 0, OWN);
+  assertEquals([...memory.bytes.subarray(FRAME_AT, FRAME_AT + arp.FRAME_SIZE)], [
+    ...[255, 255, 255, 255, 255, 255, ...OWN, 8, 6],
+    ...[0, 1, 8, 0, 6, 4, 0, 1],
+    ...[...OWN, 0, 0, 0, 0],
+    ...[0, 0, 0, 0, 0, 0, 192, 0, 2, 80],
+  ]);
+});
+
+Deno.test("replySender() and arpReplyFilter() know an answer by who has the address, and nothing else", () => {
+  const reply = Uint8Array.of(
+    ...[0, 1, 8, 0, 6, 4, 0, 2],
+    ...[2, 0, 0, 0, 0, 7, 192, 0, 2, 80],
+    ...[2, 0, 0, 0, 0, 1, 0, 0, 0, 0],
+  );
+  const memory = createMemory(256);
+  memory.bytes.set(reply);
+  assertEquals(arp.replySender(memory, 0, reply.length), Uint8Array.of(2, 0, 0, 0, 0, 7));
+  assertEquals(arp.replySender(memory, 0, 27), null);
+  memory.bytes.set(REQUEST);
+  assertEquals(arp.replySender(memory, 0, REQUEST.length), null);
+  const program = arpReplyFilter(0xc0000250, 0);
+  const accepts = (bytes: Uint8Array<ArrayBuffer>) =>
+    runBpf(program, bytes, { etherType: arp.ETHER_TYPE }) !== 0;
+  assertEquals([accepts(reply), accepts(REQUEST)], [true, false]);
+  reply[17] = 81;
+  assertEquals(accepts(reply), false);
 });
