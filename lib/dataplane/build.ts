@@ -123,7 +123,12 @@ export function buildDataPlane(
   let fleet: FleetNode | null = null;
   const elsewhere = new Elsewhere(
     arena,
-    (gateway, offset, length, path) => fleet?.handOver(gateway, offset, length, path) ?? false,
+    {
+      handMessage: (gateway, offset, length, path) =>
+        fleet?.handMessage(gateway, offset, length, path) ?? false,
+      hasPeer: (peer) => fleet?.hasElsewhere(peer) ?? false,
+      handPacket: (peer, offset, length, now) => fleet?.handPacket(peer, offset, length, now),
+    },
     config.shared?.elsewhere,
   );
   const device = new Device({
@@ -163,7 +168,9 @@ export function buildDataPlane(
         elsewhere,
         drops,
         nat: () => egresses.replicas,
+        mtu: config.mtu,
         receive: (source, now) => engine.receive(source, now),
+        takePacket: (offset, length, now) => engine.takeFromGateway(offset, length, now),
       }),
     );
   }
@@ -266,7 +273,7 @@ function arenaSize(config: DataPlaneConfig, slotSize: number): number {
   const { mtu, hasFakeTcp, fleet } = config;
   const { config: egress, config6: egress6 } = egressConfigs(config);
   return (BATCH + 1) * RECEIVE_BUFFER_SIZE + (SEND_SLOTS + 1) * slotSize + ENGINE_SCRATCH_SIZE +
-    CONTROL_SPACE + SHAPING_SPACE + (fleet === null ? 0 : FleetNode.arenaSize) +
+    CONTROL_SPACE + SHAPING_SPACE + (fleet === null ? 0 : FleetNode.arenaSize(mtu)) +
     Egresses.arenaSize(egress, egress6) +
     (hasFakeTcp ? FakeTcpLink.arenaSize(mtu, SEND_SLOTS) : 0);
 }

@@ -167,6 +167,15 @@ export class Engine {
     else this.#tunWriter.flush(this.#tun);
   }
 
+  // From another gateway to the network.
+
+  /** Takes a packet for a peer that another gateway of the fleet has handed over. */
+  takeFromGateway(offset: number, length: number, now: number): void {
+    this.#pipeline.fromGateway.take(offset, length, now);
+    if (this.#hostQueue.length > 0) this.#flushTun();
+    if (this.#sendQueue.free < MAX_MERGED) this.flush(now);
+  }
+
   // From outside to the network.
 
   /** Takes what was captured outside, of IPv4 or of IPv6. */

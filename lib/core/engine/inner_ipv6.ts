@@ -204,6 +204,28 @@ export class InnerIpv6 {
     this.#toPeer(peer, packet, from, now);
   }
 
+  // From another gateway.
+
+  /** Takes a packet for a peer, as `FromGateway.take()` does; the first gateway has taken it the hop on. */
+  takeFromGateway(packet: number, length: number, now: number): DropReason {
+    const view = this.#view;
+    const reason = ipv6.checkIpv6(view, packet, length);
+    if (reason !== DropReason.none) return reason;
+    const { allowedIps6 } = this.#device;
+    const peer = allowedIps6.lookup(view, packet + ipv6.DESTINATION_ADDRESS_OFFSET);
+    if (peer === null) return DropReason.noRoute;
+    if (this.#device.isElsewhere(peer, now)) return DropReason.peerElsewhere;
+    const from = allowedIps6.lookup(view, packet + ipv6.SOURCE_ADDRESS_OFFSET);
+    const verdict = from === null ? 0 : this.#router.fromPeer(from, view, packet);
+    if (verdict < 0) return -verdict as DropReason;
+    const denied = from === null
+      ? this.#onward.judge(peer, packet, null, now)
+      : this.#allowed(from, peer, packet, now);
+    if (denied !== DropReason.none) return denied;
+    this.#toPeer(peer, packet, from, now);
+    return DropReason.none;
+  }
+
   // Onward.
 
   #toHost(offset: number): void {

@@ -5,8 +5,9 @@
  *    packet in it is checked as IPv4, and its source against the peer's allowed IPs; the router decides where it goes;
  * 2. from the host (from_host.ts): a packet is checked as IPv4, the router finds its peer; a super-packet is split;
  * 3. from outside (from_outside.ts): a captured packet is checked as IPv4, the NAT finds its client;
- * 4. onward (onward.ts): into the queue for the host, or sealed by the device into the send queue;
- * 5. on the way from or to a peer with a rate limit (shaping.ts), what is over it waits.
+ * 4. from another gateway of the fleet (from_gateway.ts): a packet for a peer that has its session here;
+ * 5. onward (onward.ts): into the queue for the host, or sealed by the device into the send queue;
+ * 6. on the way from or to a peer with a rate limit (shaping.ts), what is over it waits.
  *
  * Of IPv6, which the tunnel may carry besides, inner_ipv6.ts does the same from the check on; what is captured outside
  * takes the same way as IPv4, by a NAT of its own.
@@ -29,6 +30,7 @@ import { isIpv6 } from "../wire/ipv6.ts";
 import type { Memory } from "../wire/memory.ts";
 import type { PacketQueue } from "../wire/packet_queue.ts";
 import type { PacketDevice } from "../wireguard/packet_peer.ts";
+import { FromGateway } from "./from_gateway.ts";
 import { FromHost } from "./from_host.ts";
 import { FromNetwork } from "./from_network.ts";
 import { FromOutside } from "./from_outside.ts";
@@ -73,6 +75,7 @@ export class Pipeline {
   readonly shaping: Shaping;
   readonly fromNetwork: FromNetwork;
   readonly fromHost: FromHost;
+  readonly fromGateway: FromGateway;
   /** Null where nothing is translated. */
   readonly fromOutside: FromOutside | null;
   readonly fromOutside6: FromOutside | null;
@@ -110,6 +113,7 @@ export class Pipeline {
     const prohibition = new Prohibition(memory, errorsOffset + ICMPV6_ERROR_SIZE);
     this.fromNetwork = new FromNetwork({ ...shared, prohibition });
     this.fromHost = new FromHost({ ...shared, split });
+    this.fromGateway = new FromGateway(shared);
     const fromOutside = (of: Nat, family: OutsideFamily, number: number) =>
       new FromOutside({
         ...shared,

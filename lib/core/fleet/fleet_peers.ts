@@ -16,6 +16,10 @@ import { type FleetPlace, PLACES_AT_ONCE, placesMessage, readPlaces } from "./pe
 
 /** ms between two looks at what is to be told, and within which all is told again. */
 const TELL_INTERVAL = 50;
+/**
+ * The same of what has changed: a packet of the peer's, handed over, may have its answer at another gateway in less.
+ */
+const CHANGE_INTERVAL = 5;
 const ROUND = 10_000;
 /** The same for a gateway that has just come. */
 const FIRST_ROUND = 1_000;
@@ -49,8 +53,10 @@ export class FleetPeers {
   /** Of which there is something new to tell. */
   readonly #changed = new Set<Peer>();
   #tellAt = Infinity;
+  #toldAt = -Infinity;
   /** Those to be told of in this round, and when the next one begins. */
   #round: Peer[] = [];
+  #shareAt = -Infinity;
   #roundAt = -Infinity;
   /** Whether this round also tells what others have told: it is for one that has not heard them. */
   #tellsHeard = false;
@@ -67,12 +73,18 @@ export class FleetPeers {
     return this.#fallen.length;
   }
 
+  /** The number of the other gateway that has heard a peer last; 0 for none, or where this one has heard it since. */
+  gatewayOf(peer: Peer): number {
+    const heard = this.#heard.get(peer);
+    return heard !== undefined && heard.at > peer.lastReceivedAt ? heard.gateway : 0;
+  }
+
   /** A session with a peer has begun, or the peer is elsewhere. */
   changed(peer: Peer, now: number): void {
     // One that was taken over was asked more often.
     peer.timers.handshakeInterval = REKEY_TIMEOUT;
     this.#changed.add(peer);
-    this.#tellAt = Math.min(this.#tellAt, now + TELL_INTERVAL);
+    this.#tellAt = Math.min(this.#tellAt, Math.max(now, this.#toldAt + CHANGE_INTERVAL));
   }
 
   /** A gateway has come, which knows of nobody yet. */
@@ -158,10 +170,7 @@ export class FleetPeers {
 
   #tell(now: number): void {
     if (now >= this.#roundAt) this.#beginRound(ROUND, now);
-    const share = Math.ceil(
-      this.#round.length * TELL_INTERVAL / Math.max(TELL_INTERVAL, this.#roundAt - now),
-    );
-    const peers = new Set([...this.#changed, ...this.#round.splice(0, share)]);
+    const peers = new Set([...this.#changed, ...this.#shareOfRound(now)]);
     this.#changed.clear();
     const places = Array.from(peers).flatMap((peer) =>
       this.#placeOf(peer, now) ?? (this.#tellsHeard ? this.#heardOf(peer, now) : null) ?? []
@@ -169,7 +178,16 @@ export class FleetPeers {
     for (let first = 0; first < places.length; first += PLACES_AT_ONCE) {
       this.#options.tell(placesMessage(places.slice(first, first + PLACES_AT_ONCE)));
     }
-    this.#tellAt = this.#round.length > 0 ? now + TELL_INTERVAL : this.#roundAt;
+    this.#toldAt = now;
+    this.#tellAt = this.#round.length > 0 ? this.#shareAt : this.#roundAt;
+  }
+
+  /** Those of the round who are to be told of now. */
+  #shareOfRound(now: number): readonly Peer[] {
+    if (now < this.#shareAt) return [];
+    this.#shareAt = now + TELL_INTERVAL;
+    const shares = Math.max(1, (this.#roundAt - now) / TELL_INTERVAL);
+    return this.#round.splice(0, Math.ceil(this.#round.length / shares));
   }
 
   #heardOf(peer: Peer, now: number): FleetPlace | null {

@@ -182,6 +182,8 @@ export const DropReason = {
    * many such come: it was asked to show it.
    */
   sourceUnproven: 75,
+  /** For a peer at another gateway of the fleet, to which there is no way now; or from there, for one that has left. */
+  peerElsewhere: 76,
 } as const;
 
 /** Why a packet is dropped; 0 (`none`) for a good one. */

@@ -273,6 +273,13 @@ export class Device {
     this.#sender.send(peer, offset, length, now);
   }
 
+  /** Whether a peer has its session with another gateway, and none here: `send()` would hand the packet over. */
+  isElsewhere(peer: Peer, now: number): boolean {
+    const { current } = peer;
+    if (current !== null && current.canSend(now)) return false;
+    return this.#elsewhere !== null && this.#elsewhere.hasPeer(peer);
+  }
+
   /** Counts a packet from or to `peer` that was dropped because of its limit. */
   noteLimited(peer: Peer): void {
     peer.rateLimited++;

@@ -1,6 +1,6 @@
 /**
  * Elsewhere: where this is one of several gateways that answer under one key, what is another's: its indices name it,
- * and a message under one of them is handed over to it.
+ * and a message under one of them is handed over to it. So is a packet for a peer that has its session there.
  *
  * Packet workers get such messages as well, and give them to the device's thread. Which gateways there is a way to,
  * they read in shared memory: what strangers make up names any of 256, and so is dropped where it comes.
@@ -14,14 +14,17 @@ import {
   TRANSPORT_RECEIVER_OFFSET,
 } from "../wire/messages.ts";
 import { gatewayOf, type IndexLayout, LAYOUT_TABLES_LENGTH } from "./handshake/index_layout.ts";
+import type { Peer } from "./peer.ts";
 
-/** Hands the message that begins at `offset` to the gateway with this number; false where there is no way to it. */
-export type HandToGateway = (
-  gateway: number,
-  offset: number,
-  length: number,
-  path: number,
-) => boolean;
+/** The other gateways, and what there is a way for to them. */
+export interface OtherGateways {
+  /** Hands the message that begins at `offset` to the gateway with this number; false where there is no way to it. */
+  readonly handMessage: (gateway: number, offset: number, length: number, path: number) => boolean;
+  /** Whether a peer is at another gateway, as far as is known. */
+  readonly hasPeer: (peer: Peer) => boolean;
+  /** Hands a packet for such a peer to its gateway, or drops and counts it. */
+  readonly handPacket: (peer: Peer, offset: number, length: number, now: number) => void;
+}
 
 /** Words with a bit for each gateway that there may be. */
 const WORDS = 256 / 32;
@@ -30,18 +33,18 @@ export const ELSEWHERE_SIZE: number = 4 * WORDS + 2 * LAYOUT_TABLES_LENGTH;
 
 export class Elsewhere {
   readonly #view: DataView;
-  readonly #handOver: HandToGateway;
+  readonly #others: OtherGateways;
   readonly #shared: SharedArrayBuffer | null;
   #layout: IndexLayout | null = null;
 
   /** @param shared `ELSEWHERE_SIZE` bytes, all zero, where there are packet workers */
   constructor(
     memory: Memory,
-    handOver: HandToGateway,
+    others: OtherGateways,
     shared: SharedArrayBuffer | null = null,
   ) {
     this.#view = memory.view;
-    this.#handOver = handOver;
+    this.#others = others;
     this.#shared = shared;
   }
 
@@ -80,7 +83,23 @@ export class Elsewhere {
       ? RESPONSE_RECEIVER_OFFSET
       : COOKIE_REPLY_RECEIVER_OFFSET;
     const gateway = layout.gatewayOf(this.#view.getInt32(offset + at, true));
-    return gateway !== layout.gateway && this.#handOver(gateway, offset, length, path);
+    return gateway !== layout.gateway && this.#others.handMessage(gateway, offset, length, path);
+  }
+
+  /** Whether a peer that has no session here is at another gateway. */
+  hasPeer(peer: Peer): boolean {
+    return this.#others.hasPeer(peer);
+  }
+
+  /**
+   * Takes a packet for a peer that has no session here.
+   *
+   * @returns false where it is at no other gateway either
+   */
+  takePacket(peer: Peer, offset: number, length: number, now: number): boolean {
+    if (!this.#others.hasPeer(peer)) return false;
+    this.#others.handPacket(peer, offset, length, now);
+    return true;
   }
 }
 

@@ -11,6 +11,7 @@ import type { Memory } from "../wire/memory.ts";
 import { paddedSize, TRANSPORT_OVERHEAD, TRANSPORT_PACKET_OFFSET } from "../wire/messages.ts";
 import { MAX_STAGED_PACKETS } from "./constants.ts";
 import type { DeviceEventKind } from "./device_events.ts";
+import type { Elsewhere } from "./elsewhere.ts";
 import { Software } from "./liveness/recognition.ts";
 import { PacketDirection, type PacketTap } from "./packet_tap.ts";
 import { writeProbe } from "./path/path_mtu.ts";
@@ -29,6 +30,8 @@ export interface MessageSenderOptions {
   readonly mtu: number;
   readonly staged: StagedPackets;
   readonly messages: TransportMessages;
+  /** Where other gateways answer under this key as well. */
+  readonly elsewhere?: Elsewhere;
   /** Asks for a handshake. */
   readonly initiate: (peer: Peer, now: number) => void;
   readonly report: (kind: DeviceEventKind, peer: Peer) => void;
@@ -43,6 +46,7 @@ export class MessageSender {
   readonly #mtu: number;
   readonly #staged: StagedPackets;
   readonly #messages: TransportMessages;
+  readonly #elsewhere: Elsewhere | null;
   readonly #initiate: (peer: Peer, now: number) => void;
   readonly #report: (kind: DeviceEventKind, peer: Peer) => void;
 
@@ -53,6 +57,7 @@ export class MessageSender {
     this.#mtu = options.mtu;
     this.#staged = options.staged;
     this.#messages = options.messages;
+    this.#elsewhere = options.elsewhere ?? null;
     this.#initiate = options.initiate;
     this.#report = options.report;
   }
@@ -65,18 +70,31 @@ export class MessageSender {
       this.#drops.add(DropReason.tooBig, length);
       return;
     }
-    if (peer.endpoint.path === NO_PATH) {
-      // A super-packet may be under way to a peer that is removed meanwhile.
-      this.#drops.add(peer.isRemoved ? DropReason.noRoute : DropReason.noEndpoint, length);
-      return;
-    }
     const session = peer.current;
-    if (session === null || !session.canSend(now)) {
-      this.#staged.add(peer, this.#memory.bytes.subarray(offset, offset + length));
-      this.#initiate(peer, now);
+    if (session === null || peer.endpoint.path === NO_PATH || !session.canSend(now)) {
+      this.#sendLater(peer, offset, length, now);
       return;
     }
     this.#sendData(peer, session, offset, length, now);
+  }
+
+  /**
+   * Keeps a packet for a peer without a session until there is one, unless the peer has one with another gateway: a
+   * handshake of ours would draw it from there.
+   */
+  #sendLater(peer: Peer, offset: number, length: number, now: number): void {
+    const elsewhere = this.#elsewhere;
+    if (peer.isRemoved) {
+      // A super-packet may be under way to a peer that is removed meanwhile.
+      this.#drops.add(DropReason.noRoute, length);
+    } else if (elsewhere !== null && elsewhere.takePacket(peer, offset, length, now)) {
+      return;
+    } else if (peer.endpoint.path === NO_PATH) {
+      this.#drops.add(DropReason.noEndpoint, length);
+    } else {
+      this.#staged.add(peer, this.#memory.bytes.subarray(offset, offset + length));
+      this.#initiate(peer, now);
+    }
   }
 
   /** Pads a packet with zeros and seals it. */

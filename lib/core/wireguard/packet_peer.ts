@@ -40,6 +40,8 @@ export interface PacketDevice {
   receive(offset: number, length: number, path: number, now: number): number;
   /** Seals a packet, see `Device.send()`. */
   send(peer: PacketPeer, offset: number, length: number, now: number): void;
+  /** Whether a peer is another gateway's, see `Device.isElsewhere()`. */
+  isElsewhere(peer: PacketPeer, now: number): boolean;
   /** Counts a packet from or to `peer` that was dropped because of its limit. */
   noteLimited(peer: PacketPeer, now: number): void;
 }

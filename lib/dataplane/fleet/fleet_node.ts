@@ -28,7 +28,7 @@ import { blake2sHash } from "../../core/noise/blake2s.ts";
 import type { X25519Provider } from "../../core/noise/key_pair.ts";
 import type { ReplicatedFlows } from "../../core/nat/replicas/replicated_flows.ts";
 import { NO_PATH } from "../../core/transport/paths.ts";
-import type { DropCounters } from "../../core/wire/drop_reason.ts";
+import { type DropCounters, DropReason } from "../../core/wire/drop_reason.ts";
 import { hash } from "../../core/wire/hash.ts";
 import type { Device } from "../../core/wireguard/device.ts";
 import type { DeviceEvent } from "../../core/wireguard/device_events.ts";
@@ -58,14 +58,15 @@ export interface FleetNodeOptions {
   readonly drops: DropCounters;
   /** The flows of the NAT that is in this thread; null for none. */
   readonly nat: () => ReplicatedFlows | null;
+  /** Bytes of the longest packet inside. */
+  readonly mtu: number;
   /** Takes a datagram for the device that came by another gateway. */
   readonly receive: (source: DatagramSource, now: number) => void;
+  /** Takes a packet for a peer here that another gateway has handed over, which is overwritten after the call. */
+  readonly takePacket: (offset: number, length: number, now: number) => void;
 }
 
 export class FleetNode implements Disposable {
-  /** Bytes of arena that it takes. */
-  static readonly arenaSize: number = MeshLink.arenaSize + Announcer.arenaSize;
-
   readonly #options: FleetNodeOptions;
   readonly #resources: DisposableStack;
   readonly #link: MeshLink;
@@ -88,6 +89,11 @@ export class FleetNode implements Disposable {
   #isOnHost = false;
   #viewTold = "";
 
+  /** Bytes of arena that it takes, with packets inside of up to `mtu` bytes. */
+  static arenaSize(mtu: number): number {
+    return MeshLink.arenaSize(mtu) + Announcer.arenaSize;
+  }
+
   /** @throws {SystemCallError} when the port is taken or a privilege is missing */
   constructor(libc: Libc, arena: Arena, options: FleetNodeOptions) {
     const { config, device, x25519 } = this.#options = options;
@@ -101,6 +107,7 @@ export class FleetNode implements Disposable {
         identity,
         onMessage: (publicKey, message, now) => this.#receive(publicKey, message, now),
         onDatagram: (offset, now) => this.#receiveDatagram(offset, now),
+        onPacket: options.takePacket,
       }),
     );
     this.#announcer = opened.use(
@@ -202,7 +209,7 @@ export class FleetNode implements Disposable {
     this.#link.setGateways([], now);
   }
 
-  /** Whom `handOver()` has a way to. */
+  /** Whom `handMessage()` has a way to. */
   #tellReachable(): void {
     this.#options.elsewhere.setReachable([...this.#up].filter((number) => this.#links.has(number)));
   }
@@ -216,11 +223,23 @@ export class FleetNode implements Disposable {
   }
 
   /** Hands a client's datagram over to the gateway whose session it is of; false where there is no way to it. */
-  handOver(gateway: number, offset: number, length: number, path: number): boolean {
+  handMessage(gateway: number, offset: number, length: number, path: number): boolean {
     const { device, loop } = this.#options;
     const link = this.#links.get(gateway);
     if (link === undefined || !this.#up.has(gateway)) return false;
     return this.#link.handOver(link, offset, length, device.paths, path, loop.now());
+  }
+
+  /** Whether a peer that has no session here has it at another gateway, which is there. */
+  hasElsewhere(peer: Peer): boolean {
+    return this.#up.has(this.#peers.gatewayOf(peer));
+  }
+
+  /** Hands a packet for such a peer over to its gateway, or drops it. */
+  handPacket(peer: Peer, offset: number, length: number, now: number): void {
+    const link = this.#links.get(this.#peers.gatewayOf(peer));
+    const isHanded = link !== undefined && this.#link.handPacket(link, offset, length, now);
+    if (!isHanded) this.#options.drops.add(DropReason.peerElsewhere, length);
   }
 
   /** Takes such a datagram from the gateway that a client has sent it to. */

@@ -14,7 +14,13 @@ import { RECEIVE_BUFFER_SIZE } from "../../../ffi/sockets/udp_buffers.ts";
 import type { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
 import type { AeadProvider } from "../../core/noise/aead.ts";
 import type { KeyPair, X25519Provider } from "../../core/noise/key_pair.ts";
-import { MeshKind, meshKind } from "../../core/fleet/mesh/mesh_messages.ts";
+import {
+  FRAME_SIZE,
+  meshBodySize,
+  MeshKind,
+  meshKind,
+  writeFrame,
+} from "../../core/fleet/mesh/mesh_messages.ts";
 import { MISDIRECTED_HEADER_SIZE, writeMisdirected } from "../../core/fleet/mesh/misdirected.ts";
 import { NO_PATH, type Paths } from "../../core/transport/paths.ts";
 import { SendQueue } from "../../core/transport/send_queue.ts";
@@ -34,13 +40,13 @@ import { openTunnelSockets } from "../tunnel_sockets.ts";
 const MAX_MESSAGE = 1_400;
 /** Bytes of the longest datagram of a client, as Ethernet brings it: with what is put around it, it is fragmented. */
 const MAX_DATAGRAM = 1_472;
-const MTU = MISDIRECTED_HEADER_SIZE + MAX_DATAGRAM;
 const BATCH = 4;
 /** Batches that are taken in one turn of the loop: of sessions' messages, and of all else, which comes one by one. */
 const ROUNDS = 16;
 const OTHER_ROUNDS = 16;
 const SLOTS = 256;
-const SLOT_SIZE = SendQueue.slotSize(MTU + TRANSPORT_OVERHEAD + 16);
+/** Of those, what clients' datagrams and packets leave to messages of our own: these tell that a gateway is there. */
+const OWN_SLOTS = 64;
 const BUFFER_SIZE = 1024 * 1024;
 /** ms between initiations to a gateway that does not answer: one that starts is reached at once. */
 const HANDSHAKE_INTERVAL = 1_000;
@@ -66,12 +72,17 @@ export interface MeshLinkOptions {
   readonly onMessage: (publicKey: Uint8Array, message: Uint8Array, now: number) => void;
   /** Takes a message with a client's datagram (core/fleet/mesh/misdirected.ts), which is overwritten after the call. */
   readonly onDatagram: (offset: number, now: number) => void;
+  /** Bytes of the longest packet that gateways hand each other. */
+  readonly mtu: number;
+  /** Takes a packet for a client, which is overwritten after the call. */
+  readonly onPacket: (offset: number, length: number, now: number) => void;
 }
 
 export class MeshLink implements Disposable {
-  /** Bytes of arena that it takes. */
-  static readonly arenaSize: number = (BATCH + 2) * RECEIVE_BUFFER_SIZE + (SLOTS + 1) * SLOT_SIZE +
-    64 * 1024;
+  /** Bytes of arena that it takes, with packets of up to `mtu` bytes. */
+  static arenaSize(mtu: number): number {
+    return (BATCH + 2) * RECEIVE_BUFFER_SIZE + (SLOTS + 1) * slotSizeOf(mtu) + 64 * 1024;
+  }
 
   readonly #options: MeshLinkOptions;
   readonly #libc: Libc;
@@ -94,6 +105,7 @@ export class MeshLink implements Disposable {
     this.#options = options;
     this.#libc = libc;
     this.#arena = arena;
+    const slotSize = slotSizeOf(options.mtu);
     using opened = new DisposableStack();
     const { socket, handshakes } = openTunnelSockets(libc, arena, {
       options: {
@@ -111,11 +123,11 @@ export class MeshLink implements Disposable {
     this.#socket = socket;
     this.#others = handshakes;
     const queue = this.#queue = new SendQueue({
-      offset: arena.allocate(SLOTS * SLOT_SIZE),
+      offset: arena.allocate(SLOTS * slotSize),
       slots: SLOTS,
-      slotSize: SLOT_SIZE,
+      slotSize,
     });
-    this.#scratch = arena.allocate(SLOT_SIZE);
+    this.#scratch = arena.allocate(slotSize);
     const drops = new DropCounters();
     this.#device = new Device({
       memory: arena,
@@ -124,7 +136,7 @@ export class MeshLink implements Disposable {
       x25519,
       aead,
       drops,
-      mtu: MTU,
+      mtu: longestMessage(options.mtu),
       random: (length) => crypto.getRandomValues(new Uint8Array(length)),
       wallClock: Date.now,
     });
@@ -243,8 +255,29 @@ export class MeshLink implements Disposable {
     const at = this.#scratch;
     writeMisdirected(view, at, paths, path, length);
     bytes.copyWithin(at + MISDIRECTED_HEADER_SIZE, offset, offset + length);
-    if (this.#queue.free === 0) this.flush();
-    this.#device.send(gateway, at, MISDIRECTED_HEADER_SIZE + length, now);
+    return this.#sendClients(gateway, MISDIRECTED_HEADER_SIZE + length, now);
+  }
+
+  /**
+   * Hands over a packet for a client, in a datagram that the kernel takes apart where it is longer than the way.
+   *
+   * @returns false where there is no session with the gateway, or no room
+   */
+  handPacket(gateway: Peer, offset: number, length: number, now: number): boolean {
+    const { current } = gateway;
+    if (length > this.#options.mtu || current === null || !current.canSend(now)) return false;
+    const { bytes, view } = this.#arena;
+    const at = this.#scratch;
+    writeFrame(view, at, MeshKind.packet, length);
+    bytes.copyWithin(at + FRAME_SIZE, offset, offset + length);
+    return this.#sendClients(gateway, FRAME_SIZE + length, now);
+  }
+
+  /** Sends what is in the scratch; false where only messages of our own have room. */
+  #sendClients(gateway: Peer, length: number, now: number): boolean {
+    if (this.#queue.free <= OWN_SLOTS) this.flush();
+    if (this.#queue.free <= OWN_SLOTS) return false;
+    this.#device.send(gateway, this.#scratch, length, now);
     return true;
   }
 
@@ -275,6 +308,9 @@ export class MeshLink implements Disposable {
     const length = receivedLength(result);
     const kind = meshKind(view, at, length);
     if (kind === MeshKind.datagram) return this.#options.onDatagram(at, now);
+    if (kind === MeshKind.packet) {
+      return this.#options.onPacket(at + FRAME_SIZE, meshBodySize(view, at), now);
+    }
     const peer = this.#device.peerAt(peerIndex);
     if (kind === 0 || peer === null) return;
     this.#options.onMessage(peer.publicKey, bytes.subarray(at, at + length), now);
@@ -293,18 +329,26 @@ export class MeshLink implements Disposable {
     this.flush();
   }
 
-  /** Sends what waits. What the kernel has no room for is lost. */
+  /** Sends what waits; what the kernel has no room for waits on. */
   flush(): void {
     const queue = this.#queue;
     if (queue.length === 0) return;
-    this.#port.send(queue, queue.head, queue.tail);
-    queue.sentUpTo(queue.tail);
-    this.#port.flush();
+    queue.sentUpTo(this.#port.send(queue, queue.head, queue.tail));
+    this.#port.awaitRoom(queue.length > 0);
   }
 
   [Symbol.dispose](): void {
     this.#resources.dispose();
   }
+}
+
+/** Bytes of the longest message, with packets of up to `mtu` bytes. */
+function longestMessage(mtu: number): number {
+  return Math.max(MISDIRECTED_HEADER_SIZE + MAX_DATAGRAM, FRAME_SIZE + mtu);
+}
+
+function slotSizeOf(mtu: number): number {
+  return SendQueue.slotSize(longestMessage(mtu) + TRANSPORT_OVERHEAD + 16);
 }
 
 /** Whether a gateway is where it is configured to be. */

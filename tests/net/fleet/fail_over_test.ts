@@ -10,7 +10,13 @@ import { FleetSite, GATEWAYS, hears, INSIDE, SERVER, VIRTUAL } from "../support/
 import { statusOf } from "../support/programs/instance.ts";
 import { environment } from "../../support/permissions.ts";
 import { WIREGUARD_GO_PROGRAMS } from "../support/programs/wireguard_go.ts";
+import { vpnCommand } from "../support/programs/vpn.ts";
 import { Download, DOWNLOAD_PROGRAMS } from "../support/traffic/download.ts";
+import { ping } from "../support/traffic/traffic.ts";
+
+/** The first client's address inside, and the second's. */
+const FIRST = "10.66.77.2";
+const SECOND = "10.66.77.3";
 
 /** By hand: how often the owner is killed, with the gaps printed. */
 const KILLS = Number(environment("VPN_TEST_KILLS") ?? 1);
@@ -52,9 +58,15 @@ netTest(
     const drained = site.holders()[0]!;
     const elsewhere = drained % GATEWAYS.length + 1;
     const number = await site.numberOfHolder(elsewhere);
+    // Clients of different gateways reach each other, before and after that, as far as rules allow.
+    await client.route(`${SECOND}/32`);
+    await using neighbour = await Neighbour.connect(site, running, elsewhere);
+    await neighbour.download.goesOn();
     assertMatch(await site.fleet(elsewhere, "drain", number), /is drained; .* has the virtual/);
     await eventually(() => site.holders().every((each) => each !== drained) || null);
     await nextAnswer(pings);
+    await neighbour.isDenied();
+    await neighbour.download.endsIntact();
 
     // One that is cut off gives it up, and takes nothing when it is back.
     const [cutOff] = site.holders();
@@ -128,7 +140,16 @@ netTest(
     await eventually(() => site.holders().every((each) => each !== removed) || null);
     await nextAnswer(pings);
   },
-  { programs: ["nats-server", "ip", "ping", "stdbuf", ...WIREGUARD_GO_PROGRAMS] },
+  {
+    programs: [
+      "nats-server",
+      "ip",
+      "ping",
+      "stdbuf",
+      ...DOWNLOAD_PROGRAMS,
+      ...WIREGUARD_GO_PROGRAMS,
+    ],
+  },
 );
 
 netTest(
@@ -165,6 +186,59 @@ netTest(
   },
   { programs: ["nats-server", "ip", ...DOWNLOAD_PROGRAMS, ...WIREGUARD_GO_PROGRAMS] },
 );
+
+/** Another stock client, which writes to one gateway's own address and downloads from the first. */
+class Neighbour implements AsyncDisposable {
+  readonly download: Download;
+  readonly #site: FleetSite;
+  readonly #at: number;
+
+  private constructor(site: FleetSite, at: number) {
+    this.#site = site;
+    this.#at = at;
+    this.download = new Download({ client: site.elsewhere, server: site.hub, address: FIRST });
+  }
+
+  static async connect(
+    site: FleetSite,
+    running: ReadonlyMap<number, BackgroundProcess>,
+    at: number,
+  ): Promise<Neighbour> {
+    await site.stockClient(running, {
+      namespace: site.elsewhere,
+      network: "10.66.77.0/24",
+      route: "10.66.77.0/24",
+      place: 2,
+      by: at,
+    });
+    // The gateways have yet to hear where it is.
+    await eventually(async () =>
+      (await ping(site.elsewhere, FIRST, { count: 1, wait: 1 })).received === 1 || null
+    );
+    assertEquals((await ping(site.elsewhere, FIRST)).received, 3);
+    return new Neighbour(site, at);
+  }
+
+  /** Is denied to begin a ping, answers one all the same, and goes on downloading. */
+  async isDenied(): Promise<void> {
+    const { elsewhere, gateways, hub } = this.#site;
+    const rule = ["peer", "set", "client-2", "Deny", "peer:client-1 icmp"];
+    const config = ["--config", this.#site.config(this.#at)];
+    await gateways[this.#at - 1]!.output(vpnCommand(...rule, ...config));
+    await eventually(async () =>
+      /Packet filtered/.test(
+        (await elsewhere.run(["ping", "-n", "-c", "1", "-W", "1", FIRST])).stdout,
+      ) ||
+      null
+    );
+    assertEquals((await ping(hub, SECOND)).received, 3);
+    await this.download.goesOn();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.download[Symbol.asyncDispose]();
+  }
+}
 
 /** Seconds between the last answer before what happened at `at`, Unix s, and the first behind it; null for none yet. */
 function gapAfter(output: string, at: number): number | null {

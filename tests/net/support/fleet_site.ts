@@ -130,34 +130,39 @@ export class FleetSite implements AsyncDisposable {
   }
 
   /**
-   * Adds a client and connects it as a stock one by the virtual address, once that is somewhere and the client known
-   * there.
+   * Adds a client and connects it as a stock one, by the virtual address where nothing else is said, once that is
+   * somewhere and the client known there.
    *
    * @param running the gateways
+   * @param place its number among the clients; the first has the address 10.66.77.2
+   * @param by the gateway whose own address it writes to
    * @param network where it may go, and has a route to
    * @param more lines for the end of its file
    */
   async stockClient(
     running: ReadonlyMap<number, BackgroundProcess>,
-    { namespace, network, route, more = "" }: {
+    { namespace, network, route, place = 1, by, more = "" }: {
       readonly namespace: TestNamespace;
       readonly network: string;
       readonly route: string;
+      readonly place?: number;
+      readonly by?: number;
       readonly more?: string;
     },
   ): Promise<WireguardGo> {
     const file = await this.gateways[0]!.output(
       vpnCommand(
-        ...["peer", "add", "ann", "--allowed-ips", network, "--out", "-"],
+        ...["peer", "add", `client-${place}`, "--allowed-ips", network, "--out", "-"],
         ...["--config", this.config(1)],
       ),
     );
     await eventually(() => this.holders().length === 1 || null);
-    await knowsClients(running.get(this.holders()[0]!)!);
+    await knowsClients(running.get(by ?? this.holders()[0]!)!, place);
     const [, address] = /Address = (\S+?)\/\d+/.exec(file)!;
     const client = await WireguardGo.start(
       namespace,
-      file.replace(/^(?:Address|DNS|MTU) = .*\n/gm, "") + more,
+      file.replace(/^(?:Address|DNS|MTU) = .*\n/gm, "")
+        .replace(VIRTUAL, by === undefined ? VIRTUAL : `203.0.113.${10 + by}`) + more,
       [`${address}/32`],
     );
     await client.route(route);

@@ -14,7 +14,15 @@
  */
 
 /** What a mesh message is; one of another kind is a later version's. */
-export const MeshKind = { heartbeat: 16, datagram: 17, places: 20, flows: 21 } as const;
+export const MeshKind = {
+  heartbeat: 16,
+  /** A client's datagram that came to the wrong gateway (misdirected.ts). */
+  datagram: 17,
+  /** A packet for a client of the gateway that gets it; the body is the packet. */
+  packet: 18,
+  places: 20,
+  flows: 21,
+} as const;
 
 /** Where the body begins. */
 export const FRAME_SIZE = 4;

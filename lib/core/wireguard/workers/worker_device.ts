@@ -206,6 +206,11 @@ export class WorkerDevice implements PacketDevice {
     this.#reports.isActive(peer, now);
   }
 
+  /** What comes from other gateways, the device's thread takes. */
+  isElsewhere(): boolean {
+    return false;
+  }
+
   noteLimited(peer: WorkerPeer, now: number): void {
     peer.rateLimited++;
     this.#reports.isActive(peer, now);

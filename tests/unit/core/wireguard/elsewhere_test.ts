@@ -54,14 +54,18 @@ class Site {
       ...(like && { identity: like.identity }),
       ...(this.#workers !== undefined && { workers: this.#workers }),
       elsewhere: (memory: Memory, shared: SharedArrayBuffer) => {
-        const elsewhere = new Elsewhere(memory, (number, offset, length, path) => {
-          if (!this.hasWay) return false;
-          const bytes = memory.bytes.slice(offset, offset + length);
-          this.handedOver.push([number, bytes[0]!]);
-          const { paths } = gateway.device;
-          const address = paths.ipv4Address(path) >>> 0;
-          this.first.receive(bytes, { address, port: paths.port(path) });
-          return true;
+        const elsewhere = new Elsewhere(memory, {
+          handMessage: (number, offset, length, path) => {
+            if (!this.hasWay) return false;
+            const bytes = memory.bytes.slice(offset, offset + length);
+            this.handedOver.push([number, bytes[0]!]);
+            const { paths } = gateway.device;
+            const address = paths.ipv4Address(path) >>> 0;
+            this.first.receive(bytes, { address, port: paths.port(path) });
+            return true;
+          },
+          hasPeer: () => false,
+          handPacket: () => {},
         }, shared);
         this.elsewheres.push(elsewhere);
         return elsewhere;

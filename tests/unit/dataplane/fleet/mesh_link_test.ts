@@ -1,6 +1,7 @@
 /** Tests of the link between gateways over the loopback interface: what a stranger sends to its port. */
 import { Arena } from "../../../../ffi/arena.ts";
-import { openLibc } from "../../../../ffi/libc.ts";
+import { EAGAIN } from "../../../../ffi/errno.ts";
+import { type Libc, openLibc } from "../../../../ffi/libc.ts";
 import { DatagramSocket } from "../../../../ffi/sockets/datagram_socket.ts";
 import { FRAME_SIZE, MeshKind, writeFrame } from "../../../../lib/core/fleet/mesh/mesh_messages.ts";
 import { createBuiltinAead } from "../../../../lib/core/noise/aead_builtin.ts";
@@ -14,17 +15,29 @@ import { PATIENCE } from "../../../support/time/patience.ts";
 const LOOPBACK = 0x7f000001;
 /** More than the buffer of any of its sockets holds. */
 const FLOOD = 20_000;
+const MTU = 1_420;
 const DONE = new Error("done");
 
 /** Two gateways in one thread. */
 class Site implements Disposable {
   readonly #resources = new DisposableStack();
-  readonly #libc = openLibc();
-  readonly #arena = new Arena(2 * MeshLink.arenaSize + 1024 * 1024);
+  readonly #real = openLibc();
+  readonly #libc: Libc = {
+    symbols: {
+      ...this.#real.symbols,
+      sendmmsg: (...args) => this.isFull ? -1 : this.#real.symbols.sendmmsg(...args),
+    },
+    errno: () => this.isFull ? EAGAIN : this.#real.errno(),
+  };
+  /** Whether the kernel takes nothing that is sent. */
+  isFull = false;
+  readonly #arena = new Arena(2 * MeshLink.arenaSize(MTU) + 1024 * 1024);
+  readonly #packetAt = this.#arena.allocate(2 * MTU);
   readonly #loop = this.#resources.use(new EventLoop(this.#libc, this.#arena));
   readonly #keys = [1, 2].map((byte) => builtinX25519.keyPair(new Uint8Array(32).fill(byte)));
   /** First bytes of the bodies that each of them has got. */
   readonly came: number[][] = [[], []];
+  readonly packets: Uint8Array[][] = [[], []];
   readonly links: readonly MeshLink[] = this.#keys.map((identity, index) =>
     this.#resources.use(
       new MeshLink(this.#libc, this.#arena, {
@@ -37,6 +50,9 @@ class Site implements Disposable {
         aead: createBuiltinAead(this.#arena),
         onMessage: (_, message) => void this.came[index]!.push(message[FRAME_SIZE]!),
         onDatagram: () => {},
+        mtu: MTU,
+        onPacket: (offset, length) =>
+          void this.packets[index]!.push(this.#arena.bytes.slice(offset, offset + length)),
       }),
     )
   );
@@ -56,6 +72,15 @@ class Site implements Disposable {
     const link = this.links[from]!;
     link.send(this.#keys[1 - from]!.public, message, this.#loop.now());
     link.flush();
+  }
+
+  /** Hands over a packet of so many bytes, each of which is that; false where there is no room. */
+  handPacket(from: number, size: number): boolean {
+    const link = this.links[from]!;
+    const at = this.#packetAt;
+    this.#arena.bytes.fill(size, at, at + size);
+    const gateway = link.gateway(this.#keys[1 - from]!.public)!;
+    return link.handPacket(gateway, at, size, this.#loop.now());
   }
 
   /** Takes turns until this is so. A loop that has been stopped does not run again: it is left instead. */
@@ -88,6 +113,44 @@ class Site implements Disposable {
     this.#resources.dispose();
   }
 }
+
+hostTest(
+  "a packet for a client is handed over, up to the longest, and one that is longer is not",
+  () => {
+    using site = new Site();
+    site.send(0, 1);
+    site.until(() => {
+      if (site.came[1]!.length === 0) site.send(0, 1);
+      return site.came[1]!.length > 0;
+    });
+    const sizes = [20, 1_000, MTU];
+    for (const size of sizes) assert(site.handPacket(0, size));
+    assert(!site.handPacket(0, MTU + 1));
+    site.until(() => site.packets[1]!.length === sizes.length);
+    assertEquals(site.packets[1], sizes.map((size) => new Uint8Array(size).fill(size)));
+  },
+);
+
+hostTest(
+  "packets for clients, of which the kernel takes no more, leave room for what gateways tell each other",
+  () => {
+    using site = new Site();
+    site.send(0, 1);
+    site.until(() => {
+      if (site.came[1]!.length === 0) site.send(0, 1);
+      return site.came[1]!.length > 0;
+    });
+    const before = site.came[1]!.length;
+    site.isFull = true;
+    let handed = 0;
+    while (handed < FLOOD && site.handPacket(0, MTU)) handed++;
+    assert(handed > 0 && handed < FLOOD);
+    for (let byte = 2; byte < 7; byte++) site.send(0, byte);
+    site.isFull = false;
+    site.until(() => site.came[1]!.length === before + 5);
+    assertEquals(site.came[1]!.slice(before), [2, 3, 4, 5, 6]);
+  },
+);
 
 for (
   const [what, message] of [
