@@ -29,6 +29,12 @@ const MAX_BYTES = 128 * 1024 * 1024;
 /** Of JetStream's errors. */
 const STREAM_NOT_FOUND = 10059;
 const WRONG_LAST_SEQUENCE = 10071;
+/**
+ * The same of NATS 2.12 and later while it cannot tell which revision there is, as a write to the key is under way, or
+ * its leader is new: nothing is written; and ms in which it may be able to.
+ */
+const REVISION_UNKNOWN: ReadonlySet<number | null> = new Set([10163, 10164]);
+const UNKNOWN_PAUSE = 20;
 const NOT_CLUSTERED = 10074;
 
 export interface NatsBucketOptions {
@@ -199,8 +205,11 @@ class NatsBucket implements StoreBucket {
       await this.#kv.delete(key, { previousSeq: expected });
       return await this.revisionOf(key);
     } catch (error) {
-      if (codeOf(error) === WRONG_LAST_SEQUENCE) return null;
-      throw error;
+      const code = codeOf(error);
+      if (REVISION_UNKNOWN.has(code)) {
+        await new Promise((resolve) => setTimeout(resolve, UNKNOWN_PAUSE));
+      } else if (code !== WRONG_LAST_SEQUENCE) throw error;
+      return null;
     }
   }
 
