@@ -37,6 +37,12 @@ export const PACKAGES = {
     versionFlag: "--version",
     version: /^OpenVPN (\S+)/m,
   },
+  // Of no bench: for the tests of a fleet.
+  "nats-server": {
+    programs: { "nats-server": "usr/sbin/nats-server" },
+    versionFlag: "--version",
+    version: /^nats-server: v?(\S+)/m,
+  },
 } as const satisfies Record<string, Wanted>;
 
 export type PackageName = keyof typeof PACKAGES;

@@ -36,7 +36,8 @@ Deno.test({
       }, (name, test) => tests.push([name, test]));
       for (const [name, test] of tests) await context.step(name, test);
 
-      await context.step("entries are on three servers, and one may fail", async () => {
+      const title = `entries are on three servers, here of ${servers.version}, and one may fail`;
+      await context.step(title, async () => {
         await using one = await open("vpn", servers.urls.slice(0, 1));
         await using two = await open("vpn", servers.urls.slice(1));
         assertEquals([one.state.replicas, two.state.replicas], [3, 3]);

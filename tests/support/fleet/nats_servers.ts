@@ -37,6 +37,12 @@ export class NatsServers implements AsyncDisposable {
     return this.#ports.map(([port]) => `nats://${this.#address}:${port}`);
   }
 
+  /** What the servers say they are, as in `2.9.10`: by PATH, another than the host's can be tested. */
+  get version(): string {
+    const [server] = this.#running.values();
+    return /Version: +(\S+)/.exec(server!.stderr)![1]!;
+  }
+
   get #address(): string {
     return this.#options.address ?? "127.0.0.1";
   }
