@@ -73,10 +73,10 @@ export class FleetPeers {
     return this.#fallen.length;
   }
 
-  /** The number of the other gateway that has heard a peer last; 0 for none, or where this one has heard it since. */
+  /** The number of the other gateway that has heard a peer last; -1 for none, or if this one has since. */
   gatewayOf(peer: Peer): number {
     const heard = this.#heard.get(peer);
-    return heard !== undefined && heard.at > peer.lastReceivedAt ? heard.gateway : 0;
+    return heard !== undefined && heard.at > peer.lastReceivedAt ? heard.gateway : -1;
   }
 
   /** A session with a peer has begun, or the peer is elsewhere. */

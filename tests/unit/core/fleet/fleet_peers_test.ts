@@ -201,6 +201,15 @@ Deno.test("what the gateway before says last, behind a take-over, does not end t
   assert(second!.current !== null);
 });
 
+Deno.test("the gateway of a peer is the other one that has heard it last; none has the number 0", () => {
+  const world = new World();
+  const client = world.connect(2);
+  const [here, there] = world.members.map(({ gateway, peers }) =>
+    peers.gatewayOf(gateway.device.peer(client.identity.public)!)
+  );
+  assertEquals([here, there], [-1, 1]);
+});
+
 Deno.test("with the virtual address go the sessions of those who were reached by it, and nobody else's", () => {
   const world = new World();
   const [one, other] = [2, 3].map((number) => world.connect(number));
