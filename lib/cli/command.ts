@@ -145,7 +145,8 @@ export interface ConsoleRequest extends LogOptions {
 
 /** What `vpn fleet` does. */
 export type FleetRequest =
-  | { readonly action: "status" | "import"; readonly configPath: string }
+  | { readonly action: "status"; readonly watch: boolean; readonly configPath: string }
+  | { readonly action: "import"; readonly configPath: string }
   | { readonly action: "key"; readonly file: string }
   | FleetGatewayRequest;
 

@@ -20,7 +20,7 @@ export const FLEET_ACTIONS: readonly string[] = [
 
 /** The options of each action, for "did you mean". */
 export const FLEET_OPTIONS: Readonly<Record<string, readonly string[]>> = {
-  status: ["--config"],
+  status: ["--watch", "--config"],
   import: ["--config"],
   key: [],
   drain: ["--config"],
@@ -35,12 +35,13 @@ export function fleetGrammar() {
     option("--config", filePath, about("--config", "Configuration file of a gateway, with Store")),
     DEFAULT_CONFIG_PATH,
   );
+  const watch = option("--watch", about("--watch", "Update every second until Ctrl-C"));
   const gateway = withDefault(
     argument(gatewayName, { description: line("Its number or name, as status shows them") }),
     null,
   );
   const request = or(
-    command("status", object({ action: constant("status"), configPath }), {
+    command("status", object({ action: constant("status"), watch, configPath }), {
       brief: line("Show whether the store is reached, and what is in it"),
       description: line("The exit code is 1 if no server of the store answers."),
     }),

@@ -9,7 +9,10 @@ import { loadConfig } from "../../host/files/config_file.ts";
 import { editSteps, snapshotSteps } from "../../host/files/config_peers.ts";
 import { createKeyFile, LockedConfig } from "../../host/files/config_store.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
+import type { SharedPeerStore } from "../../host/fleet/shared_peer_store.ts";
 import { writeText } from "../../process/output.ts";
+import { screenful } from "../status/screen.ts";
+import { everySecond } from "../status/watched.ts";
 import { changeFleet, gatewayRows } from "./fleet_gateways.ts";
 import { reachStore } from "../peer/store_peers.ts";
 
@@ -20,7 +23,7 @@ const AT_ONCE = 200;
 export async function runFleet(request: FleetRequest): Promise<number> {
   switch (request.action) {
     case "status":
-      return await status(request.configPath);
+      return await status(request);
     case "import":
       return await importPeers(request.configPath);
     case "key":
@@ -37,24 +40,34 @@ export async function runFleet(request: FleetRequest): Promise<number> {
   }
 }
 
-async function status(configPath: string): Promise<number> {
+async function status(
+  { configPath, watch }: Extract<FleetRequest, { action: "status" }>,
+): Promise<number> {
   const config = loadConfig(configPath, "leave");
   requireStore(config);
   await using store = await reachStore(config, configPath);
+  if (watch) {
+    using screen = screenful(Deno.stdout);
+    await everySecond(async () => screen.show(await statusLines(config, store)));
+  } else {
+    writeText(Deno.stdout, `${(await statusLines(config, store)).join("\n")}\n`);
+  }
+  return ExitCode.ok;
+}
+
+async function statusLines(config: Config, store: SharedPeerStore): Promise<string[]> {
   const { peers, groups, revision } = await store.snapshot();
-  const { server, replicas, leftOut } = store.state;
-  const rows = [
+  const { isConnected, server, replicas, leftOut } = store.state;
+  return tableLines([
     ["servers", config.interface.store.join(", ")],
-    ["connected to", server ?? "-"],
+    ["connected to", isConnected ? server ?? "-" : "none of them: what follows is as it was last"],
     ["each entry is on", replicas === 1 ? "1 server" : `${replicas} servers`],
     ["last change", revision],
     ["peers", `${peers.size}`],
     ["groups", `${groups.size}`],
     ["cannot be used", `${leftOut}`],
     ...gatewayRows(store),
-  ];
-  writeText(Deno.stdout, `${tableLines(rows).join("\n")}\n`);
-  return ExitCode.ok;
+  ]);
 }
 
 /** Groups first, then peers in parts: all of them are looked at before the first is written. */

@@ -6,13 +6,11 @@ import { blockedStatus, type Status } from "../../control/status.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import { takesColour, writeText } from "../../process/output.ts";
 import { standingBlocks } from "../../host/firewall/standing_blocks.ts";
-import { listenForStop } from "../../process/stop_signal.ts";
 import { RateMeter } from "./rates.ts";
 import { screenful } from "./screen.ts";
 import { statusLines } from "./view.ts";
+import { everySecond } from "./watched.ts";
 
-/** ms between two looks of `--watch`. */
-const INTERVAL = 1_000;
 /** ms that a rate is measured over when it is shown once. */
 const MEASURED = 500;
 /** ms; an instance that takes longer is stopped, or as good as. */
@@ -63,31 +61,19 @@ export async function runStatus(options: StatusOptions): Promise<number> {
 async function watch(options: StatusOptions): Promise<number> {
   // A name that is none is said at once.
   if (blockedBy(options).length === 0) instancesOf(options);
-  using stop = listenForStop();
-  let isStopped = false;
-  const stopped = stop.received.then(() => {
-    isStopped = true;
-  });
   const meter = new RateMeter();
   using screen = options.json ? null : screenful(Deno.stdout);
-  while (!isStopped) {
+  await everySecond(async () => {
     const { statuses, silent } = await look(instancesNow(options));
     statuses.push(...blockedBy(options));
-    if (screen === null) {
-      if (!writeText(Deno.stdout, `${JSON.stringify(statuses)}\n`)) break;
-    } else {
-      const lines = viewLines(statuses, meter, {
-        colour: takesColour(Deno.stdout),
-        sparklines: true,
-      });
-      const nothing = statuses.length + silent.length === 0;
-      if (!screen.show(nothing ? ["no tunnel is running"] : [...lines, ...silent])) break;
-    }
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const pause = new Promise<void>((resolve) => timer = setTimeout(resolve, INTERVAL));
-    await Promise.race([stopped, pause]);
-    clearTimeout(timer);
-  }
+    if (screen === null) return writeText(Deno.stdout, `${JSON.stringify(statuses)}\n`);
+    const lines = viewLines(statuses, meter, {
+      colour: takesColour(Deno.stdout),
+      sparklines: true,
+    });
+    const nothing = statuses.length + silent.length === 0;
+    return screen.show(nothing ? ["no tunnel is running"] : [...lines, ...silent]);
+  });
   return ExitCode.ok;
 }
 

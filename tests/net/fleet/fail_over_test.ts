@@ -9,8 +9,8 @@ import { examineFile } from "../support/doctor.ts";
 import { FleetSite, GATEWAYS, hears, INSIDE, SERVER, VIRTUAL } from "../support/fleet_site.ts";
 import { statusOf } from "../support/programs/instance.ts";
 import { environment } from "../../support/permissions.ts";
-import { WIREGUARD_GO_PROGRAMS } from "../support/programs/wireguard_go.ts";
 import { vpnCommand } from "../support/programs/vpn.ts";
+import { WIREGUARD_GO_PROGRAMS } from "../support/programs/wireguard_go.ts";
 import { Download, DOWNLOAD_PROGRAMS } from "../support/traffic/download.ts";
 import { ping } from "../support/traffic/traffic.ts";
 
@@ -62,7 +62,13 @@ netTest(
     await client.route(`${SECOND}/32`);
     await using neighbour = await Neighbour.connect(site, running, elsewhere);
     await neighbour.download.goesOn();
+    await using watched = site.gateways[elsewhere - 1]!.spawn(
+      vpnCommand("fleet", "status", "--watch", "--config", site.config(elsewhere)),
+    );
+    await watched.waitFor(/has the virtual address/);
     assertMatch(await site.fleet(elsewhere, "drain", number), /is drained; .* has the virtual/);
+    await watched.waitFor(new RegExp(`gateway ${number} .*, drained`));
+    await watched.stop();
     await eventually(() => site.holders().every((each) => each !== drained) || null);
     await nextAnswer(pings);
     await neighbour.isDenied();

@@ -163,7 +163,7 @@ const ARROWS_INSIDE: Readonly<Record<string, readonly string[]>> = {
   ],
   "commands/doctor/firewall": ["commands/doctor"],
   "commands/doctor/fleet": ["commands/doctor"],
-  "commands/fleet": ["commands/peer"],
+  "commands/fleet": ["commands/peer", "commands/status"],
   "commands/peer": ["commands"],
   "commands/server": ["commands"],
   "commands/status": ["commands"],

@@ -8,14 +8,21 @@ function parse(...argv: string[]) {
 }
 
 Deno.test("vpn fleet reads what is asked for, and of which gateway", () => {
-  for (const action of ["status", "import"] as const) {
-    const request = { action, configPath: "server.conf" };
+  for (
+    const asked of [{ action: "status", watch: false }, { action: "import" }] as const
+  ) {
+    const { action } = asked;
+    const request = { ...asked, configPath: "server.conf" };
     assertEquals(parse(action), { command: "fleet", request });
     assertEquals(parse(action, "--config", "a.conf"), {
       command: "fleet",
       request: { ...request, configPath: "a.conf" },
     });
   }
+  assertEquals(parse("status", "--watch"), {
+    command: "fleet",
+    request: { action: "status", watch: true, configPath: "server.conf" },
+  });
   assertEquals(parse("key", "a.nk"), {
     command: "fleet",
     request: { action: "key", file: "a.nk" },
