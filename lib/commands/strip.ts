@@ -1,4 +1,5 @@
 /** `vpn strip`: what `wg` takes of a configuration, as `wg-quick strip` prints it. */
+import { formatEndpoint } from "../core/config/text/config_writer.ts";
 import { wgText } from "../core/config/text/wg_text.ts";
 import { admittedPeers } from "../core/peers/admission.ts";
 import { loadConfig } from "../host/files/config_file.ts";
@@ -16,6 +17,13 @@ export function runStrip(name: string): number {
   for (const { line } of left) {
     const warning =
       `${config.fileName}:${line}: [Peer]: is left out: it is disabled or has expired`;
+    writeText(Deno.stderr, `vpn: warning: ${warning}\n`);
+  }
+  for (const { line, endpoint, otherEndpoints } of peers) {
+    if (otherEndpoints.length === 0) continue;
+    const warning = `${config.fileName}:${line}: [Peer]: Endpoint: wg takes one: ${
+      formatEndpoint(endpoint!)
+    } is written, the first`;
     writeText(Deno.stderr, `vpn: warning: ${warning}\n`);
   }
   writeText(Deno.stdout, wgText({ ...config, peers }));

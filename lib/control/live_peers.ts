@@ -3,7 +3,7 @@
  * the data plane and, on a gateway, with their routes; peers of a gateway that are disabled or have expired are in
  * neither.
  */
-import type { Config, GroupConfig, PeerConfig } from "../core/config/config.ts";
+import type { Config, GroupConfig, PeerOutsideFile } from "../core/config/config.ts";
 import { decodeKey, encodeKey } from "../core/config/values/key_text.ts";
 import { MAX_PEERS } from "../core/limits/max_peers.ts";
 import { formatCidr, type Ipv4Prefix } from "../core/wire/ipv4_text.ts";
@@ -26,7 +26,7 @@ import { refuseHosts } from "./host_rules.ts";
 import { RequestError } from "./protocol.ts";
 
 /** A peer whose endpoint, if it has one, is an address. */
-export type LivePeer = Omit<PeerConfig, "zonedEndpoint" | "line">;
+export type LivePeer = PeerOutsideFile;
 
 /** A change that is asked for. */
 export type LiveChange = ChangeOf<LivePeer>;

@@ -293,8 +293,8 @@ function mergedPeers(file: Config, live: ReadonlyMap<string, LivePeer>): readonl
   const byKey = new Map(file.peers.map((peer) => [encodeKey(peer.publicKey), peer]));
   return Array.from(live, ([key, peer]) => {
     const known = byKey.get(key);
-    const { endpoint = null, zonedEndpoint = null, line = 0 } = known ?? {};
-    return { ...peer, endpoint, zonedEndpoint, line };
+    const { endpoint = null, otherEndpoints = [], zonedEndpoint = null, line = 0 } = known ?? {};
+    return { ...peer, endpoint, otherEndpoints, zonedEndpoint, line };
   });
 }
 

@@ -86,7 +86,7 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
     journal,
     hasOthers: config.otherPeers.length > 0,
     reachesIpv6: [
-      ...preparation.addresses,
+      ...preparation.places.map(({ address }) => address),
       ...preparation.others.map(({ endpoint }) => endpoint?.address ?? 0),
     ].some(isIpv6),
   });
@@ -101,7 +101,7 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
   let staysClosed = block !== null;
   try {
     // What is left of an earlier client lets out that one's datagrams alone.
-    if (block !== null) host.close({ port, address: connection.address });
+    if (block !== null) host.close({ port, connection });
     using refusals = Refusals.open(port);
     const silence = new SilenceWatch({
       dataPlane,
@@ -119,13 +119,13 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
     ]);
     if (outcome === false) {
       const reason = await silence.explain(connection.place, config);
-      throw noAnswer(config, connection.servers, reason);
+      throw noAnswer(config, connection, reason);
     }
     if (outcome !== true) {
       staysClosed &&= outcome === RESTART_SIGNAL;
       return ExitCode.ok;
     }
-    const settings = await host.bringUp({ dataPlane, port, address: connection.address });
+    const settings = await host.bringUp({ dataPlane, port, connection });
     const client = {
       start,
       manager,
@@ -154,7 +154,7 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
       upkeep.failed,
       faults.failed,
     ]);
-    if (signal === undefined) throw serverLost(reloader.config, connection.server);
+    if (signal === undefined) throw serverLost(reloader.config, connection);
     staysClosed = signal === RESTART_SIGNAL;
     logger.info("{signal} received: disconnecting", { signal });
   } catch (error) {
@@ -177,10 +177,10 @@ function newConnection(
   >,
 ): Connection {
   const { config, network, logger } = start;
-  const { addresses, plan } = preparation;
+  const { places, plan } = preparation;
   return new Connection({
     config,
-    addresses,
+    places,
     mark: plan.mark,
     transports,
     nameServers: nameServersNow(),
@@ -208,7 +208,10 @@ function startClientDataPlane(
     fleet: null,
     access: [],
     // The server is the first: that is the one which commands about "the server" mean.
-    peers: [peerOptions(config.server, connection.address), ...preparation.others],
+    peers: [
+      { ...peerOptions(config.server, null), endpoint: connection.place },
+      ...preparation.others,
+    ],
   }, {
     ...reports,
     onPeer: (report) => {

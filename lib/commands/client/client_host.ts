@@ -24,6 +24,7 @@ import type { Upkeep } from "../../host/upkeep/upkeep.ts";
 import { DEFAULT_MTU, guardInnerAddresses, type TunnelStart } from "../tunnel_lifecycle.ts";
 import type { ClientReloadOptions } from "./client_reload.ts";
 import type { ClientTransports } from "./client_transports.ts";
+import type { Connection } from "./connection.ts";
 
 export interface ClientHostOptions {
   readonly start: TunnelStart<ClientConfig>;
@@ -38,8 +39,7 @@ export interface Outside {
   readonly dataPlane: DataPlaneHandle;
   /** The UDP port that it listens on. */
   readonly port: number;
-  /** Of the server. */
-  readonly address: HostAddress;
+  readonly connection: Pick<Connection, "place" | "endpoint">;
 }
 
 export class ClientHost implements Disposable {
@@ -66,11 +66,11 @@ export class ClientHost implements Disposable {
   }
 
   /** `KillSwitch = on`: closes the host for all but the tunnel, if it is not closed yet. */
-  close({ port, address }: Omit<Outside, "dataPlane">): void {
+  close({ port, connection: { place, endpoint } }: Omit<Outside, "dataPlane">): void {
     const { start: { options, config, journal, network }, plan, transports, services } =
       this.#options;
     if (!config.interface.killSwitch || this.#killSwitch !== null) return;
-    const server = { name: config.server.endpoint.host, address };
+    const server = { name: endpoint.host, address: place.address };
     const { interfaceName } = options;
     this.#killSwitch = services.use(
       new KillSwitch(
@@ -120,11 +120,11 @@ export class ClientHost implements Disposable {
   }
 
   /** Answers to packets that came in by another interface leave by that one, though the tunnel is a full one. */
-  #keepReturnPath({ address, port }: Outside): void {
+  #keepReturnPath({ connection: { place }, port }: Outside): void {
     const { start: { options, network, journal, logger }, plan, transports, services } =
       this.#options;
     const { interfaceName } = options;
-    const device = network.wayTo(address, plan.mark)?.device ?? null;
+    const device = network.wayTo(place.address, plan.mark)?.device ?? null;
     const path = { interfaceName, mark: plan.mark, journal, device, logger };
     const returnPath = ReturnPath.install(path, transports.ports(port));
     if (returnPath !== null) transports.followedBy(services.use(returnPath), port);

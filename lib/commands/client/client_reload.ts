@@ -7,16 +7,17 @@ import {
   ofKeys,
   type PutPeer,
 } from "../../core/config/config_change.ts";
+import { formatEndpoint } from "../../core/config/text/config_writer.ts";
 import { encodeKey } from "../../core/config/values/key_text.ts";
 import { SERVER_ONLY_KEYS, validateClient } from "../../core/config/roles.ts";
-import { withoutUnrouted } from "../../core/wire/families.ts";
+import type { ServerPlace } from "../../core/client/server_places.ts";
 import type { HostAddress } from "../../core/wire/host_address.ts";
 import { formatCidr, type Ipv4Prefix } from "../../core/wire/ipv4_text.ts";
 import type { Connection } from "./connection.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import type { ReloadPlan, ReloadRole, ReloadStep } from "../../control/reload.ts";
 import { movedPlaces } from "../../host/dns/peer_places.ts";
-import { resolveAll } from "../../host/dns/resolve.ts";
+import { lookUpServer, placesOutside } from "./server_lookup.ts";
 import { DEFAULT_MTU } from "../tunnel_lifecycle.ts";
 import {
   planRoutes,
@@ -27,7 +28,10 @@ import {
 } from "../../host/network/route_plan.ts";
 
 export interface ClientReloadOptions {
-  readonly connection: Pick<Connection, "reconfigure" | "moveTo" | "address" | "server">;
+  readonly connection: Pick<
+    Connection,
+    "reconfigure" | "moveTo" | "place" | "places" | "servers"
+  >;
   /** How the host reaches an address; null where it does not. */
   readonly wayTo: (address: HostAddress) => WayOutside | null;
   /** Adds and removes plain routes by the TUN; a full tunnel leads to what is inside from now on. */
@@ -78,17 +82,25 @@ export class ClientReload implements ReloadRole<ClientConfig> {
     }
     const config = made(before, change);
     const { server } = config;
-    const isMoved = !isSamePlace(before.server, server);
+    const isMoved = !isSameServer(before, config);
     const { wayTo } = this.#options;
-    const hasRoute = (address: HostAddress) => wayTo(address) !== null;
-    const found = isMoved
-      ? await resolveAll(server.endpoint, connectTimeout, hasRoute)
-      : [this.#options.connection.address];
     const plan = planRoutes(config);
-    const routed = withoutUnrouted(found, hasRoute);
-    const addresses = reachableOutside(routed, (address) => {
-      requireReachableOutside(config, { plan, server: address, way: wayTo(address) });
-    });
+    const outside = (addresses: readonly HostAddress[]) =>
+      reachableOutside(addresses, (address) => {
+        requireReachableOutside(config, { plan, server: address, way: wayTo(address) });
+      });
+    const { connection } = this.#options;
+    const missing: AppError[] = [];
+    // Where the server is now, a route of the tunnel must not come to lead there.
+    if (!isMoved) outside([connection.place.address]);
+    const places = isMoved
+      ? await lookUpServer(config.endpoints, {
+        timeout: connectTimeout,
+        hasRoute: (address) => wayTo(address) !== null,
+        onMissing: (error) => missing.push(error),
+        outside,
+      })
+      : placesOutside(connection.places, outside);
     return {
       change,
       restart,
@@ -100,18 +112,20 @@ export class ClientReload implements ReloadRole<ClientConfig> {
         ),
         [encodeKey(server.publicKey), null],
       ]),
-      steps: this.#steps(config, { change, oldPlan, plan, isMoved, addresses }),
+      steps: this.#steps(config, { change, oldPlan, plan, isMoved, places, missing }),
     };
   }
 
   #steps(
     config: ClientConfig,
-    { change, oldPlan, plan, isMoved, addresses }: {
+    { change, oldPlan, plan, isMoved, places, missing }: {
       readonly change: ConfigChange;
       readonly oldPlan: RoutePlan;
       readonly plan: RoutePlan;
       readonly isMoved: boolean;
-      readonly addresses: readonly HostAddress[];
+      readonly places: readonly ServerPlace[];
+      /** Of endpoints that were not found. */
+      readonly missing: readonly AppError[];
     },
   ): readonly ReloadStep[] {
     const { connection, changeRoutes, setDns, setMtuLimit } = this.#options;
@@ -134,14 +148,15 @@ export class ClientReload implements ReloadRole<ClientConfig> {
     if (keys.includes("DNS")) steps.push({ key: "DNS", run: () => setDns(config) });
     if (isMoved) {
       const run = async () => {
-        if (await connection.moveTo(config, addresses)) return;
+        if (await connection.moveTo(config, places)) return;
         throw new AppError(
-          `no valid answer from ${connection.server} yet: retrying: check Endpoint and PublicKey`,
+          `no valid answer from ${connection.servers} yet: retrying: check Endpoint and PublicKey`,
           { exitCode: ExitCode.connect },
         );
       };
       steps.push({ key: null, run });
     }
+    for (const error of missing) steps.push({ key: null, run: () => Promise.reject(error) });
     return steps;
   }
 }
@@ -170,9 +185,10 @@ function withNetworksOf(before: ClientConfig, change: ConfigChange): ConfigChang
   return { ...change, put };
 }
 
-function isSamePlace(one: ClientConfig["server"], other: ClientConfig["server"]): boolean {
-  return encodeKey(one.publicKey) === encodeKey(other.publicKey) &&
-    one.endpoint.host === other.endpoint.host && one.endpoint.port === other.endpoint.port;
+/** Whether the server is the same, at the same endpoints in the same order. */
+function isSameServer(one: ClientConfig, other: ClientConfig): boolean {
+  return encodeKey(one.server.publicKey) === encodeKey(other.server.publicKey) &&
+    one.endpoints.map(formatEndpoint).join() === other.endpoints.map(formatEndpoint).join();
 }
 
 /** The plain routes that only the first plan has. */

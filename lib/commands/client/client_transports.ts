@@ -7,7 +7,8 @@
 import { EPERM } from "../../../ffi/errno.ts";
 import type { ClientConfig } from "../../core/config/config.ts";
 import { Transport } from "../../core/transport/transport.ts";
-import { type HostAddress, isIpv6 } from "../../core/wire/host_address.ts";
+import { isIpv6 } from "../../core/wire/host_address.ts";
+import type { SocketAddress } from "../../core/wire/socket_address.ts";
 import { FakeTcpGuard } from "../../host/firewall/fake_tcp_guard.ts";
 import type { DataPlaneHandle } from "../../dataplane/data_plane_handle.ts";
 import { DataPlaneError } from "../../dataplane/thread/data_plane_error.ts";
@@ -21,16 +22,10 @@ export interface ClientTransportsOptions {
   readonly journal: Journal;
   /** Whether there are peers besides the server, which are reached by UDP whatever the server is reached by. */
   readonly hasOthers: boolean;
-  /** Whether the server or one of them may have an IPv6 address; not if left out. */
+  /** Whether the server, by one of its endpoints, or one of them may have an IPv6 address; not if left out. */
   readonly reachesIpv6?: boolean;
   /** Makes what fake TCP needs of the host; for tests. */
   readonly openGuard?: (typeof FakeTcpGuard)["forClient"];
-}
-
-/** Where the server is: host order. */
-export interface ServerPlace {
-  readonly address: HostAddress;
-  readonly port: number;
 }
 
 export class ClientTransports implements Disposable {
@@ -76,7 +71,7 @@ export class ClientTransports implements Disposable {
   }
 
   /** The server is looked for elsewhere: the table for fake TCP names that place before the first SYN goes there. */
-  follow({ address, port }: ServerPlace): void {
+  follow({ address, port }: SocketAddress): void {
     if (isIpv6(address)) this.setOthers(this.#hasOthers, true);
     this.#guard?.setRemote({ address, port });
   }
@@ -87,14 +82,18 @@ export class ClientTransports implements Disposable {
    * @throws {AppError} where there are no ports for it, or CAP_NET_RAW is missing
    * @throws {DataPlaneError} where its sockets cannot be opened
    */
-  async use(transport: Transport, dataPlane: DataPlaneHandle, server: ServerPlace): Promise<void> {
+  async use(
+    transport: Transport,
+    dataPlane: DataPlaneHandle,
+    server: SocketAddress,
+  ): Promise<void> {
     if (transport === Transport.fakeTcp) await this.#prepareFakeTcp(dataPlane, server);
     dataPlane.setTransport(transport);
   }
 
   async #prepareFakeTcp(
     dataPlane: DataPlaneHandle,
-    { address, port }: ServerPlace,
+    { address, port }: SocketAddress,
   ): Promise<void> {
     if (this.#guard === null) {
       const { interfaceName, journal, openGuard = FakeTcpGuard.forClient } = this.#options;

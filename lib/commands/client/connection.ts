@@ -10,17 +10,19 @@
 import type { ClientAction } from "../../core/client/client_action.ts";
 import type { ClientEvent, ClientSettings } from "../../core/client/client_event.ts";
 import { ClientMachine } from "../../core/client/client_machine.ts";
-import type { ClientConfig } from "../../core/config/config.ts";
+import type { ClientConfig, Endpoint } from "../../core/config/config.ts";
 import { encodeKey } from "../../core/config/values/key_text.ts";
-import { withoutUnrouted } from "../../core/wire/families.ts";
-import type { HostAddress } from "../../core/wire/host_address.ts";
+import type { ServerPlace } from "../../core/client/server_places.ts";
+import { formatSocketAddress, type HostAddress } from "../../core/wire/host_address.ts";
+import type { SocketAddress } from "../../core/wire/socket_address.ts";
 import type { DataPlaneHandle } from "../../dataplane/data_plane_handle.ts";
 import type { Report } from "../../dataplane/data_plane_protocol.ts";
-import { type AgainOptions, resolveAgain } from "../../host/dns/resolve.ts";
+import type { AgainOptions } from "../../host/dns/resolve.ts";
+import { lookUpServerAgain } from "./server_lookup.ts";
 import { guarded } from "../../process/guard.ts";
-import type { ClientTransports, ServerPlace } from "./client_transports.ts";
+import type { ClientTransports } from "./client_transports.ts";
 import type { SilenceWatch } from "./silence_watch.ts";
-import { type Listeners, routeText, serverText, tell } from "./connection_words.ts";
+import { type Listeners, routeText, tell } from "./connection_words.ts";
 
 /** ms that one timer waits at most: the runtime takes longer ones for none. */
 const LONGEST_TIMER = 3_600_000;
@@ -30,7 +32,7 @@ type PeerReport = Extract<Report, { kind: "peer" }>;
 export interface ConnectionOptions extends Listeners {
   readonly config: ClientConfig;
   /** Where the server is first looked for, one after the other. */
-  readonly addresses: readonly HostAddress[];
+  readonly places: readonly ServerPlace[];
   readonly mark: number;
   readonly transports: Pick<ClientTransports, "use" | "follow">;
   /** Resolvers that may be asked outside the tunnel while it is down, as they are now. */
@@ -57,11 +59,11 @@ export class Connection {
   #moving = Promise.withResolvers<boolean>();
 
   constructor(options: ConnectionOptions) {
-    const { config, addresses } = options;
+    const { config, places } = options;
     this.#options = options;
     this.#config = config;
     this.#machine = new ClientMachine({
-      addresses,
+      places,
       transport: config.interface.transport,
       settings: settingsOf(config),
       random: Math.random,
@@ -70,31 +72,33 @@ export class Connection {
 
   /** As in `198.51.100.1:51820 by UDP`. */
   get route(): string {
-    return routeText(this.#machine.route, this.#port);
-  }
-
-  /** Where the server is. */
-  get address(): HostAddress {
-    return this.#machine.route.address;
+    return routeText(this.#machine.route);
   }
 
   /** As in `198.51.100.1:51820`. */
   get server(): string {
-    return serverText(this.address, this.#port);
+    return formatSocketAddress(this.place);
   }
 
   /** All that are tried, as in `198.51.100.1:51820 and 198.51.100.2:51820`. */
   get servers(): string {
-    return this.#machine.addresses.map((address) => serverText(address, this.#port)).join(" and ");
+    return this.#machine.places.map(formatSocketAddress).join(" and ");
   }
 
-  /** Where the server is looked for. */
-  get place(): ServerPlace {
-    return { address: this.address, port: this.#port };
+  /** Where the server is, or is looked for. */
+  get place(): SocketAddress {
+    const { address, port } = this.#machine.route;
+    return { address, port };
   }
 
-  get #port(): number {
-    return this.#config.server.endpoint.port;
+  /** All that are tried. */
+  get places(): readonly ServerPlace[] {
+    return this.#machine.places;
+  }
+
+  /** What the configuration calls the place where the server is, or is looked for. */
+  get endpoint(): Endpoint {
+    return this.#config.endpoints[this.#machine.rank] ?? this.#config.server.endpoint;
   }
 
   /** Whether what is reported is of the server. */
@@ -106,7 +110,7 @@ export class Connection {
    * Connects for the first time.
    *
    * @param options `lookUpFirst`: the addresses at hand may be old; `silence`: is asked why nobody answers
-   * @returns whether the server has answered within `ConnectTimeout`
+   * @returns whether the server has answered, within `ConnectTimeout` for each endpoint
    */
   connect(
     dataPlane: DataPlaneHandle,
@@ -140,15 +144,16 @@ export class Connection {
   /**
    * Leaves for another server, or for the same one elsewhere.
    *
-   * @param addresses where it may be
-   * @returns whether it has answered within `ConnectTimeout`; where not, it is tried on as one that was lost
+   * @param places where it may be, the first one tried first
+   * @returns whether it has answered, within `ConnectTimeout` for each endpoint; where not, it is tried on as one that
+   * was lost
    */
-  moveTo(config: ClientConfig, addresses: readonly HostAddress[]): Promise<boolean> {
+  moveTo(config: ClientConfig, places: readonly ServerPlace[]): Promise<boolean> {
     this.#config = config;
     // One before it that still waits has been overtaken.
     this.#moving.resolve(false);
     this.#moving = Promise.withResolvers();
-    this.#tell({ kind: "server-moved", settings: settingsOf(config), addresses });
+    this.#tell({ kind: "server-moved", settings: settingsOf(config), places });
     return this.#moving.promise;
   }
 
@@ -157,8 +162,8 @@ export class Connection {
     if (!this.isServer(report)) return;
     const { event, endpoint } = report;
     if (event === "handshake-completed" || event === "up") this.#answers++;
-    if (event === "handshake-completed") this.#tell({ kind: "peer-up", address: endpoint.address });
-    if (event === "up") this.#tell({ kind: "peer-up", address: null });
+    if (event === "handshake-completed") this.#tell({ kind: "peer-up", from: endpoint });
+    if (event === "up") this.#tell({ kind: "peer-up", from: null });
     if (event === "down") this.#tell({ kind: "peer-down" });
     if (event === "transport-works") this.#tell({ kind: "udp-works" });
   }
@@ -217,7 +222,7 @@ export class Connection {
     const dataPlane = this.#dataPlane;
     switch (action.kind) {
       case "say":
-        tell(action.message, this.#port, this.#options);
+        tell(action.message, this.#options);
         return action.message.about === "lost" ? this.#silence?.begin(this.place) : undefined;
       case "explain-silence":
         return this.#explainSilence();
@@ -250,7 +255,7 @@ export class Connection {
         dataPlane?.setServer(this.#config.server.publicKey);
         break;
       case "set-endpoint":
-        this.#setEndpoint({ address: action.address, port: this.#port });
+        this.#setEndpoint(action.place);
         break;
       case "use-transport":
         return this.#useTransport(action);
@@ -277,32 +282,30 @@ export class Connection {
     this.#options.logger.warn("no valid answer from {server} yet: {reason}", { server, reason });
   }
 
-  #setEndpoint(place: ServerPlace): void {
+  #setEndpoint(place: SocketAddress): void {
     this.#options.transports.follow(place);
     this.#dataPlane?.setEndpoint(place);
   }
 
-  /** Looks up the server's addresses: it may have moved. The tunnel need not be up. */
+  /** Looks up the addresses of the server's endpoints: it may have moved. The tunnel need not be up. */
   async #lookUp(id: number): Promise<void> {
     const { mark, nameServers, pathTo, whileAsking } = this.#options;
-    const hasRoute = (address: HostAddress) => pathTo(address) !== "";
-    const found = await resolveAgain(this.#config.server.endpoint, {
-      last: this.#machine.addresses,
+    const places = await lookUpServerAgain(this.#config.endpoints, {
+      last: this.#machine.places,
       nameServers: nameServers(this.#config),
       mark,
       timeout: this.#config.interface.connectTimeout,
-      hasRoute,
+      hasRoute: (address) => pathTo(address) !== "",
       whileAsking,
     });
-    const addresses = withoutUnrouted(found, hasRoute);
-    this.#tell({ kind: "looked-up", id, addresses });
+    this.#tell({ kind: "looked-up", id, places });
   }
 
   async #useTransport(
-    { id, transport, address }: Extract<ClientAction, { kind: "use-transport" }>,
+    { id, transport, address, port }: Extract<ClientAction, { kind: "use-transport" }>,
   ): Promise<void> {
     if (this.#dataPlane === null) return;
-    await this.#options.transports.use(transport, this.#dataPlane, { address, port: this.#port });
+    await this.#options.transports.use(transport, this.#dataPlane, { address, port });
     this.#tell({ kind: "transport-ready", id, transport });
   }
 }

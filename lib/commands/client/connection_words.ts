@@ -1,11 +1,7 @@
 /** Connection words: what the log and the service manager are told of a client's connection. */
 import type { ClientAction, ClientMessage, ServerRoute } from "../../core/client/client_action.ts";
 import { Transport } from "../../core/transport/transport.ts";
-import {
-  formatAddress,
-  formatSocketAddress,
-  type HostAddress,
-} from "../../core/wire/host_address.ts";
+import { formatAddress, formatSocketAddress } from "../../core/wire/host_address.ts";
 import { background } from "../../process/guard.ts";
 import type { Logger } from "../../process/logging.ts";
 
@@ -30,29 +26,24 @@ export interface Listeners {
   readonly onState: (state: string) => void;
 }
 
-/** As in `198.51.100.1:51820`. */
-export function serverText(address: HostAddress, port: number): string {
-  return formatSocketAddress({ address, port });
-}
-
 /** As in `198.51.100.1:51820 by UDP`. */
-export function routeText({ address, transport }: ServerRoute, port: number): string {
-  return `${serverText(address, port)} by ${TRANSPORT_NAMES[transport]}`;
+export function routeText(route: ServerRoute): string {
+  return `${formatSocketAddress(route)} by ${TRANSPORT_NAMES[route.transport]}`;
 }
 
-/** Tells it. `port`: the server's. */
-export function tell(message: ClientMessage, port: number, { logger, onState }: Listeners): void {
+/** Tells it. */
+export function tell(message: ClientMessage, { logger, onState }: Listeners): void {
   switch (message.about) {
     case "no-answer": {
       const { last, next, hasSeveral } = message;
       logger.info("no answer over {last}: trying {next}", {
-        last: triedText(last, hasSeveral),
-        next: triedText(next, hasSeveral),
+        last: triedText(last, { hasSeveral, other: next }),
+        next: triedText(next, { hasSeveral, other: last }),
       });
       break;
     }
     case "lost": {
-      const server = serverText(message.address, port);
+      const server = formatSocketAddress(message.place);
       logger.warn("no packets from {server}: reconnecting", { server });
       onState(`no packets from ${server}: reconnecting`);
       break;
@@ -61,7 +52,7 @@ export function tell(message: ClientMessage, port: number, { logger, onState }: 
       logger.warn("cannot connect now: {error}", { error: message.error });
       break;
     case "connected-again": {
-      const server = routeText(message.route, port);
+      const server = routeText(message.route);
       onState(`connected to ${server}`);
       logger.info("reconnected to {server} after {time} s", {
         server,
@@ -70,7 +61,7 @@ export function tell(message: ClientMessage, port: number, { logger, onState }: 
       break;
     }
     case "moved":
-      onState(`connected to ${routeText(message.route, port)}`);
+      onState(`connected to ${routeText(message.route)}`);
       break;
     case "path-changed":
       logger.info("the route to the server has changed: starting a handshake");
@@ -88,8 +79,13 @@ export function tell(message: ClientMessage, port: number, { logger, onState }: 
   }
 }
 
-/** As in `UDP`, or `UDP to 198.51.100.2` where there are several addresses. */
-function triedText({ address, transport }: ServerRoute, hasSeveral: boolean): string {
-  const name = TRANSPORT_NAMES[transport];
-  return hasSeveral ? `${name} to ${formatAddress(address)}` : name;
+/** As in `UDP`, or `UDP to 198.51.100.2` where there are several places; with the port where that tells them apart. */
+function triedText(
+  route: ServerRoute,
+  { hasSeveral, other }: { readonly hasSeveral: boolean; readonly other: ServerRoute },
+): string {
+  const name = TRANSPORT_NAMES[route.transport];
+  if (!hasSeveral) return name;
+  const isByPort = route.port !== other.port;
+  return `${name} to ${isByPort ? formatSocketAddress(route) : formatAddress(route.address)}`;
 }

@@ -2,12 +2,12 @@
  * Client preparation: all that a client finds out before its data plane starts: the block that it takes over, its
  * routes, where its peers are. Nothing on the host changes.
  */
-import type { ClientConfig } from "../../core/config/config.ts";
-import { withoutUnrouted } from "../../core/wire/families.ts";
+import type { ClientConfig, Endpoint } from "../../core/config/config.ts";
+import type { ServerPlace } from "../../core/client/server_places.ts";
 import type { HostAddress } from "../../core/wire/host_address.ts";
 import type { PeerOptions } from "../../core/wireguard/peer.ts";
 import { locatedPeers } from "../../host/dns/peer_places.ts";
-import { resolveAll } from "../../host/dns/resolve.ts";
+import { type FirstLookUpOptions, lookUpServer } from "./server_lookup.ts";
 import {
   blocksHere,
   describeBlock,
@@ -30,7 +30,7 @@ export interface Preparation {
   readonly block: StandingBlock | null;
   readonly plan: RoutePlan;
   /** Where the server may be; at least one. */
-  readonly addresses: readonly HostAddress[];
+  readonly places: readonly ServerPlace[];
   /** The peers besides the server. */
   readonly others: readonly PeerOptions[];
 }
@@ -48,22 +48,26 @@ export async function prepareClient(
   const plan = planRoutes(config);
   for (const warning of routeWarnings(config, plan)) logger.warn("{warning}", { warning });
   const wayTo = (address: HostAddress) => network.wayTo(address, plan.mark);
-  const hasRoute = (address: HostAddress) => wayTo(address) !== null;
   const located = await Promise.race([
     Promise.all([
-      resolveServer(config, { block, hasRoute }),
+      findServer(config, block, {
+        timeout: config.interface.connectTimeout,
+        hasRoute: (address) => wayTo(address) !== null,
+        onMissing: ({ message }) =>
+          logger.warn("{error}: trying the other endpoints", { error: message }),
+        outside: (addresses) =>
+          reachableOutside(addresses, (address) => {
+            requireReachableOutside(config, { plan, server: address, way: wayTo(address) });
+          }),
+      }),
       locatedPeers(config.otherPeers, { config, logger }),
     ]),
     // A look-up may take as long as `ConnectTimeout`, and nothing is changed yet.
     stop.received,
   ]);
   if (typeof located === "string") return null;
-  const [found, others] = located;
-  const routed = withoutUnrouted(found, hasRoute);
-  const addresses = reachableOutside(routed, (address) => {
-    requireReachableOutside(config, { plan, server: address, way: wayTo(address) });
-  });
-  return { block, plan, addresses, others };
+  const [places, others] = located;
+  return { block, plan, places, others };
 }
 
 /**
@@ -99,21 +103,24 @@ function requireNoOtherKillSwitch(interfaceName: string): void {
   );
 }
 
-/** While the host is closed its name cannot be looked up, so the server is where it was for the client before. */
-async function resolveServer(
-  config: ClientConfig,
-  { block, hasRoute }: {
-    readonly block: StandingBlock | null;
-    readonly hasRoute: (address: HostAddress) => boolean;
-  },
-): Promise<readonly HostAddress[]> {
-  const { endpoint } = config.server;
+/**
+ * Where the server may be. While the host is closed, names cannot be looked up: the one that is known is where the
+ * client before found it, and the others are left for when this client may ask.
+ */
+async function findServer(
+  { endpoints }: ClientConfig,
+  block: StandingBlock | null,
+  options: FirstLookUpOptions,
+): Promise<readonly ServerPlace[]> {
   const known = block?.change.server ?? null;
-  if (known !== null && endpoint.address === null && known.name === endpoint.host) {
-    return [known.address];
-  }
+  const settled = endpoints.map((endpoint): Endpoint =>
+    known !== null && endpoint.address === null && known.name === endpoint.host
+      ? { ...endpoint, address: known.address }
+      : endpoint
+  );
+  const isEnough = block !== null && settled.some(({ address }) => address !== null);
   try {
-    return await resolveAll(endpoint, config.interface.connectTimeout, hasRoute);
+    return await lookUpServer(settled, { ...options, isToAsk: !isEnough });
   } catch (error) {
     if (block === null || !(error instanceof AppError)) throw error;
     throw new AppError(

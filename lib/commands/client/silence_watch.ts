@@ -8,11 +8,11 @@
 import type { ClientConfig } from "../../core/config/config.ts";
 import { DROP_REASON_NAMES, DropReason } from "../../core/wire/drop_reason.ts";
 import { isIpv6 } from "../../core/wire/host_address.ts";
+import type { SocketAddress } from "../../core/wire/socket_address.ts";
 import type { Refusal } from "../../core/wireguard/liveness/refusal.ts";
 import type { Statistics } from "../../dataplane/data_plane_protocol.ts";
 import type { Refusals } from "../../dataplane/refusals.ts";
 import type { refusesOtherPorts, refusesPort } from "../refused_ports.ts";
-import type { ServerPlace } from "./client_transports.ts";
 import { explainSilence, triedProtocols } from "./unanswered.ts";
 
 export interface SilenceWatchOptions {
@@ -36,7 +36,7 @@ export class SilenceWatch {
   }
 
   /** What was seen up to now explains nothing: the server was there. */
-  async begin(place: ServerPlace): Promise<void> {
+  async begin(place: SocketAddress): Promise<void> {
     this.#options.refusals?.latest(place);
     const { drops } = await this.#options.dataPlane.statistics();
     this.#unfitting = countOf(drops, DropReason.badHandshake);
@@ -45,7 +45,7 @@ export class SilenceWatch {
 
   /** In words, with what to do about it. */
   async explain(
-    place: ServerPlace,
+    place: SocketAddress,
     { interface: { transport } }: Pick<ClientConfig, "interface">,
   ): Promise<string> {
     const { dataPlane, refusals, mark } = this.#options;
@@ -63,7 +63,7 @@ export class SilenceWatch {
 
   /** ICMPv6 is not received here: the server's host is asked once more, by a socket that is told of it. */
   async #refusalByIpv6(
-    { address, port }: ServerPlace,
+    { address, port }: SocketAddress,
     transport: ClientConfig["interface"]["transport"],
   ): Promise<Refusal | null> {
     if (!isIpv6(address) || transport === "faketcp") return null;

@@ -41,6 +41,7 @@ export function withStored(config: Config, { peers, groups }: StoredPeers): Conf
     ...config,
     peers: Array.from(peers, ([key, settings]) => ({
       ...settledPeer(decodeKey(key)!, settings),
+      otherEndpoints: [],
       zonedEndpoint: null,
       line: 0,
     })),

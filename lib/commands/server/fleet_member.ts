@@ -254,6 +254,7 @@ function withPeers(config: ServerConfig, { peers, groups }: StoredPeers): Server
     ...config,
     peers: Array.from(peers, ([key, settings]) => ({
       ...settledPeer(decodeKey(key)!, settings),
+      otherEndpoints: [],
       zonedEndpoint: null,
       line: 0,
     })),
@@ -271,6 +272,7 @@ export function withLivePeers<Kind extends Config>(
     peers: Array.from(peers.values(), (peer) => ({
       ...peer,
       endpoint: null,
+      otherEndpoints: [],
       zonedEndpoint: null,
       line: 0,
     })),

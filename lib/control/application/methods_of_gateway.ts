@@ -39,7 +39,7 @@ async function health(
   const lacking = missing();
   const live = Array.from(
     peers.peers.values(),
-    (peer) => ({ ...peer, zonedEndpoint: null, line: 0 }),
+    (peer) => ({ ...peer, otherEndpoints: [], zonedEndpoint: null, line: 0 }),
   );
   const dead = deadRules({ ...config, peers: live, groups: peers.groups ?? config.groups });
   return {

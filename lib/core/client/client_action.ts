@@ -1,10 +1,10 @@
 /** Client actions: everything that the state machine of a client's connection asks for, as values. */
 import type { Transport } from "../transport/transport.ts";
+import type { SocketAddress } from "../wire/socket_address.ts";
 import type { HostAddress } from "../wire/host_address.ts";
 
-/** One address of the server, by one transport. */
-export interface ServerRoute {
-  readonly address: HostAddress;
+/** One place of the server, by one transport. */
+export interface ServerRoute extends SocketAddress {
   readonly transport: Transport;
 }
 
@@ -14,11 +14,11 @@ export type ClientMessage =
     readonly about: "no-answer";
     readonly last: ServerRoute;
     readonly next: ServerRoute;
-    /** Whether the server has several addresses, so that a route is only told by naming its own. */
+    /** Whether the server has several places, so that a route is only told by naming its own. */
     readonly hasSeveral: boolean;
   }
   /** The server is lost, and is connected to again. */
-  | { readonly about: "lost"; readonly address: HostAddress }
+  | { readonly about: "lost"; readonly place: SocketAddress }
   /** An attempt could not be made; the next one follows. */
   | { readonly about: "attempt-failed"; readonly error: unknown }
   /** `after`: ms since the loss */
@@ -32,11 +32,11 @@ export type ClientMessage =
   | { readonly about: "fault"; readonly action: ClientAction["kind"]; readonly error: unknown };
 
 export type ClientAction =
-  /** Look up the server's addresses, outside the tunnel; answer with `looked-up`. */
+  /** Look up the addresses of all endpoints, outside the tunnel; answer with `looked-up`. */
   | { readonly kind: "look-up"; readonly id: number }
   /** The configured server is the one that the commands below mean. */
   | { readonly kind: "set-server" }
-  | { readonly kind: "set-endpoint"; readonly address: HostAddress }
+  | { readonly kind: "set-endpoint"; readonly place: SocketAddress }
   /** Read the path of packets to this address; answer with `path-read`. */
   | { readonly kind: "read-path"; readonly address: HostAddress }
   /** Use this transport from now on; answer with `transport-ready`. */
@@ -56,9 +56,9 @@ export type ClientAction =
   /** The answer to `server-moved`: where there is no connection, it is tried on. */
   | { readonly kind: "moved"; readonly isConnected: boolean }
   | { readonly kind: "move-failed"; readonly error: unknown }
-  /** The end, one of three; nothing comes after it. No server answered the first attempt. */
+  /** The end, one of three; nothing comes after it. No place of the server answered the first attempt. */
   | { readonly kind: "no-answer" }
   /** The first attempt could not be made. */
   | { readonly kind: "start-failed"; readonly error: unknown }
-  /** The server is lost, and `OnPeerTimeout = exit`. */
+  /** The server is lost, at all its endpoints, and `OnPeerTimeout = exit`. */
   | { readonly kind: "peer-lost" };

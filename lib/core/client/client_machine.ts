@@ -4,24 +4,24 @@
  *
  * idle -> [looking-up ->] preparing -> trying -> up, and after a loss looking-up -> preparing -> trying -> pausing
  * and so on until it is up again. Each state in which it connects ends by an answer to an action or at a time: that
- * is why a client is never stuck. An attempt tries each transport with each address of the server that it has, within
- * `ConnectTimeout`.
+ * is why a client is never stuck. An attempt tries each endpoint of the server, for `ConnectTimeout`: each transport
+ * with each address that the endpoint has. Only when none of them has answered has the server not.
  */
-import type { HostAddress } from "../wire/host_address.ts";
+import type { SocketAddress } from "../wire/socket_address.ts";
 import type { ClientAction, ClientMessage, ServerRoute } from "./client_action.ts";
 import type { ClientEvent, ClientSettings } from "./client_event.ts";
 import { type Attempt, type ClientState, dependsOn, type Purpose } from "./client_state.ts";
 import { ServerPathWatch } from "./server_path_watch.ts";
 import { reconnectPause } from "./reconnect_pause.ts";
-import { ServerAddresses } from "./server_addresses.ts";
+import { isSameEnd, type ServerPlace, ServerPlaces } from "./server_places.ts";
 import { TransportChoice } from "./transport_choice.ts";
 
 /** ms between initiations while connecting: three fit the default time-out of 2.5 s, jitter included. */
 const CONNECT_INTERVAL = 700;
 
 export interface ClientMachineOptions {
-  /** Where the server may be; at least one. */
-  readonly addresses: readonly HostAddress[];
+  /** Where the server may be, in the order of preference; at least one. */
+  readonly places: readonly ServerPlace[];
   readonly transport: "udp" | "faketcp" | "auto";
   readonly settings: ClientSettings;
   /** A number from 0 to 1, drawn at random, so that many clients do not come at once. */
@@ -32,7 +32,7 @@ export class ClientMachine {
   readonly #random: () => number;
   readonly #transports: TransportChoice;
   readonly #path = new ServerPathWatch();
-  #addresses: ServerAddresses;
+  #places: ServerPlaces;
   #settings: ClientSettings;
   #state: ClientState = { kind: "idle" };
   #purpose: Purpose = "first";
@@ -46,8 +46,8 @@ export class ClientMachine {
   #lastId = 0;
   #actions: ClientAction[] = [];
 
-  constructor({ addresses, transport, settings, random }: ClientMachineOptions) {
-    this.#addresses = new ServerAddresses(addresses);
+  constructor({ places, transport, settings, random }: ClientMachineOptions) {
+    this.#places = new ServerPlaces(places);
     this.#transports = new TransportChoice(transport);
     this.#settings = settings;
     this.#random = random;
@@ -55,12 +55,18 @@ export class ClientMachine {
 
   /** By which the server is, or is looked for. */
   get route(): ServerRoute {
-    return { address: this.#addresses.current, transport: this.#transports.current };
+    const { address, port } = this.#places.current;
+    return { address, port, transport: this.#transports.current };
+  }
+
+  /** Of the endpoint that is in use, among those of the configuration. */
+  get rank(): number {
+    return this.#places.current.rank;
   }
 
   /** All that are tried. */
-  get addresses(): readonly HostAddress[] {
-    return this.#addresses.all;
+  get places(): readonly ServerPlace[] {
+    return this.#places.all;
   }
 
   /** When `time` is to be told; `Infinity` for never. */
@@ -88,7 +94,7 @@ export class ClientMachine {
         if (this.#state.kind === "lost-early") this.#reconnect(now);
         break;
       case "peer-up":
-        if (event.address !== null) this.#addresses.answered(event.address);
+        if (event.from !== null) this.#places.answered(event.from);
         this.#up(now);
         break;
       case "peer-down":
@@ -133,10 +139,10 @@ export class ClientMachine {
     return this.#actions;
   }
 
-  // Connecting: look-up, attempt, one route after the other, pause.
+  // Connecting: look-up, attempt, one endpoint and one route after the other, pause.
 
   #start(lookUpFirst: boolean, now: number): void {
-    this.#act({ kind: "read-path", address: this.#addresses.current });
+    this.#act({ kind: "read-path", address: this.#places.current.address });
     if (lookUpFirst && !this.#isUpEarly) return this.#lookUp();
     this.#attempt(now);
     if (this.#isUpEarly) this.#up(now);
@@ -148,31 +154,36 @@ export class ClientMachine {
     this.#act({ kind: "look-up", id });
   }
 
-  #lookedUp({ id, addresses }: Extract<ClientEvent, { kind: "looked-up" }>, now: number): void {
+  #lookedUp({ id, places }: Extract<ClientEvent, { kind: "looked-up" }>, now: number): void {
     // Meanwhile the server may have answered, or the configuration may have named another one.
     if (this.#state.kind !== "looking-up" || this.#state.id !== id) return;
-    this.#addresses.lookedUp(addresses);
+    this.#places.lookedUp(places);
     this.#attempt(now);
   }
 
   #attempt(now: number): void {
-    const routes = this.#transports.order.flatMap((transport) =>
-      this.#addresses.all.map((address) => ({ transport, address }))
+    const endpoints = this.#places.byEndpoint.map((places) =>
+      this.#transports.order.flatMap((transport) =>
+        places.map(({ address, port }): ServerRoute => ({ address, port, transport }))
+      )
     );
+    // At the start the data plane has the first place already.
+    if (this.#purpose !== "first") this.#setEndpoint(endpoints[0]![0]!);
+    this.#tryEndpoint(endpoints, now);
+  }
+
+  #tryEndpoint(
+    [routes, ...further]: readonly (readonly ServerRoute[])[],
+    now: number,
+  ): void {
     const deadline = now + this.#settings.connectTimeout;
-    // At the start the data plane has the first address already.
-    if (this.#purpose !== "first") this.#setEndpoint(routes[0]!.address);
-    this.#try({ routes, deadline, index: 0 }, now);
+    this.#try({ routes: routes!, deadline, further, index: 0 }, now);
   }
 
   #try(attempt: Attempt, now: number): void {
     const { routes, deadline, index } = attempt;
     const next = routes[index]!;
-    if (index > 0) {
-      const hasSeveral = this.#addresses.all.length > 1;
-      this.#say({ about: "no-answer", last: routes[index - 1]!, next, hasSeveral });
-    }
-    if (next.address !== this.#addresses.current) this.#setEndpoint(next.address);
+    if (!isSameEnd(next, this.#places.current)) this.#setEndpoint(next);
     const id = ++this.#lastId;
     const time = Math.max(0, deadline - now) / (routes.length - index);
     this.#state = { kind: "preparing", id, attempt, time };
@@ -195,11 +206,21 @@ export class ClientMachine {
   }
 
   #noAnswer(attempt: Attempt, now: number): void {
+    const { routes, further } = attempt;
     const index = attempt.index + 1;
-    if (index < attempt.routes.length) return this.#try({ ...attempt, index }, now);
+    const next = routes[index] ?? further[0]?.[0];
+    if (next !== undefined) {
+      const hasSeveral = this.#places.all.length > 1;
+      this.#say({ about: "no-answer", last: routes[attempt.index]!, next, hasSeveral });
+      if (index < routes.length) return this.#try({ ...attempt, index }, now);
+      return this.#tryEndpoint(further, now);
+    }
     this.#act({ kind: "stop-repeating" });
     if (this.#purpose === "first") return this.#end({ kind: "no-answer" });
-    if (this.#purpose === "again") return this.#pause(now, this.#attempts === 0);
+    if (this.#purpose === "again") {
+      if (this.#isToExit) return this.#end({ kind: "peer-lost" });
+      return this.#pause(now, this.#attempts === 0);
+    }
     this.#act({ kind: "moved", isConnected: false });
     this.#lose(now);
   }
@@ -224,6 +245,7 @@ export class ClientMachine {
     if (this.#purpose === "first") return this.#end({ kind: "start-failed", error });
     if (this.#purpose === "again") {
       this.#say({ about: "attempt-failed", error });
+      if (this.#isToExit) return this.#end({ kind: "peer-lost" });
       return this.#pause(now);
     }
     this.#act({ kind: "move-failed", error });
@@ -258,23 +280,31 @@ export class ClientMachine {
     else this.#state = { kind: "lost-early" };
   }
 
+  get #isToExit(): boolean {
+    return this.#settings.onPeerTimeout === "exit";
+  }
+
   #reconnect(now: number): void {
-    if (this.#settings.onPeerTimeout === "exit") return this.#end({ kind: "peer-lost" });
+    // At another endpoint it may be there.
+    const hasOthers = this.#places.byEndpoint.length > 1;
+    if (this.#isToExit && !hasOthers) return this.#end({ kind: "peer-lost" });
     this.#purpose = "again";
     this.#lostAt = now;
     this.#attempts = 0;
-    this.#say({ about: "lost", address: this.#addresses.current });
+    this.#places.lost();
+    const { address, port } = this.#places.current;
+    this.#say({ about: "lost", place: { address, port } });
     this.#lookUp();
   }
 
   // The configuration names another server, or the same one elsewhere.
 
   #move(
-    { settings, addresses }: Extract<ClientEvent, { kind: "server-moved" }>,
+    { settings, places }: Extract<ClientEvent, { kind: "server-moved" }>,
     now: number,
   ): void {
     this.#settings = settings;
-    this.#addresses = new ServerAddresses(addresses);
+    this.#places = new ServerPlaces(places);
     const { kind } = this.#state;
     if (kind === "up") this.#purpose = "move";
     const isIdle = kind === "idle" || kind === "lost-early";
@@ -289,15 +319,16 @@ export class ClientMachine {
 
   // What happens to the host meanwhile.
 
-  #setEndpoint(address: HostAddress): void {
-    this.#addresses.current = address;
+  #setEndpoint(end: SocketAddress): void {
+    const { address, port } = end;
+    this.#places.use(end);
     this.#path.forget();
-    this.#act({ kind: "set-endpoint", address });
+    this.#act({ kind: "set-endpoint", place: { address, port } });
     this.#act({ kind: "read-path", address });
   }
 
   #comparePath({ address, path }: Extract<ClientEvent, { kind: "path-read" }>): void {
-    if (address !== this.#addresses.current) return;
+    if (address !== this.#places.current.address) return;
     const isOther = this.#path.isOther(path);
     this.#path.learn(path);
     if (!isOther) return;
@@ -325,7 +356,7 @@ export class ClientMachine {
   #timePassed(now: number): void {
     if (now >= this.#path.readAt) {
       this.#path.reading(now);
-      this.#act({ kind: "read-path", address: this.#addresses.current });
+      this.#act({ kind: "read-path", address: this.#places.current.address });
     }
     if (now >= this.#transports.trialAt) {
       this.#transports.planTrial(now);

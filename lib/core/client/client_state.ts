@@ -4,10 +4,13 @@ import type { ClientAction, ServerRoute } from "./client_action.ts";
 /** Why a client connects, which decides what follows when it has, and when it has not. */
 export type Purpose = "first" | "again" | "move";
 
-/** One attempt: the routes, tried one after the other, share the time until the deadline. */
+/** One attempt, at one endpoint after the other. */
 export interface Attempt {
+  /** To the endpoint that is tried now: one after the other, they share the time until the deadline. */
   readonly routes: readonly ServerRoute[];
   readonly deadline: number;
+  /** Those to each endpoint that is tried after it. */
+  readonly further: readonly (readonly ServerRoute[])[];
   /** Of the route that is tried now. */
   readonly index: number;
 }

@@ -30,6 +30,8 @@ export interface ClientConfig extends Config {
   readonly listenPort: number;
   /** The peer that the client connects to, and without which it is not connected. */
   readonly server: PeerConfig & { readonly endpoint: Endpoint };
+  /** Where the server is reached, in the order of preference: its `endpoint` first. */
+  readonly endpoints: readonly Endpoint[];
   /** The others: reached as plain WireGuard does it, when there is something to send. */
   readonly otherPeers: readonly PeerConfig[];
   /** Networks of all peers together. */
@@ -174,6 +176,8 @@ export interface PeerConfig {
   /** Those of IPv6, whether they are carried or not. */
   readonly allowedIps6: readonly Ipv6PrefixText[];
   readonly endpoint: Endpoint | null;
+  /** Where a client reaches the same server otherwise, in the order of preference. */
+  readonly otherEndpoints: readonly Endpoint[];
   /** `Endpoint` where it is an IPv6 address with a zone, which is not used. */
   readonly zonedEndpoint: string | null;
   /** Seconds between persistent keepalives; 0 is off. */
@@ -201,6 +205,9 @@ export interface PeerConfig {
   /** The line of the `[Peer]` header, the first of several for one key. */
   readonly line: number;
 }
+
+/** A peer without what a file alone knows of it. */
+export type PeerOutsideFile = Omit<PeerConfig, "otherEndpoints" | "zonedEndpoint" | "line">;
 
 /** A key that takes the place of a peer's with its first handshake; until then both are the peer's. */
 export interface NextKey {

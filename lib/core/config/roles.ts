@@ -4,6 +4,7 @@ import { addressOf6 } from "../wire/ipv6_prefix.ts";
 import { formatIpv4, prefixMask } from "../wire/ipv4_text.ts";
 import { hostIn, NO_RESOLVER } from "./values/access_rules.ts";
 import { ZONED_ENDPOINT_RULE } from "./values/addresses.ts";
+import { formatEndpoint } from "./text/config_writer.ts";
 import type { ClientConfig, Config, PeerConfig, ServerConfig } from "./config.ts";
 import { BadValueError, ConfigError, quoted } from "./config_error.ts";
 import { isAllIpv4 } from "./values/networks.ts";
@@ -75,6 +76,7 @@ export function validateServer(config: Config): ServerConfig {
   requireSecret(config);
   refuseInnerServices(config);
   requireOnePlaceOfPeers(config);
+  for (const peer of config.peers) requireOneEndpoint(config, peer, ONE_ENDPOINT_OF_CLIENT);
   const listenPort = config.interface.listenPort ?? DEFAULT_LISTEN_PORT;
   for (const protocol of transport === "udp" ? ["udp"] as const : ["udp", "tcp"] as const) {
     refuseInNat(config, { key: "ListenPort", protocol, port: listenPort, value: `${listenPort}` });
@@ -115,11 +117,14 @@ export function validateServer(config: Config): ServerConfig {
 export function validateClient(config: Config): ClientConfig {
   requireAddress(config, "a client needs an inner address, as in Address = 10.66.77.2/32");
   const server = serverOf(config);
+  const otherPeers = config.peers.filter(({ publicKey }) => publicKey !== server.publicKey);
+  for (const peer of otherPeers) requireOneEndpoint(config, peer, ONE_ENDPOINT_OF_OTHERS);
   return {
     ...config,
     listenPort: config.interface.listenPort ?? 0,
     server,
-    otherPeers: config.peers.filter(({ publicKey }) => publicKey !== server.publicKey),
+    endpoints: [server.endpoint, ...server.otherEndpoints],
+    otherPeers,
     allowedIps: config.peers.flatMap(({ allowedIps }) => allowedIps),
     allowedIps6: config.peers.flatMap(({ allowedIps6 }) => allowedIps6),
     warnings: [
@@ -157,6 +162,23 @@ function serverOf({ peers, fileName }: Config): Server {
   }
   throw new ConfigError(
     `${place} is missing: a client needs the address of its server, as in Endpoint = vpn.example.org:51820`,
+  );
+}
+
+/** Why a peer has one: nobody would notice that it is not at the first. */
+const ONE_ENDPOINT_OF_CLIENT =
+  "a gateway calls a peer at one place; a client's file may list several gateways";
+const ONE_ENDPOINT_OF_OTHERS =
+  "a client changes over between places of its server alone, which is another [Peer]";
+
+function requireOneEndpoint({ fileName }: Config, peer: PeerConfig, why: string): void {
+  const [second] = peer.otherEndpoints;
+  if (second === undefined) return;
+  throw new BadValueError(
+    `${fileName}:${peer.line}: [Peer]: Endpoint`,
+    `cannot use ${quoted(formatEndpoint(second))} besides ${
+      quoted(formatEndpoint(peer.endpoint!))
+    }: ${why}: keep one of them`,
   );
 }
 

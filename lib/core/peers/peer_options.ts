@@ -1,5 +1,5 @@
 /** Peer options: a configured peer as the device takes it. */
-import type { PeerConfig } from "../config/config.ts";
+import type { PeerOutsideFile } from "../config/config.ts";
 import type { HostAddress } from "../wire/host_address.ts";
 import type { PeerOptions } from "../wireguard/peer.ts";
 
@@ -9,7 +9,7 @@ import type { PeerOptions } from "../wireguard/peer.ts";
  * @param accessId its number among those that access rules are about; 0 where there are none
  */
 export function peerOptions(
-  peer: Omit<PeerConfig, "zonedEndpoint" | "line">,
+  peer: PeerOutsideFile,
   address: HostAddress | null,
   accessId = 0,
 ): PeerOptions {

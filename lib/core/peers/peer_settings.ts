@@ -1,5 +1,5 @@
 /** Peer settings: a peer, or a group, as text by the keys of a file: what is kept, and passes between processes. */
-import type { GroupConfig, NextKey, PeerConfig } from "../config/config.ts";
+import type { GroupConfig, NextKey, PeerOutsideFile } from "../config/config.ts";
 import type { Entry } from "../config/text/config_document.ts";
 import { formatEndpoint } from "../config/text/config_writer.ts";
 import { formatAccessRules } from "../config/values/access_rules.ts";
@@ -22,7 +22,7 @@ export type PeerSettings = { readonly [Key in PeerSettingKey]?: string };
 export type GroupSettings = { readonly [Key in Exclude<keyof typeof GROUP_KEYS, "Name">]?: string };
 
 /** A peer as its settings say, whose endpoint, if it has one, is an address. */
-export type SettledPeer = Omit<PeerConfig, "zonedEndpoint" | "line">;
+export type SettledPeer = PeerOutsideFile;
 
 /** The settings of a peer of a configuration: one text for one meaning. */
 export function peerSettings(peer: SettledPeer): PeerSettings {
@@ -64,7 +64,7 @@ export function settledPeer(publicKey: Uint8Array, settings: PeerSettings): Sett
     const value = settings[key];
     return value === undefined ? null : parse(entryOf(key, value));
   };
-  const endpoint = read("Endpoint", PEER_KEYS.Endpoint.parse);
+  const endpoint = read("Endpoint", PEER_KEYS.Endpoint.parse)?.[0]?.endpoint ?? null;
   return {
     publicKey,
     presharedKey: noneIfZero(read("PresharedKey", PEER_KEYS.PresharedKey.parse)),

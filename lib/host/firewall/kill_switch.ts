@@ -91,7 +91,8 @@ export class KillSwitch implements Disposable {
   #staysClosed = false;
   #isDisposed = false;
   #transports: readonly OuterPorts[] = [];
-  #resolvers: readonly HostAddress[] = [];
+  /** Of each question that is under way. */
+  readonly #asked = new Set<readonly HostAddress[]>();
   #guests: readonly string[] = [];
 
   /** Closes the host, or takes over the block that a client before left on it: without a moment in between. */
@@ -134,18 +135,19 @@ export class KillSwitch implements Disposable {
 
   /**
    * Calls while questions to these resolvers pass as well: the tunnel's own, to find a server that has
-   * moved. Nobody else's do: to set the mark takes CAP_NET_ADMIN.
+   * moved. Nobody else's do: to set the mark takes CAP_NET_ADMIN. Several calls may be under way.
    */
   async whileAsking<Result>(
     resolvers: readonly HostAddress[],
     call: () => Promise<Result>,
   ): Promise<Result> {
-    this.#resolvers = resolvers;
-    this.#install();
+    const asked = [...resolvers];
+    this.#asked.add(asked);
     try {
+      this.#install();
       return await call();
     } finally {
-      this.#resolvers = [];
+      this.#asked.delete(asked);
       this.#install();
     }
   }
@@ -156,7 +158,7 @@ export class KillSwitch implements Disposable {
     const options = {
       ...this.#options,
       hasIpv6,
-      resolvers: this.#resolvers,
+      resolvers: [...new Set([...this.#asked].flat())],
       guests: this.#guests,
     };
     this.#nftables.replaceTable(this.#table, ...chains(options, this.#transports));
@@ -169,7 +171,7 @@ export class KillSwitch implements Disposable {
 
   /** Leaves the table to the undoing of the journal; the host stays closed. */
   [Symbol.dispose](): void {
-    this.#resolvers = [];
+    this.#asked.clear();
     // Nobody looks any more whether a network card joins one of the bridges.
     this.#guests = [];
     if (this.#staysClosed) this.admit([]);

@@ -98,7 +98,8 @@ export function planRoutes(config: ClientConfig): RoutePlan {
   const unwanted6 = isFullTunnel ? [ALL_IPV6] : addresses6.length > 0 ? [] : allowedIps6;
   const blocked6 = allowIpv6 || isFullTunnel6 ? [] : unwanted6;
   // What is blocked may contain the server.
-  const mayBlockServer = blocked6.length > 0 && typeof config.server.endpoint.address !== "number";
+  const mayBlockServer = blocked6.length > 0 &&
+    config.endpoints.some(({ address }) => typeof address !== "number");
   return {
     mark: given === 0 && (isFullTunnel || isFullTunnel6 || killSwitch || mayBlockServer)
       ? DEFAULT_MARK

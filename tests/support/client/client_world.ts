@@ -6,16 +6,29 @@ import type { ClientAction, ServerRoute } from "../../../lib/core/client/client_
 import type { ClientEvent, ClientSettings } from "../../../lib/core/client/client_event.ts";
 import { ClientMachine } from "../../../lib/core/client/client_machine.ts";
 import { Transport } from "../../../lib/core/transport/transport.ts";
+import type { ServerPlace } from "../../../lib/core/client/server_places.ts";
 import type { HostAddress } from "../../../lib/core/wire/host_address.ts";
+import type { SocketAddress } from "../../../lib/core/wire/socket_address.ts";
 import { Schedule } from "../time/schedule.ts";
 
 export const { udp: UDP, fakeTcp: FAKE_TCP } = Transport;
 
 export interface ClientWorldOptions {
+  /** Of its only `Endpoint`. */
   readonly addresses?: readonly HostAddress[];
+  /** Of several. */
+  readonly places?: readonly ServerPlace[];
   readonly transport?: "udp" | "faketcp" | "auto";
   readonly settings?: Partial<ClientSettings>;
   readonly random?: () => number;
+}
+
+/** Of all places that a test does not say it of. */
+const PORT = 51_820;
+
+/** Places of one `Endpoint`. */
+export function placesAt(addresses: readonly HostAddress[], rank = 0): ServerPlace[] {
+  return addresses.map((address) => ({ address, port: PORT, rank }));
 }
 
 export const SETTINGS: ClientSettings = { connectTimeout: 2_500, onPeerTimeout: "reconnect" };
@@ -28,7 +41,7 @@ export class ClientWorld {
   /** ms from a message to its answer. */
   roundTrip = 50;
   /** What the resolver says; an error for a look-up that fails. */
-  resolver: readonly HostAddress[] | Error;
+  resolver: readonly HostAddress[] | readonly ServerPlace[] | Error;
   lookUpTime = 20;
   /** ms until fake TCP has its sockets; an error where it cannot have them. */
   fakeTcpTime: number | Error = 10;
@@ -43,11 +56,14 @@ export class ClientWorld {
   #interval = 0;
   #repetition = 0;
 
-  constructor({ addresses = [1], transport = "udp", settings, random }: ClientWorldOptions = {}) {
-    this.resolver = addresses;
+  constructor(
+    { addresses = [1], places = placesAt(addresses), transport = "udp", settings, random }:
+      ClientWorldOptions = {},
+  ) {
+    this.resolver = places;
     this.settings = { ...SETTINGS, ...settings };
     this.machine = new ClientMachine({
-      addresses,
+      places,
       transport,
       settings: this.settings,
       random: random ?? (() => 0.5),
@@ -162,9 +178,11 @@ export class ClientWorld {
 
   #answerLookUp(action: Extract<ClientAction, { kind: "look-up" }>): void {
     const answer = (): ClientEvent =>
-      this.resolver instanceof Error
-        ? { kind: "action-failed", action, error: this.resolver }
-        : { kind: "looked-up", id: action.id, addresses: this.resolver };
+      this.resolver instanceof Error ? { kind: "action-failed", action, error: this.resolver } : {
+        kind: "looked-up",
+        id: action.id,
+        places: this.resolver.flatMap((each) => typeof each === "object" ? each : placesAt([each])),
+      };
     this.at(this.now + this.lookUpTime, () => this.tell(answer()));
   }
 
@@ -175,9 +193,12 @@ export class ClientWorld {
   }
 
   #handshake(): void {
-    const { address, transport } = this.machine.route;
-    if (!this.isReached({ address, transport })) return;
-    this.at(this.now + this.roundTrip, { kind: "peer-up", address });
+    const { route } = this.machine;
+    if (!this.isReached(route)) return;
+    this.at(this.now + this.roundTrip, {
+      kind: "peer-up",
+      from: { address: route.address, port: route.port },
+    });
   }
 }
 
@@ -186,8 +207,9 @@ function textOf(action: ClientAction): string {
     case "look-up":
       return "look-up";
     case "set-endpoint":
+      return `set-endpoint ${placeText(action.place)}`;
     case "read-path":
-      return `${action.kind} ${action.address}`;
+      return `read-path ${action.address}`;
     case "use-transport":
       return `use ${routeText(action)}`;
     case "initiate":
@@ -212,6 +234,10 @@ function textOf(action: ClientAction): string {
   }
 }
 
-function routeText({ address, transport }: ServerRoute): string {
-  return `${transport === UDP ? "UDP" : "fake TCP"} to ${address}`;
+function routeText(route: ServerRoute): string {
+  return `${route.transport === UDP ? "UDP" : "fake TCP"} to ${placeText(route)}`;
+}
+
+function placeText({ address, port }: SocketAddress): string {
+  return port === PORT ? `${address}` : `${address}:${port}`;
 }

@@ -28,6 +28,7 @@ function livePeers(count: number): { live: LivePeers; told: PeerChange[] } {
     peers: Array.from({ length: count }, (_, i) => ({
       ...numbered(i),
       allowedIps6: [],
+      otherEndpoints: [],
       zonedEndpoint: null,
       line: 0,
     })),
@@ -71,7 +72,13 @@ function gateway(peers: readonly LivePeer[]) {
   const nameOf = ({ publicKey }: { readonly publicKey: Uint8Array }) => `${publicKey[0]}`;
   const config = {
     ...parseConfig(`[Interface]\nPrivateKey = ${sampleKeys(1).privateKey}`, "t.conf"),
-    peers: peers.map((each) => ({ ...each, allowedIps6: [], zonedEndpoint: null, line: 0 })),
+    peers: peers.map((each) => ({
+      ...each,
+      allowedIps6: [],
+      otherEndpoints: [],
+      zonedEndpoint: null,
+      line: 0,
+    })),
   };
   const live = new LivePeers({
     role: "server",

@@ -36,7 +36,8 @@ Name = night-shift
     "a.conf",
   ).peers;
   for (const peer of [full!, bare!]) {
-    const { line: _line, zonedEndpoint: _zonedEndpoint, ...rest } = peer;
+    const { line: _line, zonedEndpoint: _zonedEndpoint, otherEndpoints: _otherEndpoints, ...rest } =
+      peer;
     const params = { PublicKey: encodeKey(peer.publicKey), ...peerSettings(peer) };
     assertEquals(livePeer(JSON.parse(JSON.stringify(params))), rest);
   }

@@ -1,20 +1,25 @@
 /** The `[Peer]` sections: their defaults, those of one peer put together, and that each network is one peer's. */
 import { MAX_PEERS } from "../../limits/max_peers.ts";
 import {
+  type EndpointLine,
   ipv4Prefixes,
   ipv6Prefixes,
   type Prefix,
   ZONED_ENDPOINT_RULE,
 } from "../values/addresses.ts";
 import { nameInComments } from "./comment_names.ts";
-import type { PeerConfig } from "../config.ts";
+import type { Endpoint, PeerConfig } from "../config.ts";
 import type { Entry, Section } from "./config_document.ts";
+import { formatEndpoint } from "./config_writer.ts";
 import { ConfigError } from "../config_error.ts";
 import { encodeKey } from "../values/key_text.ts";
 import { PEER_KEYS, SECTION_KEYS } from "../values/keys.ts";
 import { nextKeyOf, noneIfZero } from "../values/next_key.ts";
 import type { Notes } from "./notes.ts";
 import { badValue, readSection, type Values } from "./section.ts";
+
+/** Of one peer: a client tries each for `ConnectTimeout`. */
+const MAX_ENDPOINTS = 8;
 
 /** A peer as the sections so far make it, but for its networks. */
 interface Draft {
@@ -74,10 +79,11 @@ export class PeerReader {
     if (earlier === undefined) this.#drafts.set(key, draft);
     else {
       const given = Object.entries(values).filter(([, value]) => value !== undefined);
-      const { Groups, Allow, Deny } = draft.values;
+      const { Groups, Allow, Deny, Endpoint } = draft.values;
       draft.values = {
         ...draft.values,
         ...Object.fromEntries(given),
+        Endpoint: values.Endpoint.length > 0 ? values.Endpoint : Endpoint,
         Groups: [...Groups, ...values.Groups],
         Allow: [...Allow, ...values.Allow],
         Deny: [...Deny, ...values.Deny],
@@ -87,8 +93,26 @@ export class PeerReader {
     draft.groupsEntry ??= entries.get("Groups");
     if (values.Name !== undefined) this.#claimName(values.Name, entries.get("Name")!, draft);
     for (const prefix of values.AllowedIPs) this.#give(prefix, draft);
-    if (typeof values.Endpoint === "string") {
-      this.#notes.warn(entries.get("Endpoint")!, `has no effect: ${ZONED_ENDPOINT_RULE}`);
+    this.#checkEndpoints(values.Endpoint);
+  }
+
+  #checkEndpoints(lines: readonly EndpointLine[]): void {
+    if (lines.length > MAX_ENDPOINTS) {
+      throw badValue(
+        lines[MAX_ENDPOINTS]!.entry,
+        `a server has ${MAX_ENDPOINTS} Endpoint lines at most: remove some`,
+      );
+    }
+    const places = new Map<string, Entry>();
+    for (const { endpoint, entry } of lines) {
+      if (typeof endpoint === "string") {
+        this.#notes.warn(entry, `has no effect: ${ZONED_ENDPOINT_RULE}`);
+        continue;
+      }
+      const place = formatEndpoint(endpoint);
+      const earlier = places.get(place);
+      if (earlier === undefined) places.set(place, entry);
+      else this.#notes.warn(entry, `has no effect: ${place} is on line ${earlier.line} already`);
     }
   }
 
@@ -172,14 +196,18 @@ export class PeerReader {
 
   #peer(draft: Draft, networks: readonly Prefix[]): PeerConfig {
     const { publicKey, keyEntry, values, line } = draft;
-    const { Endpoint: endpoint } = values;
+    const endpoints = endpointsOf(values.Endpoint);
+    const zoned = values.Endpoint.map(({ endpoint }) => endpoint).find((each) =>
+      typeof each === "string"
+    );
     return {
       publicKey,
       presharedKey: noneIfZero(values.PresharedKey),
       allowedIps: ipv4Prefixes(networks),
       allowedIps6: ipv6Prefixes(networks, this.#notes),
-      endpoint: typeof endpoint === "string" ? null : endpoint ?? null,
-      zonedEndpoint: typeof endpoint === "string" ? endpoint : null,
+      endpoint: endpoints[0] ?? null,
+      otherEndpoints: endpoints.slice(1),
+      zonedEndpoint: endpoints.length === 0 ? zoned ?? null : null,
       persistentKeepalive: values.PersistentKeepalive ?? 0,
       name: values.Name ?? this.#freeName(draft),
       rateLimit: values.RateLimit ?? null,
@@ -225,4 +253,15 @@ export class PeerReader {
     else if (earlier !== undefined) return;
     this.#networks.set(prefix.text, { prefix, owner });
   }
+}
+
+/** Those that can be used, each once. */
+function endpointsOf(lines: readonly EndpointLine[]): readonly Endpoint[] {
+  const endpoints = new Map<string, Endpoint>();
+  for (const { endpoint } of lines) {
+    if (typeof endpoint === "string") continue;
+    const place = formatEndpoint(endpoint);
+    if (!endpoints.has(place)) endpoints.set(place, endpoint);
+  }
+  return [...endpoints.values()];
 }

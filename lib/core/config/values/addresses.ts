@@ -175,11 +175,21 @@ function isOfHost(address: HostAddress): boolean {
 export const ZONED_ENDPOINT_RULE =
   "a link-local address, or one with a zone, is not supported: give an address without one";
 
-/** `Endpoint` of a peer: `HOST:PORT`; as text what stands there where it is an address with a zone. */
-export function parsePeerEndpoint(entry: Entry): Endpoint | string {
-  if (entry.value.length > MAX_ENDPOINT) return parseEndpoint(entry);
+/** An `Endpoint` of a peer, with the line it stands on. */
+export interface EndpointLine {
+  /** As text what stands there where it is an address with a zone. */
+  readonly endpoint: Endpoint | string;
+  readonly entry: Entry;
+}
+
+/** `Endpoint` of a peer: `HOST:PORT`, one each line. */
+export function parsePeerEndpoint(entry: Entry): readonly EndpointLine[] {
+  if (entry.value.length > MAX_ENDPOINT) return [{ endpoint: parseEndpoint(entry), entry }];
   const [, zoned, portText] = /^(\[[0-9A-Fa-f:.]{2,45}%[^\]]+\]):([^:]*)$/.exec(entry.value) ?? [];
-  return zoned === undefined ? parseEndpoint(entry) : `${zoned}:${portOf(entry, portText!)}`;
+  const endpoint = zoned === undefined
+    ? parseEndpoint(entry)
+    : `${zoned}:${portOf(entry, portText!)}`;
+  return [{ endpoint, entry }];
 }
 
 /** A name of 253 letters in another script is shorter than in DNS. What is longer takes minutes to look through. */

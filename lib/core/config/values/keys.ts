@@ -106,7 +106,7 @@ export const PEER_KEYS = {
   PublicKey: single(withoutBlanks(parseKey)),
   PresharedKey: single(withoutBlanks(parseKey)),
   AllowedIPs: list(parseAllowedIps),
-  Endpoint: single(withoutBlanks(parsePeerEndpoint)),
+  Endpoint: list(withoutBlanks(parsePeerEndpoint)),
   PersistentKeepalive: single(withoutBlanks(parseKeepalive)),
   // Ours.
   Name: single(parsePeerName),

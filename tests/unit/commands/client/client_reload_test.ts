@@ -11,16 +11,20 @@ import { assertEquals, assertMatch } from "../../../support/assert.ts";
 import { hostTest } from "../../../support/permissions.ts";
 import { peer, PEERS, section, Site } from "../../../support/control/reload_site.ts";
 
+const PLACE = { address: parseIpv4("192.0.2.1")!, port: 51_820 };
+
 /** A client, and what was asked of its parts. */
 function clientRole({ answers = true, dnsFails = false } = {}) {
   const asked: string[] = [];
   const role = new ClientReload({
     connection: {
-      address: parseIpv4("192.0.2.1")!,
-      server: "192.0.2.7:51820",
+      place: PLACE,
+      places: [{ ...PLACE, rank: 0 }],
+      servers: "192.0.2.7:51820",
       reconfigure: () => {},
-      moveTo: ({ server }) => {
-        asked.push(`to ${server.endpoint.host} with ${encodeKey(server.publicKey)}`);
+      moveTo: ({ server }, places) => {
+        const to = places.map(({ address }) => formatAddress(address)).join(" ");
+        asked.push(`to ${to} with ${encodeKey(server.publicKey)}`);
         return Promise.resolve(answers);
       },
     },
@@ -100,6 +104,47 @@ hostTest("a client goes to another server, or the same one elsewhere, at once", 
   assertEquals(asked, [`to 192.0.2.7 with ${PEERS[0]}`, `to 192.0.2.7 with ${PEERS[1]}`]);
   assertEquals(changes, ["1 peer added", "1 peer removed"]);
   assertEquals([...site.peers.peers.keys()], [PEERS[1]]);
+});
+
+hostTest(
+  "a client goes by another list of endpoints at once, and by the same one not again",
+  async () => {
+    const { role, asked } = clientRole();
+    const one = "Endpoint = 192.0.2.1:51820";
+    const other = "Endpoint = 192.0.2.9:51820";
+    const text = (...endpoints: readonly string[]) =>
+      section() + peer(0, ...endpoints, "AllowedIPs = 10.1.0.0/16");
+    using site = new Site(text(one), role);
+    for (const endpoints of [[one, other], [one, other], [other, one], [other]]) {
+      assertEquals((await site.edit(text(...endpoints))).problems, []);
+    }
+    assertEquals(asked, [
+      `to 192.0.2.1 192.0.2.9 with ${PEERS[0]}`,
+      `to 192.0.2.9 192.0.2.1 with ${PEERS[0]}`,
+      `to 192.0.2.9 with ${PEERS[0]}`,
+    ]);
+  },
+);
+
+hostTest("an endpoint without an address is named, and the others are gone by", async () => {
+  const { role, asked } = clientRole();
+  using site = new Site(section() + networks("10.1.0.0/16"), role);
+  const result = await site.edit(
+    section() + networks("10.1.0.0/16", "Endpoint = vpn.invalid:51820"),
+  );
+  assertEquals(asked, [`to 192.0.2.1 with ${PEERS[0]}`]);
+  assertEquals(result.exitCode, ExitCode.connect);
+  assertMatch(result.problems[0]!, /looking up "vpn\.invalid" failed/);
+});
+
+hostTest("an endpoint inside the tunnel's networks is refused, whichever it is", async () => {
+  const { role, asked } = clientRole();
+  using site = new Site(section() + networks("10.1.0.0/16"), role);
+  const { problems } = await site.edit(
+    section() + networks("10.1.0.0/16", "Endpoint = 10.1.0.9:51820"),
+  );
+  assertMatch(problems[0]!, /"10\.1\.0\.0\/16": it contains the server's own address 10\.1\.0\.9/);
+  assertEquals(asked, []);
 });
 
 hostTest(

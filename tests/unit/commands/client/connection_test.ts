@@ -11,6 +11,7 @@ type Event = Parameters<Connection["onPeer"]>[0]["event"];
 
 const SERVER = new Uint8Array(32).fill(7);
 const OTHER = new Uint8Array(32).fill(8);
+const ENDPOINT = { host: "192.0.2.1", address: 0xc000_0201, port: 51_820 };
 
 interface SubjectOptions {
   readonly onPeerTimeout?: "exit" | "reconnect";
@@ -57,12 +58,10 @@ class Subject implements Disposable {
     this.connection = new Connection({
       config: {
         interface: { onPeerTimeout, transport, connectTimeout },
-        server: {
-          publicKey: SERVER,
-          endpoint: { host: "192.0.2.1", address: 0xc000_0201, port: 51_820 },
-        },
+        server: { publicKey: SERVER, endpoint: ENDPOINT },
+        endpoints: [ENDPOINT],
       },
-      addresses: [0xc000_0201],
+      places: [{ address: ENDPOINT.address, port: ENDPOINT.port, rank: 0 }],
       mark: 0,
       transports: { use: use ?? (() => Promise.resolve()), follow() {} },
       nameServers: () => [],
@@ -162,10 +161,11 @@ Deno.test("a reload to another server is answered when that one is, or when a la
   subject.connection.keep();
   const config = {
     interface: { onPeerTimeout: "exit", connectTimeout: 60_000 },
-    server: { publicKey: OTHER, endpoint: { host: "", address: 5, port: 1 } },
+    server: { publicKey: OTHER },
+    endpoints: [],
   } as unknown as ConnectionOptions["config"];
-  const first = subject.connection.moveTo(config, [5]);
-  const second = subject.connection.moveTo(config, [6]);
+  const first = subject.connection.moveTo(config, [{ address: 5, port: 1, rank: 0 }]);
+  const second = subject.connection.moveTo(config, [{ address: 6, port: 1, rank: 0 }]);
   assertEquals(await first, false);
   subject.report("up");
   subject.report("handshake-completed", OTHER);

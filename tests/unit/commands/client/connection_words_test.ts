@@ -5,8 +5,8 @@ import type { Logger } from "../../../../lib/process/logging.ts";
 import { Transport } from "../../../../lib/core/transport/transport.ts";
 import { assertEquals } from "../../../support/assert.ts";
 
-const HERE: ServerRoute = { address: 0xc000_0201, transport: Transport.udp };
-const THERE: ServerRoute = { address: 0xc000_0202, transport: Transport.fakeTcp };
+const HERE: ServerRoute = { address: 0xc000_0201, port: 51_820, transport: Transport.udp };
+const THERE: ServerRoute = { address: 0xc000_0202, port: 51_820, transport: Transport.fakeTcp };
 
 /** The lines of the log, each with its level, and the states. */
 function told(message: ClientMessage): { lines: string[]; states: string[] } {
@@ -15,7 +15,7 @@ function told(message: ClientMessage): { lines: string[]; states: string[] } {
   const at = (level: string) => (text: string, values: Record<string, unknown> = {}) =>
     lines.push(`${level}: ${text.replace(/\{(\w+)\}/g, (_, name) => `${values[name]}`)}`);
   const logger = { info: at("info"), warn: at("warn") } as unknown as Logger;
-  tell(message, 51_820, { logger, onState: (state) => states.push(state) });
+  tell(message, { logger, onState: (state) => states.push(state) });
   return { lines, states };
 }
 
@@ -27,10 +27,13 @@ Deno.test("a route is told by its transport, and by its address where the server
   assertEquals(told({ ...message, hasSeveral: true }).lines, [
     "info: no answer over UDP to 192.0.2.1: trying fake TCP to 192.0.2.2",
   ]);
+  assertEquals(told({ ...message, next: { ...THERE, port: 443 }, hasSeveral: true }).lines, [
+    "info: no answer over UDP to 192.0.2.1:51820: trying fake TCP to 192.0.2.2:443",
+  ]);
 });
 
 Deno.test("a loss and its end are told to the log and to the service manager", () => {
-  assertEquals(told({ about: "lost", address: HERE.address }), {
+  assertEquals(told({ about: "lost", place: HERE }), {
     lines: ["warn: no packets from 192.0.2.1:51820: reconnecting"],
     states: ["no packets from 192.0.2.1:51820: reconnecting"],
   });

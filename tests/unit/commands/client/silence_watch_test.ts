@@ -1,6 +1,6 @@
 /** Tests of `SilenceWatch`: only what was seen since the server was lost explains why it is silent now. */
 import { assert, assertEquals, assertMatch } from "../../../support/assert.ts";
-import type { ServerPlace } from "../../../../lib/commands/client/client_transports.ts";
+import type { SocketAddress } from "../../../../lib/core/wire/socket_address.ts";
 import { SilenceWatch } from "../../../../lib/commands/client/silence_watch.ts";
 import { DROP_REASON_NAMES, DropReason } from "../../../../lib/core/wire/drop_reason.ts";
 import type { Refusal } from "../../../../lib/core/wireguard/liveness/refusal.ts";
@@ -50,7 +50,7 @@ class World {
 
   explain(
     transport: "udp" | "faketcp" | "auto" = "udp",
-    place: ServerPlace = PLACE,
+    place: SocketAddress = PLACE,
   ): Promise<string> {
     const config = { interface: { transport } } as Parameters<SilenceWatch["explain"]>[1];
     return this.watch.explain(place, config);

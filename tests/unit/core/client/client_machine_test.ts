@@ -1,10 +1,10 @@
 /** Tests of the client machine: which event, in which state, at which time, has which actions. */
 import { assert, assertEquals } from "../../../support/assert.ts";
-import { ClientWorld, SETTINGS, UDP } from "../../../support/client/client_world.ts";
+import { ClientWorld, placesAt, SETTINGS, UDP } from "../../../support/client/client_world.ts";
 
 const START = { kind: "start", lookUpFirst: false } as const;
 const DOWN = { kind: "peer-down" } as const;
-const UP = { kind: "peer-up", address: null } as const;
+const UP = { kind: "peer-up", from: null } as const;
 const HOST_READY = { kind: "host-ready" } as const;
 
 Deno.test("a client begins a handshake with its server at once, and is connected by the answer", () => {
@@ -92,7 +92,7 @@ Deno.test("an answer in the pause connects at once", () => {
   world.tell(DOWN);
   world.run(2_600);
   world.taken();
-  world.tell({ kind: "peer-up", address: 1 });
+  world.tell({ kind: "peer-up", from: { address: 1, port: 51_820 } });
   world.run(600_000);
   assertEquals(world.taken(), ["2700 say connected-again by UDP to 1 after 2600"]);
 });
@@ -164,7 +164,7 @@ Deno.test("an answer that overtakes the look-up connects at once, and the look-u
     "100 look-up",
     "600 say connected-again by UDP to 1 after 500",
   ]);
-  assertEquals(world.machine.route, { address: 1, transport: UDP });
+  assertEquals(world.machine.route, { address: 1, port: 51_820, transport: UDP });
 });
 
 Deno.test("the answer to an earlier look-up is none to the one that is under way", () => {
@@ -203,7 +203,7 @@ Deno.test("a client that wakes from sleep begins a handshake at once", () => {
 });
 
 const move = (...addresses: number[]) =>
-  ({ kind: "server-moved", settings: SETTINGS, addresses }) as const;
+  ({ kind: "server-moved", settings: SETTINGS, places: placesAt(addresses) }) as const;
 
 Deno.test("a reload with another server connects to that one, by all its addresses", () => {
   const world = ClientWorld.connected();
@@ -284,7 +284,7 @@ Deno.test("a reload is kept by from then on: what it says of OnPeerTimeout and C
   const settings = { connectTimeout: 500, onPeerTimeout: "exit" } as const;
   world.tell({ kind: "reconfigured", settings });
   world.isReached = () => false;
-  world.tell({ kind: "server-moved", settings, addresses: [7] });
+  world.tell({ kind: "server-moved", settings, places: placesAt([7]) });
   world.run(500);
   assertEquals(world.taken().slice(-2), ["600 moved: not yet", "600 peer-lost"]);
 });
@@ -353,5 +353,5 @@ Deno.test("an address of the other family that answers late is used all the same
   world.tell(START);
   world.run(2_500);
   assertEquals(world.taken().at(-1), "1400 connected");
-  assertEquals(world.machine.route, { address: "2001:db8::1", transport: UDP });
+  assertEquals(world.machine.route, { address: "2001:db8::1", port: 51_820, transport: UDP });
 });

@@ -4,7 +4,7 @@ import { ClientWorld, FAKE_TCP } from "../../../support/client/client_world.ts";
 
 const START = { kind: "start", lookUpFirst: false } as const;
 const DOWN = { kind: "peer-down" } as const;
-const UP = { kind: "peer-up", address: null } as const;
+const UP = { kind: "peer-up", from: null } as const;
 const HOST_READY = { kind: "host-ready" } as const;
 
 Deno.test("auto falls back to fake TCP, asks for UDP after 15 s, and returns to it when it works", () => {

@@ -78,7 +78,12 @@ const peers = fc.array(
     number: fc.integer({ min: 10, max: 15 }),
     PresharedKey: fc.constantFrom(null, encodeKey(new Uint8Array(32).fill(7))),
     AllowedIPs: fc.constantFrom("", "/32", "/24"),
-    Endpoint: fc.constantFrom(null, "192.0.2.1:1", "vpn.example.org:1"),
+    Endpoint: fc.constantFrom(
+      null,
+      "192.0.2.1:1",
+      "vpn.example.org:1",
+      "192.0.2.1:1\nEndpoint = vpn.example.org:1",
+    ),
     PersistentKeepalive: fc.constantFrom(null, "25"),
     Name: fc.boolean(),
     RateLimit: fc.constantFrom(null, "10M"),

@@ -110,6 +110,7 @@ Deno.test("parseConfig() fills in the defaults when a file says the least it can
     allowedIps: [],
     allowedIps6: [],
     endpoint: null,
+    otherEndpoints: [],
     zonedEndpoint: null,
     persistentKeepalive: 0,
     name: null,
@@ -117,8 +118,7 @@ Deno.test("parseConfig() fills in the defaults when a file says the least it can
     quota: null,
     quotaRate: null,
     nextKey: null,
-    ...{ groups: [], allow: [], deny: [] },
-    isEnabled: true,
+    ...{ groups: [], allow: [], deny: [], isEnabled: true },
     expires: null,
     line: 3,
   }]);

@@ -1,6 +1,7 @@
 /** Shows what a gateway and a client demand of a configuration. */
 import { ConfigError } from "../../../../lib/core/config/config_error.ts";
 import { parseConfig } from "../../../../lib/core/config/parse_config.ts";
+import { formatEndpoint } from "../../../../lib/core/config/text/config_writer.ts";
 import { validateClient, validateServer } from "../../../../lib/core/config/roles.ts";
 import { assertEquals, assertThrows } from "../../../support/assert.ts";
 import { sampleKeys } from "../../../support/config/sample_keys.ts";
@@ -187,6 +188,56 @@ Deno.test("validateClient() throws when something that it needs is missing", () 
     const error = assertThrows(() => validateClient(parseConfig(text, "c.conf")), ConfigError);
     assertEquals(error.message, message);
   }
+});
+
+Deno.test("validateClient() gives all endpoints of the server, in the order of the file, each once", () => {
+  const lines = ["192.0.2.7:1", "b.example:2", "192.0.2.7:1", "[fe80::1%eth0]:3", "[2001:db8::1]:4"]
+    .map((place) => `Endpoint = ${place}\n`).join("");
+  const config = validateClient(parseConfig(HEAD + ADDRESS + PEER + lines, "c.conf"));
+  assertEquals(config.endpoints.map(formatEndpoint), [
+    "192.0.2.7:1",
+    "b.example:2",
+    "[2001:db8::1]:4",
+  ]);
+  assertEquals(config.server.endpoint, config.endpoints[0]);
+  const at = PEER.split("\n").length + 3;
+  assertEquals(config.warnings, [
+    `c.conf:${at + 2}: Endpoint: has no effect: 192.0.2.7:1 is on line ${at} already`,
+    `c.conf:${
+      at + 3
+    }: Endpoint: has no effect: a link-local address, or one with a zone, is not supported: give an address without one`,
+  ]);
+});
+
+Deno.test("several endpoints of one that nobody watches are refused, and more than eight of a server", () => {
+  const two = "Endpoint = 192.0.2.7:1\nEndpoint = 192.0.2.8:1\n";
+  const refused = 'cannot use "192.0.2.8:1" besides "192.0.2.7:1": ';
+  const ofGateway = assertThrows(
+    () => validateServer(parseConfig(HEAD + ADDRESS + PEER + two, "s.conf")),
+    ConfigError,
+  );
+  assertEquals(
+    ofGateway.message,
+    `s.conf:4: [Peer]: Endpoint: ${refused}a gateway calls a peer at one place; a client's file may list several gateways: keep one of them`,
+  );
+  const other = `[Peer]\nPublicKey = ${sampleKeys(9).publicKey}\n${two}`;
+  const ofOther = assertThrows(
+    () => validateClient(parseConfig(HEAD + ADDRESS + PEER + ENDPOINT + other, "c.conf")),
+    ConfigError,
+  );
+  assertEquals(
+    ofOther.message.replace(/^c\.conf:\d+/, "c.conf:LINE"),
+    `c.conf:LINE: [Peer]: Endpoint: ${refused}a client changes over between places of its server alone, which is another [Peer]: keep one of them`,
+  );
+  const nine = Array.from({ length: 9 }, (_, i) => `Endpoint = 192.0.2.${i + 1}:1\n`).join("");
+  const tooMany = assertThrows(
+    () => parseConfig(HEAD + ADDRESS + PEER + nine, "c.conf"),
+    ConfigError,
+  );
+  assertEquals(
+    tooMany.message.replace(/^c\.conf:\d+/, "c.conf:LINE"),
+    'c.conf:LINE: Endpoint: cannot use "192.0.2.9:1": a server has 8 Endpoint lines at most: remove some',
+  );
 });
 
 Deno.test("validateClient() connects to the first peer that everything goes to, or else the first that has a place", () => {
