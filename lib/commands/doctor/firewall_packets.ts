@@ -121,7 +121,8 @@ async function endsOf(
       isCaptured: found?.transport === "faketcp",
     };
   }
-  const reach = address === null ? await subject.reach() : null;
+  const [way] = address === null ? await subject.ways() : [];
+  const reach = way?.reach ?? null;
   return {
     server: address ?? (reach !== null && "address" in reach ? reach.address : null),
     port,

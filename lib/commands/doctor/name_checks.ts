@@ -37,13 +37,13 @@ async function checkResolver(subject: Subject): Promise<Verdict[]> {
   const { client, instance } = subject;
   if (client === null) return [];
   const isRunning = instance?.isOurs === true;
-  const { address, host } = client.server.endpoint;
-  if (!isRunning && address !== null) return [];
+  const host = client.endpoints.find(({ address }) => address === null)?.host ?? null;
+  if (!isRunning && host === null) return [];
   const file = hostResolvConf();
   const isResolved = file === HOST_FILE && isResolvedThere();
   const source = sourceOf(tryToRead(SWITCH_FILE), { file, text: tryToRead(file), isResolved });
   if (source.kind === "none") return [fail(source.why, source.remedy)];
-  const name = address === null ? host : ANY_NAME;
+  const name = host ?? ANY_NAME;
   const asked = await Promise.all(
     source.servers.map(async (server) => ({
       server,

@@ -53,8 +53,28 @@ export type Reach =
     readonly path: PathTrial | null;
   };
 
-/** Carries the trial out. */
-export async function tryReach(config: ClientConfig, netlink: Rtnetlink): Promise<Reach> {
+/** A way to the server: by one of its endpoints. */
+export interface EndpointReach {
+  /** The configuration as if that were the only one. */
+  readonly client: ClientConfig;
+  readonly reach: Reach;
+}
+
+/** Carries the trial out by each endpoint; where the tunnel is up, that is all there is to say. */
+export async function tryEndpoints(
+  config: ClientConfig,
+  netlink: Rtnetlink,
+): Promise<readonly EndpointReach[]> {
+  const ways = await Promise.all(config.endpoints.map(async (endpoint): Promise<EndpointReach> => {
+    const server = { ...config.server, endpoint, otherEndpoints: [] };
+    const client = { ...config, server, endpoints: [endpoint] };
+    return { client, reach: await tryReach(client, netlink) };
+  }));
+  const up = ways.find(({ reach }) => reach.kind === "up");
+  return up === undefined ? ways : [up];
+}
+
+async function tryReach(config: ClientConfig, netlink: Rtnetlink): Promise<Reach> {
   const device = tunnelWith(config, netlink);
   if (device !== null) return { kind: "up", device };
   const timeout = Math.min(LONGEST_WAIT, config.interface.connectTimeout);

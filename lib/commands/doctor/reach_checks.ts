@@ -1,6 +1,7 @@
 /** Checks of a client's path to its server, and what each outcome of the trial means. */
 import type { ClientConfig } from "../../core/config/config.ts";
 import { ConfigError } from "../../core/config/config_error.ts";
+import { formatEndpoint } from "../../core/config/text/config_writer.ts";
 import { encodeKey } from "../../core/config/values/key_text.ts";
 import { PATH_OVERHEAD } from "../../core/wireguard/path/path_mtu.ts";
 import { formatAddress, formatSocketAddress, isIpv6 } from "../../core/wire/host_address.ts";
@@ -8,22 +9,44 @@ import { HostNetwork } from "../../host/network/host_network.ts";
 import { Journal } from "../../host/journal/journal.ts";
 import { planRoutes, requireReachableOutside } from "../../host/network/route_plan.ts";
 import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
-import type { PathTrial, Reach } from "./reach.ts";
+import type { EndpointReach, PathTrial, Reach } from "./reach.ts";
 import type { Subject } from "./subject.ts";
 
 type Tried = Extract<Reach, { kind: "tried" }>;
 
+type Judge = (subject: Subject, way: EndpointReach) => readonly Verdict[] | Promise<Verdict[]>;
+
 export const REACH_CHECKS: readonly Check[] = [
-  { name: "server-name", look: checkName },
-  { name: "server-network", look: checkNetwork },
-  { name: "handshake", look: checkHandshake },
-  { name: "path-mtu", look: checkPath },
+  { name: "server-name", look: (subject) => byEndpoint(subject, checkName, { isOneEnough: true }) },
+  {
+    name: "server-network",
+    look: (subject) => byEndpoint(subject, checkNetwork, { isOneEnough: false }),
+  },
+  {
+    name: "handshake",
+    look: (subject) => byEndpoint(subject, checkHandshake, { isOneEnough: true }),
+  },
+  { name: "path-mtu", look: (subject) => byEndpoint(subject, checkPath, { isOneEnough: false }) },
 ];
 
-async function checkName(subject: Subject): Promise<Verdict[]> {
-  const { client } = subject;
-  const reach = await subject.reach();
-  if (client === null || reach === null || reach.kind === "up") return [];
+/** What is to be said of each endpoint. With `isOneEnough`, what does not work by one is a warning if another answers. */
+async function byEndpoint(
+  subject: Subject,
+  judge: Judge,
+  { isOneEnough }: { readonly isOneEnough: boolean },
+): Promise<readonly Verdict[]> {
+  const ways = await subject.ways();
+  const verdicts = (await Promise.all(ways.map((way) => judge(subject, way)))).flat();
+  const isAnswered = ways.length > 1 &&
+    ways.some(({ reach }) => reach.kind === "tried" && reach.handshake.kind === "answered");
+  if (!isOneEnough || !isAnswered) return verdicts;
+  return verdicts.map((verdict) =>
+    verdict.status === "fail" ? { ...verdict, status: "warn" } : verdict
+  );
+}
+
+function checkName(_subject: Subject, { client, reach }: EndpointReach): Verdict[] {
+  if (reach.kind === "up") return [];
   const { host, address } = client.server.endpoint;
   if (address !== null) return [];
   if (reach.kind !== "unresolved") return [ok(`${host} is ${formatAddress(reach.address)}`)];
@@ -36,10 +59,8 @@ async function checkName(subject: Subject): Promise<Verdict[]> {
 }
 
 /** The tunnel must not swallow the way to its own server. */
-async function checkNetwork(subject: Subject): Promise<Verdict[]> {
-  const { client } = subject;
-  const reach = await subject.reach();
-  if (client === null || reach === null || !("address" in reach)) return [];
+function checkNetwork(subject: Subject, { client, reach }: EndpointReach): Verdict[] {
+  if (!("address" in reach)) return [];
   const plan = planRoutes(client);
   using network = new HostNetwork(new Journal(subject.options.interfaceName));
   const way = network.wayTo(reach.address, plan.mark);
@@ -54,10 +75,11 @@ async function checkNetwork(subject: Subject): Promise<Verdict[]> {
   }
 }
 
-async function checkHandshake(subject: Subject): Promise<Verdict[]> {
-  const { client } = subject;
-  const reach = await subject.reach();
-  if (client === null || reach === null || reach.kind === "unresolved") return [];
+async function checkHandshake(
+  subject: Subject,
+  { client, reach }: EndpointReach,
+): Promise<Verdict[]> {
+  if (reach.kind === "unresolved") return [];
   if (reach.kind === "up") {
     const state = await subject.running();
     const server = state.kind === "known" ? state.status.peers[0] : undefined;
@@ -146,11 +168,11 @@ function silent(client: ClientConfig, server: string, { pings, refusesOthers }: 
   );
 }
 
-async function checkPath(subject: Subject): Promise<Verdict[]> {
-  const { client } = subject;
-  const reach = await subject.reach();
-  if (client === null || reach?.kind !== "tried" || reach.path === null) return [];
-  return [judgePath(subject, client, reach.path)];
+function checkPath(subject: Subject, { client, reach }: EndpointReach): Verdict[] {
+  if (reach.kind !== "tried" || reach.path === null) return [];
+  const verdict = judgePath(subject, client, reach.path);
+  if (subject.client?.endpoints.length === 1) return [verdict];
+  return [{ ...verdict, why: `${formatEndpoint(client.server.endpoint)}: ${verdict.why}` }];
 }
 
 function judgePath(subject: Subject, client: ClientConfig, path: PathTrial): Verdict {

@@ -14,7 +14,7 @@ import {
 import { loadConfig } from "../../host/files/config_file.ts";
 import { Firewall } from "./firewall/firewall.ts";
 import { findTunnelOwner, type TunnelOwner } from "./instance.ts";
-import { type Reach, tryReach } from "./reach.ts";
+import { type EndpointReach, tryEndpoints } from "./reach.ts";
 import { askRunning, type Running } from "./running.ts";
 
 export interface SubjectOptions {
@@ -41,7 +41,7 @@ export class Subject implements Disposable {
   readonly problem: ConfigError | null = null;
   /** Ours, or anybody's, that has the interface; null where nobody has. */
   readonly instance: TunnelOwner | null;
-  #reach: Promise<Reach> | null = null;
+  #ways: Promise<readonly EndpointReach[]> | null = null;
   #running: Promise<Running> | null = null;
   #firewall: Promise<Firewall> | null = null;
 
@@ -65,10 +65,10 @@ export class Subject implements Disposable {
     return this.server ?? this.client;
   }
 
-  /** The trial of the way to the server, carried out once; null for a gateway. */
-  reach(): Promise<Reach | null> {
-    if (this.client === null) return Promise.resolve(null);
-    return this.#reach ??= tryReach(this.client, this.netlink);
+  /** The trials of the ways to the server, one by each endpoint, carried out once; none for a gateway. */
+  ways(): Promise<readonly EndpointReach[]> {
+    if (this.client === null) return Promise.resolve([]);
+    return this.#ways ??= tryEndpoints(this.client, this.netlink);
   }
 
   /** What the instance of ours says that has the interface; it is asked once. */
