@@ -307,8 +307,8 @@ export interface PeerRotation extends ClientFileWishes {
 export interface ClientFileWishes {
   /** Where its configuration goes; `-` is standard output. Left out: the folder beside the gateway's file. */
   readonly out?: string;
-  /** Where the client reaches the gateway; left out: the file's PublicEndpoint. */
-  readonly endpoint?: Endpoint;
+  /** Where the client reaches the gateway, in the order of preference; left out: the file's PublicEndpoint. */
+  readonly endpoints?: readonly Endpoint[];
   /** What goes through the tunnel, as it stands in the file; left out: all, where the gateway leads to the internet. */
   readonly allowedIps?: string;
   /** As it stands in the file; left out: the gateway, where all goes through it and it answers. */

@@ -2,6 +2,7 @@
 import { runParserSync } from "@optique/core/facade";
 import { formatMessage, message } from "@optique/core/message";
 import type { Endpoint } from "../core/config/config.ts";
+import { ENDPOINTS_RULE, MAX_ENDPOINTS } from "../core/config/values/addresses.ts";
 import { deviceOfFile } from "../core/config/values/console_values.ts";
 import type { Expiry } from "../core/config/values/expiry.ts";
 import { FULL_TUNNEL } from "../core/config/text/config_writer.ts";
@@ -218,7 +219,7 @@ function consoleRequest(
 /** What of a client's file was given, and what was not. */
 interface GivenWishes {
   readonly out: string | undefined;
-  readonly endpoint: Endpoint | undefined;
+  readonly endpoints: readonly Endpoint[];
   readonly fullTunnel: boolean;
   readonly allowedIps: string | undefined;
   readonly dns: string | undefined;
@@ -271,17 +272,18 @@ function rotation(
 }
 
 function fileWishes(
-  { fullTunnel, allowedIps, out, endpoint, dns }: GivenWishes,
+  { fullTunnel, allowedIps, out, endpoints, dns }: GivenWishes,
 ): ClientFileWishes {
   if (fullTunnel && allowedIps !== undefined) {
     throw new UsageError(
       "--full-tunnel and --allowed-ips exclude each other: give only one of them",
     );
   }
+  if (endpoints.length > MAX_ENDPOINTS) throw new UsageError(`--endpoint: ${ENDPOINTS_RULE}`);
   const networks = fullTunnel ? FULL_TUNNEL : allowedIps;
   return {
     ...(out === undefined ? {} : { out }),
-    ...(endpoint === undefined ? {} : { endpoint }),
+    ...(endpoints.length === 0 ? {} : { endpoints }),
     ...(networks === undefined ? {} : { allowedIps: networks }),
     ...(dns === undefined ? {} : { dns }),
   };

@@ -1,6 +1,6 @@
 /** Grammar of `vpn init` and `vpn peer`. */
 import { object, or } from "@optique/core/constructs";
-import { optional, withDefault } from "@optique/core/modifiers";
+import { multiple, optional, withDefault } from "@optique/core/modifiers";
 import { argument, command, constant, option } from "@optique/core/primitives";
 import { parseSubnet } from "../core/config/values/addresses.ts";
 import { parseExpiry } from "../core/config/values/expiry.ts";
@@ -127,13 +127,15 @@ export function peerGrammar() {
       filePath,
       about("--out", 'File for the configuration of the client; "-" is standard output'),
     )),
-    endpoint: optional(
+    endpoints: multiple(
       option(
         "--endpoint",
         endpoint,
-        about("--endpoint", "Address at which this client reaches the gateway"),
-      ),
-    ),
+        about(
+          "--endpoint",
+          "Address at which this client reaches the gateway; may be repeated, for a client of vpn itself",
+        ),
+      )),
     fullTunnel: option(
       "--full-tunnel",
       about("--full-tunnel", "Send all traffic through the tunnel"),

@@ -13,7 +13,7 @@ export interface NewClient {
 
 /** Makes its key, and counts its `--expires` from now on. */
 export function newClient(
-  { name, expiry, groups = [], endpoint, allowedIps, dns }: Omit<PeerAddition, "action">,
+  { name, expiry, groups = [], endpoints, allowedIps, dns }: Omit<PeerAddition, "action">,
 ): NewClient {
   const privateKey = newPrivateKey();
   const expires = expiry === undefined ? null : expiryTime(expiry, Date.now());
@@ -27,7 +27,7 @@ export function newClient(
         ...(expires === null ? {} : { Expires: formatExpires(expires) }),
       },
       hasPresharedKey: true,
-      endpoint,
+      endpoints,
       allowedIps,
       dns,
     },

@@ -140,11 +140,11 @@ class GatewayPlace implements PeerPlace {
 }
 
 function wishParams(
-  { hasPresharedKey, endpoint, allowedIps, dns }: NewPeerRequest | RotationRequest,
+  { hasPresharedKey, endpoints = [], allowedIps, dns }: NewPeerRequest | RotationRequest,
 ) {
   return {
     presharedKey: hasPresharedKey,
-    ...(endpoint === undefined ? {} : { endpoint: formatEndpoint(endpoint) }),
+    ...(endpoints.length === 0 ? {} : { endpoint: endpoints.map(formatEndpoint).join(", ") }),
     ...(allowedIps === undefined ? {} : { allowedIps }),
     ...(dns === undefined ? {} : { dns }),
   };

@@ -6,7 +6,7 @@ import type { RotationRequest } from "../../control/application/peer_application
 import type { PeerConfig } from "../../core/config/config.ts";
 import { ConfigError } from "../../core/config/config_error.ts";
 import { parseDocument } from "../../core/config/text/config_document.ts";
-import { parseEndpoint } from "../../core/config/values/addresses.ts";
+import { parseEndpoints } from "../../core/config/values/addresses.ts";
 import { expiryTime, formatExpires } from "../../core/config/values/expiry.ts";
 import { decodeKey, encodeKey } from "../../core/config/values/key_text.ts";
 import { entryOf } from "../../core/peers/peer_settings.ts";
@@ -130,7 +130,7 @@ async function rotatePeer(
 
 function newKeys(
   peer: PeerConfig,
-  { configPath, keyExpiry, endpoint, allowedIps, dns }: Request,
+  { configPath, keyExpiry, endpoints, allowedIps, dns }: Request,
 ): { readonly privateKey: Uint8Array; readonly request: RotationRequest } {
   const privateKey = newPrivateKey();
   const expires = keyExpiry === undefined ? null : expiryTime(keyExpiry, Date.now());
@@ -142,7 +142,7 @@ function newKeys(
       publicKey: encodeKey(publicKey(privateKey)),
       hasPresharedKey: true,
       ...(expires === null ? {} : { keyExpires: formatExpires(expires) }),
-      endpoint: endpoint ?? kept.endpoint,
+      endpoints: endpoints ?? kept.endpoints,
       allowedIps: allowedIps ?? kept.allowedIps,
       dns: dns ?? kept.dns,
     },
@@ -164,7 +164,7 @@ async function removeFileOf({ name, nextKey }: PeerConfig, configPath: string): 
 function keptWishes(
   configPath: string,
   name: string,
-): Pick<RotationRequest, "endpoint" | "allowedIps" | "dns"> {
+): Pick<RotationRequest, "endpoints" | "allowedIps" | "dns"> {
   const text = readClientFile(configPath, name);
   if (text === null) return {};
   try {
@@ -175,9 +175,11 @@ function keptWishes(
         .map(({ value }) => value);
       return values.length === 0 ? undefined : values.join(", ");
     };
-    const endpoint = valueOf("Endpoint");
+    const endpoints = valueOf("Endpoint");
     return {
-      endpoint: endpoint === undefined ? undefined : parseEndpoint(entryOf("Endpoint", endpoint)),
+      endpoints: endpoints === undefined
+        ? undefined
+        : parseEndpoints(entryOf("Endpoint", endpoints)),
       allowedIps: valueOf("AllowedIPs"),
       dns: valueOf("DNS"),
     };

@@ -10,7 +10,8 @@ import { CLIENT_KEY_PLACE, type ClientNeeds } from "./methods.ts";
 
 /** What of it is not as the gateway says. */
 export interface ClientWishes {
-  readonly endpoint?: Endpoint | undefined;
+  /** In the order of preference; none for the gateway's own. */
+  readonly endpoints?: readonly Endpoint[] | undefined;
   /** As they stand in a file. */
   readonly allowedIps?: string | undefined;
   readonly dns?: string | undefined;
@@ -37,12 +38,15 @@ export function clientNeeds(
     publicKey: encodeKey(gateway.interface.publicKey),
     presharedKey: settings.PresharedKey ?? null,
     allowedIps,
-    endpoint: formatEndpoint(
-      wishes.endpoint ?? gateway.interface.publicEndpoint ?? refuseNowhere(gateway),
-    ),
+    endpoint: endpointsOf(gateway, wishes).map(formatEndpoint).join(", "),
   };
   const { transport } = gateway.interface;
   return { ...needs, text: clientText({ ...needs, privateKey: CLIENT_KEY_PLACE, transport }) };
+}
+
+function endpointsOf(gateway: Gateway, { endpoints = [] }: ClientWishes): readonly Endpoint[] {
+  if (endpoints.length > 0) return endpoints;
+  return [gateway.interface.publicEndpoint ?? refuseNowhere(gateway)];
 }
 
 function refuseNowhere({ fileName }: Gateway): never {

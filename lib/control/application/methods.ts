@@ -84,6 +84,7 @@ export interface ClientNeeds {
   readonly presharedKey: string | null;
   /** What the client sends through the tunnel. */
   readonly allowedIps: string;
+  /** Of the gateway; several separated by commas. */
   readonly endpoint: string;
   /** The file, with `CLIENT_KEY_PLACE` where the private key belongs. */
   readonly text: string;
@@ -195,7 +196,10 @@ export interface ApplicationMethods {
       readonly set?: PeerKeyChanges;
       /** Whether the gateway makes one; it does, if left out. */
       readonly presharedKey?: boolean;
-      /** Where this client reaches the gateway, what it sends through the tunnel, its resolvers: not the defaults. */
+      /**
+       * Where this client reaches the gateway, several separated by commas, what it sends through the tunnel, its
+       * resolvers: not the defaults.
+       */
       readonly endpoint?: string;
       readonly allowedIps?: string;
       readonly dns?: string;

@@ -1,5 +1,5 @@
 /** The application's methods about peers and groups, as a control socket offers them. */
-import { parseAllowedIps, parseDns, parseEndpoint } from "../../core/config/values/addresses.ts";
+import { parseAllowedIps, parseDns, parseEndpoints } from "../../core/config/values/addresses.ts";
 import type { Entry } from "../../core/config/text/config_document.ts";
 import { ConfigError } from "../../core/config/config_error.ts";
 import { PEER_SETTING_KEYS } from "../../core/config/values/keys.ts";
@@ -78,7 +78,7 @@ export function methodsOfPeers(
 function wishes(params: Params): ClientWishes & { readonly hasPresharedKey: boolean } {
   return {
     hasPresharedKey: switchParam(params, "presharedKey", true),
-    endpoint: checked(params, "endpoint", parseEndpoint),
+    endpoints: checked(params, "endpoint", parseEndpoints),
     allowedIps: asGiven(params, "allowedIps", parseAllowedIps),
     dns: asGiven(params, "dns", parseDns),
   };

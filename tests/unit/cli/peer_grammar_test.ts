@@ -104,15 +104,19 @@ Deno.test("parseArguments() reads every option of vpn peer add, and writes lists
     "--config=a",
     "--out=-",
     "--endpoint=192.0.2.1",
+    "--endpoint=vpn.example.org:443",
     "--dns=9.9.9.9,example.org",
   ];
-  const endpoint = { host: "192.0.2.1", address: 0xc0000201, port: 51820 };
+  const endpoints = [
+    { host: "192.0.2.1", address: 0xc0000201, port: 51820 },
+    { host: "vpn.example.org", address: null, port: 443 },
+  ];
   const request: PeerRequest = {
     action: "add",
     name: "x",
     configPath: "a",
     out: "-",
-    endpoint,
+    endpoints,
     dns: "9.9.9.9, example.org",
   };
   assertEquals(parse("peer", ...argv, "--allowed-ips", "10.1.2.3/8,192.0.2.1", "x"), {
@@ -160,6 +164,10 @@ Deno.test("parseArguments() throws one line that says what to do when init or pe
     [
       ["peer", "add", "a/b"],
       `cannot use "a/b": a name has 1 to 63 letters, digits, blanks or characters of . , _ @ + - & ' ( ) and begins with a letter or digit`,
+    ],
+    [
+      ["peer", "add", "x", ...Array.from({ length: 9 }, (_, i) => `--endpoint=192.0.2.${i + 1}`)],
+      "--endpoint: a server has 8 endpoints at most: remove some",
     ],
     [
       ["peer", "add", "x", "--quik"],

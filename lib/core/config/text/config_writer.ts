@@ -54,12 +54,18 @@ export interface ClientText {
   readonly publicKey: string;
   readonly presharedKey: string | null;
   readonly allowedIps: string;
+  /** Several are separated by commas, in the order of preference. */
   readonly endpoint: string;
 }
+
+/** What a file with several endpoints says of them. */
+const SEVERAL_ENDPOINTS =
+  "# `vpn` goes on by the next of these when one is lost; wg takes the last, and some apps refuse several.";
 
 /** The file of a client: standard keys alone, so that any WireGuard takes it, unless a transport needs more. */
 export function clientText(client: ClientText): string {
   const { dns, mtu, transport, presharedKey } = client;
+  const endpoints = client.endpoint.split(", ");
   return [
     "[Interface]",
     `PrivateKey = ${client.privateKey}`,
@@ -72,7 +78,8 @@ export function clientText(client: ClientText): string {
     `PublicKey = ${client.publicKey}`,
     ...(presharedKey === null ? [] : [`PresharedKey = ${presharedKey}`]),
     `AllowedIPs = ${client.allowedIps}`,
-    `Endpoint = ${client.endpoint}`,
+    ...(endpoints.length > 1 ? [SEVERAL_ENDPOINTS] : []),
+    ...endpoints.map((endpoint) => `Endpoint = ${endpoint}`),
     // Keeps the way back open through the NAT that a client is usually behind.
     "PersistentKeepalive = 25",
     "",

@@ -2,8 +2,10 @@
 import { MAX_PEERS } from "../../limits/max_peers.ts";
 import {
   type EndpointLine,
+  ENDPOINTS_RULE,
   ipv4Prefixes,
   ipv6Prefixes,
+  MAX_ENDPOINTS,
   type Prefix,
   ZONED_ENDPOINT_RULE,
 } from "../values/addresses.ts";
@@ -17,9 +19,6 @@ import { PEER_KEYS, SECTION_KEYS } from "../values/keys.ts";
 import { nextKeyOf, noneIfZero } from "../values/next_key.ts";
 import type { Notes } from "./notes.ts";
 import { badValue, readSection, type Values } from "./section.ts";
-
-/** Of one peer: a client tries each for `ConnectTimeout`. */
-const MAX_ENDPOINTS = 8;
 
 /** A peer as the sections so far make it, but for its networks. */
 interface Draft {
@@ -98,10 +97,7 @@ export class PeerReader {
 
   #checkEndpoints(lines: readonly EndpointLine[]): void {
     if (lines.length > MAX_ENDPOINTS) {
-      throw badValue(
-        lines[MAX_ENDPOINTS]!.entry,
-        `a server has ${MAX_ENDPOINTS} Endpoint lines at most: remove some`,
-      );
+      throw badValue(lines[MAX_ENDPOINTS]!.entry, ENDPOINTS_RULE);
     }
     const places = new Map<string, Entry>();
     for (const { endpoint, entry } of lines) {

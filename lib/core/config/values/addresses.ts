@@ -217,6 +217,17 @@ export function parseEndpoint(entry: Entry): Endpoint {
   return { host, address, port: portOf(entry, portText!) };
 }
 
+/** Endpoints of one server that are separated by commas, in the order of preference. */
+export function parseEndpoints(entry: Entry): readonly Endpoint[] {
+  const endpoints = items(entry).map((item) => parseEndpoint({ ...entry, value: item }));
+  if (endpoints.length > MAX_ENDPOINTS) rejectValue(entry, ENDPOINTS_RULE);
+  return endpoints;
+}
+
+/** Of one server: a client tries each for `ConnectTimeout`. */
+export const MAX_ENDPOINTS = 8;
+export const ENDPOINTS_RULE: string = `a server has ${MAX_ENDPOINTS} endpoints at most: remove some`;
+
 /** The same with a port that may be left out: `HOST[:PORT]`. An IPv6 address that stands alone has none. */
 export function parsePlace(entry: Entry, defaultPort: number): Endpoint {
   const { value } = entry;

@@ -82,18 +82,21 @@ folderTest(
 );
 
 folderTest("addPeer() takes what it is told instead", serverFile(), async (folder, configPath) => {
-  const endpoint = { host: "192.0.2.7", address: 0xc0000207, port: 443 };
+  const endpoints = [
+    { host: "192.0.2.7", address: 0xc0000207, port: 443 },
+    { host: "2001:db8::7", address: "2001:db8::7", port: 443 },
+  ];
   const request = {
     name: "x",
     out: `${folder}/new/x.conf`,
-    endpoint,
+    endpoints,
     allowedIps: "10.0.0.0/8",
     dns: "9.9.9.9",
   };
   const { path } = await addToFile(configPath, request);
   assertEquals(filesIn(folder), ["new/x.conf", "server.conf"]);
   const client = validateClient(read(path!));
-  assertEquals(client.server.endpoint, endpoint);
+  assertEquals(client.endpoints, endpoints);
   assertEquals(client.server.allowedIps, [{ address: 0x0a000000, prefixLength: 8 }]);
   assertEquals(client.interface.dns.map(formatIpv4), ["9.9.9.9"]);
 });

@@ -345,8 +345,12 @@ folderTest(
   "vpn peer rotate gives up no keys for those that it cannot write, and --cancel leaves no file that is of no use",
   async (vpn, folder) => {
     said(await vpn("init", "--endpoint", "vpn.example.org"));
-    said(await vpn("peer", "add", "laptop"));
+    said(await vpn("peer", "add", "laptop", "--endpoint=192.0.2.1", "--endpoint=b.example:2"));
     said(await vpn("peer", "rotate", "laptop", "--out", "laptop.conf"));
+    assertMatch(
+      Deno.readTextFileSync(`${folder}/laptop.conf`),
+      /^Endpoint = 192\.0\.2\.1:51820\nEndpoint = b\.example:2$/m,
+    );
     const server = Deno.readTextFileSync(`${folder}/server.conf`);
     assertMatch(server, /^NextPublicKey = /m);
     const again = await vpn("peer", "rotate", "laptop", "--out", "laptop.conf");

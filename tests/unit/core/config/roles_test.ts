@@ -236,7 +236,7 @@ Deno.test("several endpoints of one that nobody watches are refused, and more th
   );
   assertEquals(
     tooMany.message.replace(/^c\.conf:\d+/, "c.conf:LINE"),
-    'c.conf:LINE: Endpoint: cannot use "192.0.2.9:1": a server has 8 Endpoint lines at most: remove some',
+    'c.conf:LINE: Endpoint: cannot use "192.0.2.9:1": a server has 8 endpoints at most: remove some',
   );
 });
 

@@ -2,6 +2,7 @@
 import type { Config } from "../../../../../lib/core/config/config.ts";
 import {
   clientText,
+  formatEndpoint,
   FULL_TUNNEL,
   serverFileText,
 } from "../../../../../lib/core/config/text/config_writer.ts";
@@ -115,4 +116,15 @@ Deno.test("with IPv6 inside, both ends' files have addresses of both families", 
   assertEquals([client.warnings, client.notes], [[], []]);
   assertEquals(client.interface.addresses6, ["fd12:3456:789a::2/128"]);
   assertEquals(client.allowedIps6, ["::/0"]);
+});
+
+Deno.test("clientText() has a line for each endpoint, and says who takes but one", () => {
+  const text = clientText({ ...CLIENT, endpoint: "vpn.example.org:443, [2001:db8::1]:51820" });
+  const client = validateClient(parseConfig(text, "laptop.conf"));
+  assertEquals(client.endpoints.map(formatEndpoint), [
+    "vpn.example.org:443",
+    "[2001:db8::1]:51820",
+  ]);
+  assertEquals(client.warnings, []);
+  assertEquals(text.split("\n").filter((line) => line.startsWith("#")).length, 1);
 });
