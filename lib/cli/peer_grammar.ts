@@ -135,7 +135,8 @@ export function peerGrammar() {
           "--endpoint",
           "Address at which this client reaches the gateway; may be repeated, for a client of vpn itself",
         ),
-      )),
+      ),
+    ),
     fullTunnel: option(
       "--full-tunnel",
       about("--full-tunnel", "Send all traffic through the tunnel"),

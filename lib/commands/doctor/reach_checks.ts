@@ -29,7 +29,7 @@ export const REACH_CHECKS: readonly Check[] = [
   { name: "path-mtu", look: (subject) => byEndpoint(subject, checkPath, { isOneEnough: false }) },
 ];
 
-/** What is to be said of each endpoint. With `isOneEnough`, what does not work by one is a warning if another answers. */
+/** What is to be said of each endpoint. With `isOneEnough`, what fails by one is a warning where another answers. */
 async function byEndpoint(
   subject: Subject,
   judge: Judge,

@@ -1,4 +1,4 @@
-/** A client with several endpoints: of gateways with one key and addresses of their own, one dies and the next has it. */
+/** A client with several endpoints, of gateways with one key and addresses of their own: one dies, the next has it. */
 import { assertEquals, assertMatch } from "../../support/assert.ts";
 import { netTest, type TestNamespace } from "../../support/net.ts";
 import { eventually } from "../../support/time/patience.ts";

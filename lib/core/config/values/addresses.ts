@@ -226,7 +226,8 @@ export function parseEndpoints(entry: Entry): readonly Endpoint[] {
 
 /** Of one server: a client tries each for `ConnectTimeout`. */
 export const MAX_ENDPOINTS = 8;
-export const ENDPOINTS_RULE: string = `a server has ${MAX_ENDPOINTS} endpoints at most: remove some`;
+export const ENDPOINTS_RULE: string =
+  `a server has ${MAX_ENDPOINTS} endpoints at most: remove some`;
 
 /** The same with a port that may be left out: `HOST[:PORT]`. An IPv6 address that stands alone has none. */
 export function parsePlace(entry: Entry, defaultPort: number): Endpoint {
