@@ -1,4 +1,5 @@
 /** NATS bucket: the store's bucket in JetStream, the key-value store of NATS. */
+import { isIP } from "node:net";
 import {
   jetstream,
   JetStreamApiError,
@@ -51,19 +52,8 @@ export interface NatsBucketOptions {
 
 /** Connects to one of the servers, and makes the bucket where there is none. @throws {Error} */
 export async function openNatsBucket(options: NatsBucketOptions): Promise<StoreBucket> {
-  const { servers, bucket, name, credentials, ca } = options;
-  const isSecure = servers.some((server) => server.startsWith("tls://"));
-  const connection = await connect({
-    servers: [...servers],
-    name,
-    timeout: CONNECT_TIMEOUT,
-    // A new connection reads all again, see StoreLink.
-    reconnect: false,
-    pingInterval: PING_INTERVAL,
-    ignoreClusterUpdates: true,
-    ...isSecure ? { tls: ca === null ? {} : { ca } } : {},
-    ...credentials === null ? {} : { authenticator: authenticatorOf(credentials) },
-  });
+  const { bucket } = options;
+  const connection = await connectToAny(options);
   try {
     const manager = await jetstreamManager(connection, {
       timeout: ANSWER_TIMEOUT,
@@ -76,6 +66,43 @@ export async function openNatsBucket(options: NatsBucketOptions): Promise<StoreB
     await connection.close();
     throw error;
   }
+}
+
+/** In another order each time, so that gateways are spread over the servers. */
+async function connectToAny(options: NatsBucketOptions): Promise<NatsConnection> {
+  const servers = options.servers
+    .map((server) => ({ server, place: Math.random() }))
+    .sort((one, other) => one.place - other.place);
+  let failure: unknown;
+  for (const { server } of servers) {
+    try {
+      return await connectTo(server, options);
+    } catch (error) {
+      failure = error;
+    }
+  }
+  throw failure;
+}
+
+async function connectTo(
+  server: string,
+  { name, credentials, ca }: NatsBucketOptions,
+): Promise<NatsConnection> {
+  const isSecure = server.startsWith("tls://");
+  // Of several servers, the library would hold the certificate of one that is named by its address against "localhost".
+  const host = /^tls:\/\/\[?(.*?)\]?:\d+$/.exec(server)?.[1] ?? "";
+  const tls = { ...ca === null ? {} : { ca }, ...isIP(host) === 0 ? {} : { host } };
+  return await connect({
+    servers: [server],
+    name,
+    timeout: CONNECT_TIMEOUT,
+    // A new connection reads all again, see StoreLink.
+    reconnect: false,
+    pingInterval: PING_INTERVAL,
+    ignoreClusterUpdates: true,
+    ...isSecure ? { tls } : {},
+    ...credentials === null ? {} : { authenticator: authenticatorOf(credentials) },
+  });
 }
 
 /** A user's JWT with its key, as `nsc` writes it, or the key alone. */

@@ -1,9 +1,15 @@
-/** Shows that a store in JetStream is a peer store as good as any: three real servers, of which one may fail. */
+/**
+ * Shows that a store in JetStream is a peer store as good as any: three real servers, as `vpn fleet init` sets them up,
+ * of which one may fail.
+ */
+import { natsConfigText } from "../../../lib/core/fleet/join/nats_config.ts";
+import { newAuthority } from "../../../lib/host/fleet/certificates.ts";
 import { openNatsBucket } from "../../../lib/host/fleet/nats_bucket.ts";
 import { SharedPeerStore } from "../../../lib/host/fleet/shared_peer_store.ts";
+import { newUserKey } from "../../../lib/host/fleet/user_key.ts";
 import { getLogger } from "../../../lib/process/logging.ts";
 import { peerStoreSuite } from "../../support/control/peer_store_suite.ts";
-import { NatsServers } from "../../support/fleet/nats_servers.ts";
+import { NatsServers, type NatsServersOptions } from "../../support/fleet/nats_servers.ts";
 import { assertEquals } from "../../support/assert.ts";
 import { sampleKeys } from "../../support/config/sample_keys.ts";
 import { missingPrerequisite, uniqueName } from "../../support/net.ts";
@@ -17,11 +23,12 @@ Deno.test({
   ignore: missing !== null,
   fn: async (context) => {
     await withFolder(async (folder) => {
-      await using servers = await NatsServers.start({ folder, count: 3 });
-      const open = async (bucket: string, urls = servers.urls) => {
+      const { ca, gateway, tester, configOf } = await setUp(folder);
+      await using servers = await NatsServers.start({ folder, count: 3, configOf });
+      const open = async (bucket: string, urls = servers.urls, user = gateway) => {
         const store = new SharedPeerStore({
           open: () =>
-            openNatsBucket({ servers: urls, bucket, name: "test", credentials: null, ca: null }),
+            openNatsBucket({ servers: urls, bucket, name: "test", credentials: user.seed, ca }),
           maxPeers: 8192,
           kept: null,
           logger: getLogger("control"),
@@ -31,7 +38,7 @@ Deno.test({
       };
       const tests: [string, () => Promise<void>][] = [];
       peerStoreSuite("a store in NATS", async () => {
-        const store = await open(uniqueName("suite"));
+        const store = await open(uniqueName("suite"), servers.urls, tester);
         return { store, [Symbol.asyncDispose]: () => store[Symbol.asyncDispose]() };
       }, (name, test) => tests.push([name, test]));
       for (const [name, test] of tests) await context.step(name, test);
@@ -53,6 +60,29 @@ Deno.test({
     });
   },
 });
+
+/** What `vpn fleet init` writes for three servers at one address, with a user besides that may use other buckets. */
+async function setUp(folder: string) {
+  const [gateway, tester] = [newUserKey(), newUserKey()];
+  const host = "127.0.0.1";
+  const authority = await newAuthority(Date.now());
+  const { certificate, privateKey } = await authority.certify(host);
+  Deno.writeTextFileSync(`${folder}/ca.pem`, authority.certificate);
+  Deno.writeTextFileSync(`${folder}/server.pem`, certificate);
+  Deno.writeTextFileSync(`${folder}/server-key.pem`, privateKey);
+  const configOf: NatsServersOptions["configOf"] = (index, ports) =>
+    natsConfigText({
+      number: index + 1,
+      servers: ports.map(([port, routePort]) => ({ host, port, routePort })),
+      gateways: [gateway.publicKey],
+    })
+      .replaceAll("/etc/nats", folder)
+      .replace("/var/lib/nats", `${folder}/data-${index}`)
+      // Each test has a bucket of its own.
+      .replace("max_file_store: 1GB", "max_file_store: 4GB")
+      .replace("users = [", `users = [\n    { nkey: ${tester.publicKey} }`);
+  return { ca: authority.certificate, gateway, tester, configOf };
+}
 
 function put(byte: number) {
   const { publicKey } = sampleKeys(byte);

@@ -10,8 +10,12 @@ export interface NatsServersOptions {
   readonly namespace?: string | null;
   readonly address?: string;
   /** Ports for clients and for each other, by server; free ones if left out. */
-  readonly ports?: readonly (readonly [client: number, route: number])[];
+  readonly ports?: Ports;
+  /** A configuration that `vpn fleet init` writes, for a server by its index, in place of one without TLS and users. */
+  readonly configOf?: (index: number, ports: Ports) => string;
 }
+
+type Ports = readonly (readonly [client: number, route: number])[];
 
 export class NatsServers implements AsyncDisposable {
   readonly #options: NatsServersOptions;
@@ -34,7 +38,8 @@ export class NatsServers implements AsyncDisposable {
 
   /** As `Store` has them. */
   get urls(): readonly string[] {
-    return this.#ports.map(([port]) => `nats://${this.#address}:${port}`);
+    const scheme = this.#options.configOf === undefined ? "nats" : "tls";
+    return this.#ports.map(([port]) => `${scheme}://${this.#address}:${port}`);
   }
 
   /** What the servers say they are, as in `2.9.10`: by PATH, another than the host's can be tested. */
@@ -48,24 +53,26 @@ export class NatsServers implements AsyncDisposable {
   }
 
   start(index: number): void {
-    const { folder, count, more = "", namespace = null } = this.#options;
+    const { folder, namespace = null, configOf } = this.#options;
+    const path = `${folder}/nats-${index}.conf`;
+    Deno.writeTextFileSync(path, configOf?.(index, this.#ports) ?? this.#plainConfig(index));
+    this.#running.set(index, spawn(namespace, ["nats-server", "--config", path]));
+  }
+
+  #plainConfig(index: number): string {
+    const { folder, count, more = "" } = this.#options;
     const [client, route] = this.#ports[index]!;
     const routes = this.#ports.map(([, port]) => `nats://${this.#address}:${port}`).join(", ");
-    const path = `${folder}/nats-${index}.conf`;
-    Deno.writeTextFileSync(
-      path,
-      `server_name: n${index}
+    return `server_name: n${index}
 listen: "${this.#address}:${client}"
 jetstream { store_dir: "${folder}/data-${index}", max_mem: 64M, max_file: 4G }
 ${
-        count === 1
-          ? ""
-          : `cluster { name: vpn, listen: "${this.#address}:${route}", routes: [${routes}] }`
-      }
+      count === 1
+        ? ""
+        : `cluster { name: vpn, listen: "${this.#address}:${route}", routes: [${routes}] }`
+    }
 ${more}
-`,
-    );
-    this.#running.set(index, spawn(namespace, ["nats-server", "--config", path]));
+`;
   }
 
   /** Waits until all that run have said so. */

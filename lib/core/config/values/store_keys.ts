@@ -5,6 +5,8 @@ import { isUnicast } from "./addresses.ts";
 import { rejectValue } from "./values.ts";
 
 const DEFAULT_PORT = 4222;
+/** From a server's port for gateways to the one where the others reach it, as 6222 is to 4222. */
+const ROUTE_PORT_OFFSET = 2_000;
 const MAX_SERVERS = 16;
 const RULE = "a server is tls://HOST:PORT, or nats://HOST:PORT without encryption, as in " +
   "tls://nats-a.example.org:4222, tls://nats-b.example.org:4222";
@@ -33,6 +35,32 @@ function serverOf(text: string): string | null {
   if (scheme === undefined || !HOST.test(host!)) return null;
   const number = port === undefined ? DEFAULT_PORT : Number(port);
   return number < 1 || number > 65_535 ? null : `${scheme}://${host}:${number}`;
+}
+
+/** A server of NATS that is to be set up. */
+export interface NatsServer {
+  /** A name or an address; one of IPv6 without brackets. */
+  readonly host: string;
+  /** Where gateways reach it, and where the other servers do. */
+  readonly port: number;
+  readonly routePort: number;
+}
+
+/** Servers of NATS that are to be set up, as in `nats-a.example.org,nats-b.example.org,nats-c.example.org`. */
+export function parseNatsServers(entry: Entry): readonly NatsServer[] {
+  const rule = "give HOST or HOST:PORT of one server or of three and more, each once, with commas between them";
+  const servers = entry.value.split(",").map((text) => {
+    const [, host, port] = /^tls:\/\/(.*):(\d+)$/.exec(serverOf(`tls://${text.trim()}`) ?? "") ?? [];
+    const routePort = Number(port) + ROUTE_PORT_OFFSET;
+    if (host === undefined || routePort > 65_535) rejectValue(entry, rule);
+    return { host: host.replace(/^\[|\]$/g, ""), port: Number(port), routePort };
+  });
+  const places = new Set(servers.map(({ host, port }) => `${host} ${port}`));
+  // Of two, none may fail: that is less than one.
+  if (places.size !== servers.length || servers.length === 2 || servers.length > MAX_SERVERS) {
+    rejectValue(entry, rule);
+  }
+  return servers;
 }
 
 /** `StoreCredentials`, `StoreCA`: as the file has the path. */
