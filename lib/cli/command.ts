@@ -6,6 +6,7 @@ import type { Expiry } from "../core/config/values/expiry.ts";
 import type { PeerSettingName } from "../core/config/values/keys.ts";
 import type { RelayListener, RelayTarget } from "../core/config/values/relay_url.ts";
 import type { UsagePeriod } from "../core/config/values/usage_period.ts";
+import type { FleetRequest } from "./fleet_request.ts";
 
 export const LOG_LEVELS = ["trace", "debug", "info", "warning", "error"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -141,20 +142,6 @@ export interface ConsoleRequest extends LogOptions {
   readonly socketPath: string | null;
   /** Folder of its state; null for the usual one. */
   readonly statePath: string | null;
-}
-
-/** What `vpn fleet` does. */
-export type FleetRequest =
-  | { readonly action: "status"; readonly watch: boolean; readonly configPath: string }
-  | { readonly action: "import"; readonly configPath: string }
-  | { readonly action: "key"; readonly file: string }
-  | FleetGatewayRequest;
-
-export interface FleetGatewayRequest {
-  readonly action: "drain" | "rebalance" | "remove";
-  /** Its number or its name; null for the one on this host. */
-  readonly gateway: string | null;
-  readonly configPath: string;
 }
 
 /** What `vpn status` shows, and how. */

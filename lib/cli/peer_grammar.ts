@@ -64,10 +64,19 @@ export const PEER_OPTIONS: Readonly<Record<string, readonly string[]>> = {
   set: ["--config", "--interface"],
 };
 
+/** The network of a new gateway. */
+// deno-lint-ignore explicit-module-boundary-types -- inferred: the type is the grammar over again
+export function subnetOption(description: string) {
+  const subnet = keyValue("NETWORK", parseSubnet, DEFAULT_SUBNET);
+  return withDefault(
+    option("--subnet", subnet, about("--subnet", description)),
+    subnet.placeholder,
+  );
+}
+
 /** Makes the parser of `vpn init`'s options. */
 // deno-lint-ignore explicit-module-boundary-types -- inferred: the type is the grammar over again
 export function initGrammar() {
-  const subnet = keyValue("NETWORK", parseSubnet, DEFAULT_SUBNET);
   const request = object({
     endpoint: option(
       "--endpoint",
@@ -78,10 +87,7 @@ export function initGrammar() {
         ),
       }),
     ),
-    subnet: withDefault(
-      option("--subnet", subnet, about("--subnet", "Network inside the tunnel")),
-      subnet.placeholder,
-    ),
+    subnet: subnetOption("Network inside the tunnel"),
     ipv6: option(
       "--ipv6",
       about("--ipv6", "Also carry IPv6 inside the tunnel, in a random network of its own"),

@@ -1,13 +1,12 @@
 /** Passphrase: asked for on a terminal, which does not show it, or read from a file. */
 import { readAtMost } from "../host/files/bounded_read.ts";
 import { AppError, ExitCode } from "../process/errors.ts";
-import { writeText } from "../process/output.ts";
+import { readHidden } from "./hidden_input.ts";
 
 /** Characters: a backup has every key of a gateway, and may be tried at without end. */
 const SHORTEST = 8;
 /** Bytes. */
 const LONGEST = 1024;
-const [CTRL_C, CTRL_D, BACKSPACE, LINE_FEED, RETURN, DELETE] = [3, 4, 8, 10, 13, 127] as const;
 
 export interface PassphraseRequest {
   /** Null: the terminal is asked. */
@@ -45,40 +44,11 @@ function firstLine(path: string): string {
   }
 }
 
-/**
- * What is typed on the terminal, up to its end. In raw mode Ctrl-C is a byte, too: a signal would end the process and
- * leave the terminal without an echo.
- */
 async function ask(prompt: string): Promise<string> {
   if (!Deno.stdin.isTerminal()) {
     throw refusal("standard input is no terminal: give it with --passphrase-file FILE");
   }
-  writeText(Deno.stderr, prompt);
-  Deno.stdin.setRaw(true);
-  try {
-    return new TextDecoder().decode(Uint8Array.from(await typedBytes()));
-  } finally {
-    Deno.stdin.setRaw(false);
-    writeText(Deno.stderr, "\n");
-  }
-}
-
-async function typedBytes(): Promise<number[]> {
-  const typed: number[] = [];
-  const byte = new Uint8Array(1);
-  while (await Deno.stdin.read(byte) === 1 && typed.length <= LONGEST) {
-    const [code = 0] = byte;
-    if (code === CTRL_C) throw refusal("interrupted");
-    if (code === LINE_FEED || code === RETURN || code === CTRL_D) break;
-    if (code === BACKSPACE || code === DELETE) eraseCharacter(typed);
-    else typed.push(code);
-  }
-  return typed;
-}
-
-/** In UTF-8, what begins with the bits 10 continues a character. */
-function eraseCharacter(typed: number[]): void {
-  while (((typed.pop() ?? 0) & 0xc0) === 0x80);
+  return await readHidden(prompt, LONGEST);
 }
 
 function refusal(why: string): AppError {

@@ -1,19 +1,22 @@
 /** Command `vpn fleet`: looks at the store of a fleet's peers, and moves a file's peers there. */
-import type { FleetRequest } from "../../cli/command.ts";
+import type { FleetRequest } from "../../cli/fleet_request.ts";
 import { tableLines } from "../../cli/table.ts";
 import { atOnce } from "../../core/config/at_once.ts";
-import type { Config } from "../../core/config/config.ts";
 import { RefusalError } from "../../core/config/refusal_error.ts";
+import type { Config } from "../../core/config/config.ts";
 import type { StoreChange, StoredPeers } from "../../core/peers/peer_store.ts";
 import { loadConfig } from "../../host/files/config_file.ts";
 import { editSteps, snapshotSteps } from "../../host/files/config_peers.ts";
 import { createKeyFile, LockedConfig } from "../../host/files/config_store.ts";
-import { AppError, ExitCode } from "../../process/errors.ts";
+import { ExitCode } from "../../process/errors.ts";
 import type { SharedPeerStore } from "../../host/fleet/shared_peer_store.ts";
 import { writeText } from "../../process/output.ts";
 import { screenful } from "../status/screen.ts";
 import { everySecond } from "../status/watched.ts";
 import { changeFleet, gatewayRows } from "./fleet_gateways.ts";
+import { joinFleet } from "./fleet_join.ts";
+import { leaveFleet } from "./fleet_leave.ts";
+import { requireStore } from "./store_config.ts";
 import { reachStore } from "../peer/store_peers.ts";
 
 /** Peers in one write: they fit a message to NATS, whatever they have. */
@@ -28,6 +31,15 @@ export async function runFleet(request: FleetRequest): Promise<number> {
       return await importPeers(request.configPath);
     case "key":
       return await createKey(request.file);
+    case "init": {
+      // Certificates take memory, which only those pay who make some.
+      const { initFleet } = await import("./fleet_init.ts");
+      return await initFleet(request);
+    }
+    case "join":
+      return await joinFleet(request);
+    case "leave":
+      return await leaveFleet(request);
     case "drain":
     case "rebalance":
     case "remove": {
@@ -132,14 +144,6 @@ function requireFree(
       }: another peer of the store has ${taken}: change one of the two; nothing is moved`,
     );
   }
-}
-
-function requireStore({ fileName, interface: { store } }: Config): void {
-  if (store.length > 0) return;
-  throw new AppError(
-    `${fileName}: [Interface]: Store is missing: it is where peers are, as in Store = tls://nats-a.example.org:4222`,
-    { exitCode: ExitCode.usage },
-  );
 }
 
 async function createKey(path: string): Promise<number> {

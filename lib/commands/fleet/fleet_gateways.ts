@@ -1,6 +1,6 @@
 /** Fleet gateways: how `vpn fleet` shows the gateways of a store, drains them, and takes out those that are gone. */
 import { hostname } from "node:os";
-import type { FleetGatewayRequest } from "../../cli/command.ts";
+import type { FleetGatewayRequest } from "../../cli/fleet_request.ts";
 import { RefusalError } from "../../core/config/refusal_error.ts";
 import { formatSocketAddress } from "../../core/wire/host_address.ts";
 import {

@@ -32,9 +32,7 @@ export function openStore(
   { keys, configPath, kept, logger, isUrgent = false }: OpenStoreOptions,
 ): SharedPeerStore {
   const read = (key: string, path: string | null) =>
-    path === null
-      ? null
-      : readStoreFile(key, isAbsolute(path) ? path : join(dirname(configPath), path));
+    path === null ? null : readStoreFile(key, path, configPath);
   const credentials = read("StoreCredentials", keys.storeCredentials);
   const ca = read("StoreCA", keys.storeCa);
   if (credentials !== null && !/BEGIN NATS USER JWT|\bSU[A-Z2-7]{56}\b/.test(credentials)) {
@@ -58,7 +56,14 @@ export function openStore(
   });
 }
 
-function readStoreFile(key: string, path: string): string {
+/**
+ * Reads a file of a configuration's store.
+ *
+ * @param named as the configuration at `configPath` has it
+ * @throws {AppError} where it cannot be read
+ */
+export function readStoreFile(key: string, named: string, configPath: string): string {
+  const path = isAbsolute(named) ? named : join(dirname(configPath), named);
   try {
     if (Deno.statSync(path).size > MAX_FILE_SIZE) throw new Error("it is too long");
     return Deno.readTextFileSync(path);

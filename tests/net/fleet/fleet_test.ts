@@ -1,4 +1,4 @@
-/** That two gateways with one store have the same peers, with NATS and without it. */
+/** That gateways which `vpn fleet` has set up with one store have the same peers, with NATS and without it. */
 import { assert, assertEquals, assertMatch, assertRejects } from "../../support/assert.ts";
 import { NatsServers } from "../../support/fleet/nats_servers.ts";
 import {
@@ -16,7 +16,9 @@ import { ping } from "../support/traffic/traffic.ts";
 import { carrierOn } from "../support/wire.ts";
 
 const INSIDE = "10.66.77.1";
-const fleet = newIdentity();
+/** Of the hub, which has NATS. */
+const NATS = "192.0.2.17";
+const GATEWAYS = [1, 2, 3];
 
 /** A hub with NATS and the client, and a cable to each gateway. */
 class Site implements AsyncDisposable {
@@ -27,7 +29,7 @@ class Site implements AsyncDisposable {
 
   private constructor(topology: Topology) {
     this.hub = topology.namespace("hub");
-    this.gateways = [1, 2].map((number) => {
+    this.gateways = GATEWAYS.map((number) => {
       const namespace = topology.namespace(`gateway-${number}`);
       topology.cable(
         { namespace: this.hub, name: `to-${number}`, address: `192.0.2.${16 * number + 1}/28` },
@@ -40,30 +42,55 @@ class Site implements AsyncDisposable {
   static async lay(topology: Topology): Promise<Site> {
     const site = new Site(topology);
     await Promise.all(site.gateways.map((gateway) => carrierOn(gateway, "eth0")));
-    site.nats = await NatsServers.start({
-      folder: site.folder,
-      count: 1,
-      namespace: site.hub.name,
-      address: "0.0.0.0",
-      ports: [[4222, 6222]],
-    });
-    for (const number of [1, 2]) {
-      Deno.mkdirSync(site.state(number));
-      Deno.writeTextFileSync(
-        site.config(number),
-        configText({
-          PrivateKey: fleet.privateKey,
-          Address: `${INSIDE}/24`,
-          ListenPort: 51820,
-          PublicEndpoint: site.endpoint(number),
-          Egress: "off",
-          Store: `nats://192.0.2.${16 * number + 1}:4222`,
-          StoreGrace: "1h",
-        }),
-        { mode: 0o600 },
-      );
+    for (const number of GATEWAYS.slice(1)) {
+      await site.gateways[number - 1]!.output([
+        ...["ip", "route", "add", NATS, "via", `192.0.2.${16 * number + 1}`],
+      ]);
     }
+    await site.setUp();
     return site;
+  }
+
+  /** As a newcomer does it, by `vpn fleet init` on the first gateway and `vpn fleet join` on the others. */
+  async setUp(): Promise<void> {
+    for (const number of GATEWAYS) Deno.mkdirSync(this.state(number));
+    Deno.writeTextFileSync(
+      this.config(1),
+      configText({
+        PrivateKey: newIdentity().privateKey,
+        Address: `${INSIDE}/24`,
+        ListenPort: 51820,
+        PublicEndpoint: this.endpoint(1),
+        Egress: "off",
+        StoreGrace: "1h",
+      }),
+      { mode: 0o600 },
+    );
+    const out = `${this.folder}/fleet`;
+    await this.fleet(1, "init", "--nats", NATS, "--out", out);
+    const server = `${out}/nats-1`;
+    this.nats = await NatsServers.start({
+      folder: this.folder,
+      count: 1,
+      namespace: this.hub.name,
+      address: NATS,
+      ports: [[4222, 6222]],
+      configOf: () =>
+        Deno.readTextFileSync(`${server}/nats-server.conf`).replaceAll("/etc/nats", server)
+          .replace("/var/lib/nats", `${this.folder}/data`),
+    });
+    for (const number of GATEWAYS.slice(1)) {
+      const token = `${out}/gateway-${number}.token`;
+      const said = await this.fleet(number, "join", token, "--endpoint", this.endpoint(number));
+      assertMatch(said, new RegExp(`${NATS}:4222 answers, with 0 peers`));
+    }
+  }
+
+  /** Says `vpn fleet ARGS` on a gateway's host. */
+  fleet(number: number, ...args: readonly string[]): Promise<string> {
+    return this.gateways[number - 1]!.output(
+      vpnCommand("fleet", ...args, "--config", this.config(number)),
+    );
   }
 
   config(number: number): string {
@@ -101,7 +128,7 @@ class Site implements AsyncDisposable {
 }
 
 netTest(
-  "two gateways with a store have the same peers, and go on without it",
+  "gateways with a store, as vpn fleet sets them up, have the same peers, and go on without it",
   async (topology) => {
     await using site = await Site.lay(topology);
     await using one = await site.start(1);
@@ -112,6 +139,15 @@ netTest(
     let ann = await added(site, "ann");
     await eventually(async () => (await namesOf(two)).join() === "ann" || null);
     await connects(site, ann, 2);
+
+    // And to a third, which is a gateway by itself when it has left.
+    await using three = await site.start(3);
+    await connects(site, ann, 3);
+    await site.fleet(3, "leave", "--keep-peers");
+    await three.stop();
+    const left = Deno.readTextFileSync(site.config(3));
+    assertMatch(left, /^Name = ann$/m);
+    assert(!/^(?:Store|VirtualAddress)/m.test(left));
 
     // Removed on the one, it is out at the other.
     await added(site, "bob");

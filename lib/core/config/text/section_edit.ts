@@ -10,6 +10,10 @@ export interface SectionId {
   readonly id: string;
 }
 
+/** All `[Interface]` sections as one. */
+export const INTERFACE_SECTION = { kind: "Interface", id: "" } as const;
+type AnyId = SectionId | typeof INTERFACE_SECTION;
+
 /** What becomes of a key: a line without `#`, or null to take it out. */
 export interface KeyEdit {
   readonly key: string;
@@ -46,7 +50,7 @@ export class SectionEditor {
    * Changes a key on the line that counts, which is the last; of one whose lines add up, the others go. A new key
    * stands behind the last one of the last section.
    */
-  set(of: SectionId, { key, value, repeats }: KeyEdit): void {
+  set(of: AnyId, { key, value, repeats }: KeyEdit): void {
     const sections = this.#sectionsOf(of);
     const lines = this.#lines;
     const isOfKey = (entry: Entry) => entry.key.toLowerCase() === key.toLowerCase();
@@ -102,7 +106,7 @@ export class SectionEditor {
     return ended + this.#added.join("");
   }
 
-  #sectionsOf(of: SectionId): readonly Section[] {
+  #sectionsOf(of: AnyId): readonly Section[] {
     const sections = this.#sections.get(placeText(of));
     if (sections === undefined) throw new RangeError(`Cannot find [${of.kind}] ${of.id}`);
     return sections;
@@ -110,7 +114,7 @@ export class SectionEditor {
 }
 
 function placeOf({ name, entries }: Section): string | null {
-  if (name === "Interface") return null;
+  if (name === "Interface") return placeText(INTERFACE_SECTION);
   const key = name === "Peer" ? "publickey" : "name";
   const value = entries.findLast((entry) => entry.key.toLowerCase() === key)?.value;
   if (value === undefined) return null;
@@ -118,7 +122,7 @@ function placeOf({ name, entries }: Section): string | null {
   return placeText({ kind: name, id: name === "Peer" ? value.replace(/\s/g, "") : value });
 }
 
-function placeText({ kind, id }: SectionId): string {
+function placeText({ kind, id }: AnyId): string {
   return `${kind} ${id}`;
 }
 

@@ -48,9 +48,11 @@ export interface NatsServer {
 
 /** Servers of NATS that are to be set up, as in `nats-a.example.org,nats-b.example.org,nats-c.example.org`. */
 export function parseNatsServers(entry: Entry): readonly NatsServer[] {
-  const rule = "give HOST or HOST:PORT of one server or of three and more, each once, with commas between them";
+  const rule =
+    "give HOST or HOST:PORT of one server or of three and more, each once, with commas between them";
   const servers = entry.value.split(",").map((text) => {
-    const [, host, port] = /^tls:\/\/(.*):(\d+)$/.exec(serverOf(`tls://${text.trim()}`) ?? "") ?? [];
+    const [, host, port] = /^tls:\/\/(.*):(\d+)$/.exec(serverOf(`tls://${text.trim()}`) ?? "") ??
+      [];
     const routePort = Number(port) + ROUTE_PORT_OFFSET;
     if (host === undefined || routePort > 65_535) rejectValue(entry, rule);
     return { host: host.replace(/^\[|\]$/g, ""), port: Number(port), routePort };

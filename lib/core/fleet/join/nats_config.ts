@@ -22,7 +22,9 @@ export function natsConfigText({ number, servers, gateways }: NatsConfig): strin
   const server = servers[number - 1]!;
   const listen = (port: number) => server.host.includes(":") ? `[::]:${port}` : `0.0.0.0:${port}`;
   const users = gateways.map((key) => `    { nkey: ${key}, permissions: $GATEWAY }\n`).join("");
-  return `# NATS for a fleet of vpn gateways. This is of ${bracketed(server.host)}, ${number} of ${servers.length}.
+  return `# NATS for a fleet of vpn gateways. This is of ${
+    bracketed(server.host)
+  }, ${number} of ${servers.length}.
 # A change of a peer counts as made when most of the servers that keep it have it: of three, one may fail.
 
 server_name: ${natsName(number)}

@@ -1,6 +1,10 @@
 /** Shows what a change of its peers does to the text of a file, and what it leaves. */
 import { atOnce } from "../../../../../lib/core/config/at_once.ts";
-import { type KeyEdit, SectionEditor } from "../../../../../lib/core/config/text/section_edit.ts";
+import {
+  INTERFACE_SECTION,
+  type KeyEdit,
+  SectionEditor,
+} from "../../../../../lib/core/config/text/section_edit.ts";
 import { PEER_KEYS } from "../../../../../lib/core/config/values/keys.ts";
 import { assertEquals, assertThrows } from "../../../../support/assert.ts";
 import { sampleKeys } from "../../../../support/config/sample_keys.ts";
@@ -162,4 +166,20 @@ Deno.test("several changes of a file are made in one go, each to its own lines",
 
 Deno.test("what is to be changed has to be there", () => {
   assertThrows(() => without(UNTIDY, 7), RangeError, "Cannot find [Peer]");
+});
+
+Deno.test("a key of [Interface] is set where it is, or stands behind the last of its last section", () => {
+  const text = "[Interface]\nA = 1 # one\n[Peer]\nPublicKey = x\n[Interface]\n  B = 2\n# end\n";
+  const editor = atOnce(SectionEditor.of(text));
+  const set = (key: string, value: string | null) =>
+    editor.set(INTERFACE_SECTION, { key, value, repeats: false });
+  set("a", "3");
+  set("C", "4");
+  set("b", null);
+  set("D", "5");
+  assertEquals(
+    editor.text,
+    "[Interface]\nA = 3 # one\n[Peer]\nPublicKey = x\n[Interface]\n  C = 4\n# end\n"
+      .replace("  C = 4\n", "  C = 4\n  D = 5\n"),
+  );
 });
