@@ -98,6 +98,8 @@ export interface LinkSettings {
   readonly mtu?: number;
   /** In packets. */
   readonly txQueueLength?: number;
+  /** Index of the bridge that it becomes a port of. */
+  readonly master?: number;
   /** Descriptor of the network namespace to move the link to (`openNamespace()`), where `up` takes effect, too. */
   readonly namespace?: number;
 }
@@ -167,6 +169,19 @@ export class Links {
   }
 
   /**
+   * Makes a bridge without ports; it is down.
+   *
+   * @throws {NetlinkError} EEXIST when the name is taken, EOPNOTSUPP where the kernel has no bridges
+   */
+  createBridge(name: string): void {
+    const message = new MessageBuilder(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL)
+      .struct(IFINFOMSG, {})
+      .string(IFLA_IFNAME, name)
+      .nested(IFLA_LINKINFO, (info) => info.string(IFLA_INFO_KIND, "bridge"));
+    this.#channel.request(message, `create bridge "${name}"`);
+  }
+
+  /**
    * Changes settings, all in one request.
    *
    * @throws {NetlinkError} ENODEV where there is no such interface; EINVAL for an MTU that it cannot have
@@ -177,6 +192,7 @@ export class Links {
     const message = requestFor(RTM_NEWLINK, id, { flags, change });
     if (settings.mtu !== undefined) message.u32(IFLA_MTU, settings.mtu);
     if (settings.txQueueLength !== undefined) message.u32(IFLA_TXQLEN, settings.txQueueLength);
+    if (settings.master !== undefined) message.u32(IFLA_MASTER, settings.master);
     if (settings.namespace !== undefined) message.u32(IFLA_NET_NS_FD, settings.namespace);
     this.#channel.request(message, `configure ${describe(id)}`);
   }

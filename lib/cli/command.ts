@@ -214,7 +214,12 @@ export interface ImportRequest {
 }
 
 /** What `vpn demo` runs with. */
-export type DemoOptions = LogOptions;
+export interface DemoOptions extends LogOptions {
+  /** Three gateways with one virtual address in place of one. */
+  readonly fleet: boolean;
+  /** Of the program of NATS, for a fleet; left out: the one in PATH. */
+  readonly natsServer: string | undefined;
+}
 
 /** What `vpn init` is asked for. */
 export interface InitRequest {

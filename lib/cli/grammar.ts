@@ -116,7 +116,17 @@ export function createGrammar(argv: readonly string[]) {
   const capture = object(captureOptions);
   const log = object(logRequest);
   const reload = object(reloadRequest);
-  const demo = object(logOptions);
+  const demo = object({
+    fleet: option("--fleet", about("--fleet", "Three gateways that take over from each other")),
+    natsServer: optional(
+      option(
+        "--nats-server",
+        filePath,
+        about("--nats-server", "The program of NATS, for --fleet. Default: nats-server in PATH"),
+      ),
+    ),
+    ...logOptions,
+  });
   const optionsOf = (name: string) => {
     if (name === "server" || name === "client") return [...extractOptionNames(run.usage)];
     if (name === "relay") return [...extractOptionNames(relay.usage)];
@@ -131,7 +141,7 @@ export function createGrammar(argv: readonly string[]) {
     if (name === "service") return SERVICE_OPTIONS;
     if (name === "log") return [...extractOptionNames(log.usage)];
     if (name === "reload") return [...extractOptionNames(reload.usage)];
-    if (name === "up") return ["--foreground", ...extractOptionNames(demo.usage)];
+    if (name === "up") return ["--foreground", ...extractOptionNames(object(logOptions).usage)];
     if (name === "block") return [...extractOptionNames(block.usage)];
     if (name === "cleanup") return [...extractOptionNames(cleanup.usage)];
     if (name === "doctor") return [...extractOptionNames(doctor.usage)];
@@ -224,7 +234,7 @@ export function createGrammar(argv: readonly string[]) {
           "error changes nothing, and the exit code is 2. SIGHUP does the same.",
       ),
     }),
-    command("demo", object({ command: constant("demo"), log: demo }), {
+    command("demo", object({ command: constant("demo"), demo }), {
       brief: line("Demonstrate the VPN on this machine"),
       description: line(
         "Runs a gateway and clients in temporary network namespaces and checks that traffic passes. " +

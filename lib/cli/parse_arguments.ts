@@ -155,7 +155,10 @@ export function parseArguments(argv: readonly string[], presentation: Presentati
     case "cleanup":
       return { command: "cleanup", options: parsed.cleanup };
     case "demo":
-      return { command: "demo", options: parsed.log };
+      if (parsed.demo.natsServer !== undefined && !parsed.demo.fleet) {
+        throw new UsageError("--nats-server is for a fleet: give --fleet as well");
+      }
+      return { command: "demo", options: parsed.demo };
     case "peer": {
       const { interfaceName, ...request } = parsed.request;
       if (interfaceName !== undefined && request.configPath !== DEFAULT_CONFIG_PATH) {

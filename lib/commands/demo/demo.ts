@@ -2,10 +2,14 @@
  * Command `vpn demo`: the real server and clients in network namespaces of their own, and traffic through them, step by
  * step.
  *
- * It takes no program but itself and changes nothing outside its namespaces; whatever happens, it takes them away
- * again.
+ * It takes no program but itself, and for a fleet NATS, and changes nothing outside its namespaces; whatever happens,
+ * it takes them away again.
  */
 import type { DemoOptions } from "../../cli/command.ts";
+import { FleetStage } from "./fleet_stage.ts";
+import { FLEET_STEPS, LAST_FLEET_STEP } from "./fleet_steps.ts";
+import { natsProgram } from "./nats_node.ts";
+import { present } from "./present.ts";
 import { DemoReport, Interruption } from "./report.ts";
 import { Stage } from "./stage.ts";
 import { LAST_STEP, STEPS } from "./steps.ts";
@@ -23,6 +27,7 @@ import { listenForStop, type StopSignal } from "../../process/stop_signal.ts";
  */
 export async function runDemo(options: DemoOptions): Promise<number> {
   requireDemoPrivileges();
+  const natsServer = options.fleet ? natsProgram(options.natsServer) : null;
   using stop = listenForStop();
   const interrupted = interruption(stop);
   removeLeftovers();
@@ -32,36 +37,24 @@ export async function runDemo(options: DemoOptions): Promise<number> {
     // Log lines would come in between.
     showRunning: Deno.stdout.isTerminal() && !showsLogs,
   });
-  await using stage = Stage.open({
-    ...options,
-    onLogLine: (host, line) => {
-      if (showsLogs) writeText(Deno.stderr, `${host}: ${line}\n`);
-    },
-  });
+  const onLogLine = (host: string, line: string) => {
+    if (showsLogs) writeText(Deno.stderr, `${host}: ${line}\n`);
+  };
+  if (natsServer !== null) {
+    await using stage = FleetStage.open({ ...options, natsServer, onLogLine });
+    report.heading(
+      "Three gateways with one virtual address and their store, each in its own network namespace",
+    );
+    const programme = { steps: FLEET_STEPS, last: LAST_FLEET_STEP, interrupted, showsLogs };
+    await present(report, stage, programme);
+    return report.finish();
+  }
+  await using stage = Stage.open({ ...options, onLogLine });
   report.heading(
     "A gateway, two clients and an internet, each in its own network namespace on this machine",
   );
-  let goesOn = true;
-  for (const { name, isRequired = false, run } of STEPS) {
-    if (!goesOn) {
-      report.skip(name);
-      continue;
-    }
-    const passed = await report.step(
-      name,
-      () => Promise.race([interrupted, stage.lost, run(stage)]),
-    );
-    if (!passed) tellLogs(stage, showsLogs);
-    goesOn = passed || !isRequired && !stage.isLost;
-  }
-  if (!await report.step(LAST_STEP.name, () => LAST_STEP.run(stage))) tellLogs(stage, showsLogs);
+  await present(report, stage, { steps: STEPS, last: LAST_STEP, interrupted, showsLogs });
   return report.finish();
-}
-
-/** Shows why a step may have failed. */
-function tellLogs(stage: Stage, shownAlready: boolean): void {
-  if (shownAlready) return;
-  for (const line of stage.takeLogs()) writeText(Deno.stderr, `      ${line}\n`);
 }
 
 /** Rejects on a signal to stop; never resolves. */

@@ -46,18 +46,18 @@ export function createConfigurations(hasIpv6: boolean): Record<MemberName, strin
     const own6 = byIpv6 ? `, ${INNER_ADDRESSES6[name]}/128` : "";
     const address = `${INNER_ADDRESSES[name]}/32${own6}`;
     const host = byIpv6 ? `[${GATEWAY_ADDRESS6}]` : GATEWAY_ADDRESS;
-    sections.push(section("Peer", {
+    sections.push(configSection("Peer", {
       Name: name,
       PublicKey: client.publicKey,
       PresharedKey: presharedKey,
       AllowedIPs: address,
     }));
-    configurations[name] = section("Interface", {
+    configurations[name] = configSection("Interface", {
       PrivateKey: client.privateKey,
       Address: address,
       Transport: "auto",
       ConnectTimeout: CONNECT_TIMEOUT,
-    }) + section("Peer", {
+    }) + configSection("Peer", {
       PublicKey: gateway.publicKey,
       PresharedKey: presharedKey,
       Endpoint: `${host}:${SERVER_PORT}`,
@@ -65,7 +65,7 @@ export function createConfigurations(hasIpv6: boolean): Record<MemberName, strin
       AllowedIPs: byIpv6 ? "0.0.0.0/0, ::/0" : "0.0.0.0/0",
     });
   }
-  configurations.gateway = section("Interface", {
+  configurations.gateway = configSection("Interface", {
     PrivateKey: gateway.privateKey,
     ListenPort: String(SERVER_PORT),
     Address: `${INNER_ADDRESSES.gateway}/${INNER_NETWORK.split("/")[1]}` +
@@ -76,12 +76,12 @@ export function createConfigurations(hasIpv6: boolean): Record<MemberName, strin
   return configurations as Record<MemberName, string>;
 }
 
-function section(name: string, entries: Readonly<Record<string, string>>): string {
+export function configSection(name: string, entries: Readonly<Record<string, string>>): string {
   const lines = Object.entries(entries).map(([key, value]) => `${key} = ${value}\n`);
   return `[${name}]\n${lines.join("")}\n`;
 }
 
-function createKeyPair(): { readonly privateKey: string; readonly publicKey: string } {
+export function createKeyPair(): { readonly privateKey: string; readonly publicKey: string } {
   const secret = clamp(randomKey());
   return { privateKey: encodeKey(secret), publicKey: encodeKey(publicKey(secret)) };
 }

@@ -1,7 +1,7 @@
 /**
  * Processes: the real `server` and `client` of a demo, and how this very program is started again, watched and ended.
  */
-
+import { inNamespace } from "../../../ffi/netns.ts";
 import { ownCommand } from "../../process/own_command.ts";
 import { patient } from "./patience.ts";
 
@@ -13,8 +13,12 @@ const KEPT_LINES = 15;
 export interface ProcessOptions {
   /** Names it in messages. */
   readonly title: string;
-  /** The program's arguments, from the name of the command on. */
+  /** Another program than this one, by its path. */
+  readonly program?: string;
+  /** The program's arguments, of this one from the name of the command on. */
   readonly args: readonly string[];
+  /** Name of the network namespace that it runs in from its start; left out: it is told of one by its arguments. */
+  readonly namespace?: string;
   /** Where it keeps what outlives it. */
   readonly stateDirectory: string;
   /** Is called with each line of its log. */
@@ -30,16 +34,18 @@ export class DemoProcess implements AsyncDisposable {
   readonly #lines: string[] = [];
   #exitCode: number | null = null;
 
-  constructor({ title, args, stateDirectory, onLine }: ProcessOptions) {
+  constructor({ title, program, args, namespace, stateDirectory, onLine }: ProcessOptions) {
     this.title = title;
-    const self = ownCommand();
-    this.#child = new Deno.Command(self.program, {
-      args: [...self.args, ...args],
-      env: { STATE_DIRECTORY: stateDirectory },
-      stdin: "null",
-      stdout: "null",
-      stderr: "piped",
-    }).spawn();
+    const command = program === undefined ? ownCommand() : { program, args: [] };
+    const start = () =>
+      new Deno.Command(command.program, {
+        args: [...command.args, ...args],
+        env: { STATE_DIRECTORY: stateDirectory },
+        stdin: "null",
+        stdout: "null",
+        stderr: "piped",
+      }).spawn();
+    this.#child = namespace === undefined ? start() : inNamespace(namespace, start);
     this.pid = this.#child.pid;
     const read = this.#readLog(onLine);
     this.ended = this.#child.status.then(async ({ code }) => {

@@ -5,6 +5,10 @@ import { get, type IncomingMessage } from "node:http";
 import { openLibc } from "../../../ffi/libc.ts";
 import { ping, type PingOptions } from "../../host/network/ping.ts";
 import { serveNames } from "./resolver.ts";
+import { steadyDownload } from "./steady_download.ts";
+
+/** ms between an answer and the next ping. */
+const PING_PAUSE = 20;
 
 /** What a page says in front of the visitor's address. */
 export const GREETING = "hello ";
@@ -33,6 +37,21 @@ export interface Visited {
   readonly text: string;
   /** ms from the first step of the connection to the last byte. */
   readonly time: number;
+}
+
+export interface PingSpan {
+  /** IPv4, host order. */
+  readonly address: number;
+  /** ms, all of it and for one answer. */
+  readonly duration: number;
+  readonly timeout: number;
+}
+
+export interface PingSpanResult {
+  readonly answers: number;
+  /** ms without an answer, at most and at the end. */
+  readonly longestGap: number;
+  readonly silence: number;
 }
 
 export interface Question {
@@ -84,6 +103,26 @@ export const services = {
   resolve({ name, server }: Question): Promise<string[]> {
     // With its last dot, the name is whole: no domain of this machine's is tried behind it.
     return Deno.resolveDns(`${name}.`, "A", { nameServer: { ipAddr: server } });
+  },
+
+  ...steadyDownload,
+
+  /** Pings without end for a while, and tells how long it was without an answer, in ms. */
+  async pingFor({ address, duration, timeout }: PingSpan): Promise<PingSpanResult> {
+    const libc = openLibc();
+    const startedAt = performance.now();
+    const result = { longestGap: 0, answers: 0, silence: 0 };
+    for (let answeredAt = startedAt, now = startedAt; now < startedAt + duration;) {
+      const [time] = ping(libc, { address, count: 1, timeout });
+      now = performance.now();
+      result.silence = now - answeredAt;
+      result.longestGap = Math.max(result.longestGap, result.silence);
+      if (time === undefined) continue;
+      result.answers++;
+      answeredAt = now;
+      await new Promise((resolve) => setTimeout(resolve, PING_PAUSE));
+    }
+    return result;
   },
 
   /** See `ping()`. */

@@ -1,12 +1,13 @@
 /** Stage: all that a demo has while it runs - namespaces, threads in them, processes, files - and its removal. */
 import { openLibc } from "../../../ffi/libc.ts";
-import type { DemoOptions } from "../../cli/command.ts";
+import type { LogOptions } from "../../cli/command.ts";
 import { parseIpv4 } from "../../core/wire/ipv4_text.ts";
 import { ExitCode } from "../../process/errors.ts";
 import { journalsOf } from "../../host/journal/journal_files.ts";
 import { Agent } from "./agent.ts";
 import { createConfigurations } from "./identities.ts";
 import { LinkWatch } from "./link_watch.ts";
+import { LogWatch } from "./log_watch.ts";
 import { DemoProcess } from "./processes.ts";
 import {
   GATEWAY_ADDRESS,
@@ -20,20 +21,13 @@ import { makePrivateFolder, removeFolder } from "./traces.ts";
 /** What all processes call their TUN device. */
 export const TUN_NAME = "vpn0";
 
-export interface StageOptions extends DemoOptions {
+export interface StageOptions extends LogOptions {
   /** Is called with each line of a process's log. */
   readonly onLogLine: (host: MemberName, line: string) => void;
 }
 
 /** Levels that leave out what the steps wait for. */
-const SHORT_LEVELS: ReadonlySet<string> = new Set(["error", "warning"]);
-
-/** A line of a log that a step waits for. */
-interface AwaitedLine {
-  readonly name: MemberName;
-  readonly pattern: RegExp;
-  readonly resolve: () => void;
-}
+export const SHORT_LEVELS: ReadonlySet<string> = new Set(["error", "warning"]);
 
 export class Stage implements AsyncDisposable {
   readonly topology: Topology;
@@ -45,7 +39,7 @@ export class Stage implements AsyncDisposable {
   readonly #resources = new AsyncDisposableStack();
   readonly #agents = new Map<HostName, Agent>();
   readonly #processes = new Map<MemberName, DemoProcess>();
-  readonly #awaited = new Set<AwaitedLine>();
+  readonly #logWatch = new LogWatch();
   readonly #lost = Promise.withResolvers<never>();
   #stopping = false;
   #isLost = false;
@@ -116,7 +110,7 @@ export class Stage implements AsyncDisposable {
           ...["--log-format", logFormat],
         ],
         onLine: (line) => {
-          this.#noteLine(name, line);
+          this.#logWatch.note(name, line);
           onLogLine(name, line);
         },
       }),
@@ -149,18 +143,8 @@ export class Stage implements AsyncDisposable {
   }
 
   /** Resolves when a host's process logs a line that matches, from now on. */
-  logged(name: MemberName, pattern: RegExp): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#awaited.add({ name, pattern, resolve });
-    return promise;
-  }
-
-  #noteLine(name: MemberName, line: string): void {
-    for (const awaited of this.#awaited) {
-      if (awaited.name !== name || !awaited.pattern.test(line)) continue;
-      this.#awaited.delete(awaited);
-      awaited.resolve();
-    }
+  logged(name: MemberName, pattern: RegExp): Promise<unknown> {
+    return this.#logWatch.logged(name, pattern);
   }
 
   /** The last lines of all logs since the previous call, each with its host's name. */

@@ -7,6 +7,7 @@ import { restrictClient } from "./contractor.ts";
 import { INNER_ADDRESSES, INNER_ADDRESSES6, SERVER_PORT } from "./identities.ts";
 import type { DemoProcess } from "./processes.ts";
 import { patient } from "./patience.ts";
+import type { Step } from "./present.ts";
 import { formatTime, type Outcome } from "./report.ts";
 import { WHO_AM_I } from "./resolver.ts";
 import { GREETING, type Visit, type Visited } from "./services.ts";
@@ -50,15 +51,8 @@ const ADDRESSES: Readonly<Record<ServedHost, string>> = {
   internet: INTERNET_ADDRESS,
 };
 
-export interface Step {
-  readonly name: string;
-  /** Without it the later ones make no sense. */
-  readonly isRequired?: boolean;
-  readonly run: (stage: Stage) => Promise<Outcome>;
-}
-
 /** All but the end, which comes whatever becomes of these. */
-export const STEPS: readonly Step[] = [
+export const STEPS: readonly Step<Stage>[] = [
   { name: "gateway starts", isRequired: true, run: startGateway },
   { name: "client-1 connects", isRequired: true, run: connectByIpv6 },
   {
@@ -85,7 +79,7 @@ export const STEPS: readonly Step[] = [
 ];
 
 /** Ends the processes as a user would, looks for traces of them, and removes the rest. */
-export const LAST_STEP: Step = { name: "clean end", run: end };
+export const LAST_STEP: Step<Stage> = { name: "clean end", run: end };
 
 async function startGateway(stage: Stage): Promise<Outcome> {
   await stage.agent("internet").call("serveNames", INTERNET_ADDRESS, { timeout: PATIENCE });
@@ -255,13 +249,17 @@ async function killClient(stage: Stage): Promise<Outcome> {
 }
 
 /** @throws {Error} with `problem` where that takes longer than `timeout` ms */
-async function within(timeout: number, done: Promise<void>, problem: string): Promise<void> {
+export async function within<Result>(
+  timeout: number,
+  done: Promise<Result>,
+  problem: string,
+): Promise<Result> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error(`${problem} within ${timeout / 1000} s`)), timeout);
   });
   try {
-    await Promise.race([done, late]);
+    return await Promise.race([done, late]);
   } finally {
     clearTimeout(timer);
   }

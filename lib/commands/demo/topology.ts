@@ -89,14 +89,14 @@ const IPV6_FORWARDING = "/proc/sys/net/ipv6/conf/all/forwarding";
 
 /** A namespace with its loopback on, and a connection to its network settings. */
 export class Host implements Disposable {
-  readonly name: HostName;
+  readonly name: string;
   /** In `/run/netns`. */
   readonly namespace: string;
   readonly netlink: Rtnetlink;
   /** What its network was when it was laid. */
   #stateBefore: ReadonlySet<string> = new Set();
 
-  constructor(name: HostName) {
+  constructor(name: string) {
     this.name = name;
     this.namespace = namespaceName(name);
     createNamespace(this.namespace);

@@ -1,63 +1,15 @@
 /** Shows `vpn demo` from outside: what it prints, its exit code, and that it leaves nothing, however it ends. */
 import { tmpdir } from "node:os";
-import { listNamespaces } from "../../../ffi/netns.ts";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../support/assert.ts";
 import { type BackgroundProcess, netTest, run, spawn } from "../../support/net.ts";
+import { assertPassed, COUNT, journals, processes, traces } from "../support/demo_traces.ts";
 import { HOST_STATE_PROGRAMS, hostState } from "../support/host_state.ts";
 import { eventually } from "../../support/time/patience.ts";
 import { vpnCommand } from "../support/programs/vpn.ts";
 
-const COUNT = /\n(\d+) passed, (\d+) failed\n$/;
-
-/** Everything that carries the process id of a demo: namespaces, folders, processes. */
-function traces(pid: number): string[] {
-  const prefix = `vpn-demo-${pid}-`;
-  return [
-    ...journals(processes(prefix).map(({ pid }) => pid)),
-    ...listNamespaces().filter((name) => name.startsWith(prefix)),
-    ...[...Deno.readDirSync(tmpdir())].map(({ name }) => name)
-      .filter((name) => name.startsWith(prefix)),
-    ...processes(prefix).map(({ commandLine }) => commandLine),
-  ];
-}
-
-/** The notes that processes have taken of changes to the host. */
-function journals(pids: readonly number[]): string[] {
-  try {
-    return [...Deno.readDirSync("/run/vpn")].map(({ name }) => name)
-      .filter((name) => pids.some((pid) => name.startsWith(`${pid}-`)));
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return [];
-    throw error;
-  }
-}
-
-/** The processes whose command line has this part. */
-function processes(part: string): { readonly pid: number; readonly commandLine: string }[] {
-  return [...Deno.readDirSync("/proc")].flatMap(({ name }) => {
-    if (!/^\d+$/.test(name)) return [];
-    try {
-      const commandLine = Deno.readTextFileSync(`/proc/${name}/cmdline`).replaceAll("\0", " ");
-      return commandLine.includes(part) ? [{ pid: Number(name), commandLine }] : [];
-    } catch {
-      // It has ended meanwhile.
-      return [];
-    }
-  });
-}
-
 /** Starts a demo; the test ends it, if it does not end by itself. */
 function startDemo(...args: readonly string[]): BackgroundProcess {
   return spawn(null, vpnCommand("demo", ...args));
-}
-
-function assertPassed({ stdout, stderr }: BackgroundProcess, code: number): void {
-  assertEquals([code, stderr], [0, ""], stdout);
-  const [, passed, failed] = COUNT.exec(stdout) ?? [];
-  assertEquals(failed, "0", stdout);
-  const marks = stdout.split("\n").filter((line) => line.startsWith("  ✓ "));
-  assertEquals(Number(passed), marks.length);
-  assertEquals(stdout.includes("\x1b"), false, "escape sequences in a pipe");
 }
 
 netTest("demo passes every step, ends with the count and leaves nothing", async (net) => {

@@ -50,6 +50,17 @@ netTest(
   WITH_IP,
 );
 
+netTest("createBridge() makes a bridge that links can be ports of", async (topology) => {
+  const namespace = pairedNamespace(topology.namespace("bridge"));
+  const { links } = namespace.rtnetlink;
+  links.createBridge("lan");
+  links.configure("v0", { master: links.get("lan").index });
+  const [lan] = await ip(namespace, "link show lan");
+  const [v0] = await ip(namespace, "link show v0");
+  assertEquals([lan.linkinfo.info_kind, v0.master], ["bridge", "lan"]);
+  assertEquals(assertThrows(() => links.createBridge("lan"), NetlinkError).errno, EEXIST);
+}, WITH_IP);
+
 netTest("createVeth() reports EEXIST when a name is taken", (topology) => {
   const { rtnetlink } = pairedNamespace(topology.namespace("taken"));
   const error = assertThrows(

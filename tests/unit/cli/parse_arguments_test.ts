@@ -121,11 +121,17 @@ Deno.test("parseArguments() asks doctor about the host alone, unless a configura
 Deno.test("parseArguments() reads the commands that take little or nothing", () => {
   assertEquals(parse("demo"), {
     command: "demo",
-    options: { logLevel: "info", logFormat: "text" },
+    options: { fleet: false, natsServer: undefined, logLevel: "info", logFormat: "text" },
   });
-  assertEquals(parse("demo", "--log-level", "error", "--log-format", "json"), {
+  const fleetDemo = ["demo", "--fleet", "--nats-server", "/opt/nats-server"];
+  assertEquals(parse(...fleetDemo, "--log-level", "error", "--log-format", "json"), {
     command: "demo",
-    options: { logLevel: "error", logFormat: "json" },
+    options: {
+      fleet: true,
+      natsServer: "/opt/nats-server",
+      logLevel: "error",
+      logFormat: "json",
+    },
   });
   for (const command of ["genkey", "pubkey", "genpsk"] as const) {
     assertEquals(parse(command), { command });
@@ -195,6 +201,7 @@ Deno.test("parseArguments() throws one line that says what to do when the argume
     [["client", ...config, "-q"], '"vpn client" has no option "-q": see "vpn client --help"'],
     [["doctor", "--role", "x"], '--role: cannot use "x": allowed are server and client'],
     [["doctor", "--jsn"], '"vpn doctor" has no option "--jsn": did you mean "--json"?'],
+    [["demo", "--nats-server", "x"], "--nats-server is for a fleet: give --fleet as well"],
     [["demo", "--config", "x"], '"vpn demo" has no option "--config": see "vpn demo --help"'],
     [["server", "a.conf"], '"vpn server" takes no argument "a.conf"'],
     [["server", ...config, "extra"], '"vpn server" takes no argument "extra"'],
@@ -264,7 +271,7 @@ Deno.test("parseArguments() shows each option when a command's help is asked for
     client: ["--config", "--interface", "--netns", "--no-offload", "--log-level", "--log-format"],
     status: ["--interface", "--json", "--watch"],
     log: ["--interface"],
-    demo: ["--log-level", "--log-format"],
+    demo: ["--fleet", "--nats-server", "--log-level", "--log-format"],
     genkey: [],
     pubkey: [],
     genpsk: [],
