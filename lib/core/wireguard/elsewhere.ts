@@ -86,9 +86,9 @@ export class Elsewhere {
     return gateway !== layout.gateway && this.#others.handMessage(gateway, offset, length, path);
   }
 
-  /** Whether a peer that has no session here is at another gateway. */
+  /** Whether a peer that has no session here is at another gateway; not while it is taken over from there. */
   hasPeer(peer: Peer): boolean {
-    return this.#others.hasPeer(peer);
+    return peer.handshake === null && this.#others.hasPeer(peer);
   }
 
   /**
@@ -97,7 +97,7 @@ export class Elsewhere {
    * @returns false where it is at no other gateway either
    */
   takePacket(peer: Peer, offset: number, length: number, now: number): boolean {
-    if (!this.#others.hasPeer(peer)) return false;
+    if (!this.hasPeer(peer)) return false;
     this.#others.handPacket(peer, offset, length, now);
     return true;
   }

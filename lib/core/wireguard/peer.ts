@@ -51,6 +51,8 @@ export interface PendingHandshake {
   /** Where it went, and when, monotonic ms. */
   readonly sentTo: SocketAddress;
   readonly sentAt: number;
+  /** TAI64N, 12 bytes. */
+  readonly timestamp: Uint8Array;
 }
 
 export class Peer implements HandshakeParty {

@@ -11,7 +11,7 @@ import type { NetworkEvent } from "../../../ffi/netlink/monitor.ts";
 import { decodeKey } from "../../core/config/values/key_text.ts";
 import type { DatagramSource } from "../../core/engine/ports.ts";
 import { FleetFlows } from "../../core/fleet/fleet_flows.ts";
-import { FleetPeers } from "../../core/fleet/fleet_peers.ts";
+import { FleetPeers, NO_GATEWAY } from "../../core/fleet/fleet_peers.ts";
 import { decodeHeartbeat, encodeHeartbeat } from "../../core/fleet/mesh/heartbeat.ts";
 import {
   type MeshAction,
@@ -88,6 +88,8 @@ export class FleetNode implements Disposable {
   /** Whether the host has the virtual address, by what the kernel has told. */
   #isOnHost = false;
   #viewTold = "";
+  /** Who has the virtual address, this gateway included. */
+  #holder = NO_GATEWAY;
 
   /** Bytes of arena that it takes, with packets inside of up to `mtu` bytes. */
   static arenaSize(mtu: number): number {
@@ -183,7 +185,7 @@ export class FleetNode implements Disposable {
       this.#tell({ kind: "members", members }, now);
       return;
     }
-    this.#self = self;
+    this.#self = this.#peers.self = self;
     const { config, elsewhere } = this.#options;
     elsewhere.layout = new IndexLayout(self, blake2sHash(INDEX_KEY, config.presharedKey));
     this.#machine = new MeshMachine({
@@ -232,12 +234,22 @@ export class FleetNode implements Disposable {
 
   /** Whether a peer that has no session here has it at another gateway, which is there. */
   hasElsewhere(peer: Peer): boolean {
-    return this.#up.has(this.#peers.gatewayOf(peer));
+    return this.#gatewayOf(peer) !== NO_GATEWAY;
+  }
+
+  /** The gateway that has a peer, or will have it: who has the virtual address takes over whom it has reached. */
+  #gatewayOf(peer: Peer): number {
+    const gateway = this.#peers.gatewayOf(peer);
+    if (this.#up.has(gateway)) return gateway;
+    const holder = this.#holder;
+    return holder !== NO_GATEWAY && this.#up.has(holder) && this.#peers.isByVirtual(peer)
+      ? holder
+      : NO_GATEWAY;
   }
 
   /** Hands a packet for such a peer over to its gateway, or drops it. */
   handPacket(peer: Peer, offset: number, length: number, now: number): void {
-    const link = this.#links.get(this.#peers.gatewayOf(peer));
+    const link = this.#links.get(this.#gatewayOf(peer));
     const isHanded = link !== undefined && this.#link.handPacket(link, offset, length, now);
     if (!isHanded) this.#options.drops.add(DropReason.peerElsewhere, length);
   }
@@ -255,7 +267,7 @@ export class FleetNode implements Disposable {
   #receive(publicKey: Uint8Array, message: Uint8Array, now: number): void {
     const from = this.#numbers.get(publicKey.toBase64());
     if (from === undefined) return;
-    if (this.#peers.take(from, message, now) || this.#flows.take(message, now)) return;
+    if (this.#peers.take(message, now) || this.#flows.take(message, now)) return;
     const heartbeat = decodeHeartbeat(message);
     if (heartbeat === null) return;
     this.#tell({ kind: "heartbeat", from, heartbeat }, now);
@@ -309,6 +321,7 @@ export class FleetNode implements Disposable {
     const { holder, term, isDraining, isNeeded, isKnown, gateways } = state;
     const heard = gateways.filter(({ isUp }) => isUp)
       .map(({ gateway: number, isDraining, skew }) => ({ number, isDraining, skew }));
+    this.#holder = holder ?? NO_GATEWAY;
     const view = { self: this.#self, holder, term, isDraining, isNeeded, isKnown, heard };
     const text = JSON.stringify(view);
     if (text === this.#viewTold) return;

@@ -8,6 +8,7 @@ import { encodeTai64n } from "../../../lib/core/noise/tai64n.ts";
 import { Transport } from "../../../lib/core/transport/transport.ts";
 import type { Device } from "../../../lib/core/wireguard/device.ts";
 import type { Peer } from "../../../lib/core/wireguard/peer.ts";
+import type { PeerSession } from "../../../lib/core/wireguard/session/peer_session.ts";
 import type { Random } from "../random.ts";
 import { SimulatedMesh } from "./simulated_mesh.ts";
 
@@ -16,12 +17,13 @@ const VIRTUAL = 0xcb007105;
 const QUIETEST = 25_000;
 const BUSIEST = 1_000;
 const SILENCE = 15_000;
+const ROUND_TRIP = 20;
 /** Initiations of a gateway to a peer that it takes over, and ms between them. */
 const ATTEMPTS = 18;
 const ATTEMPT_INTERVAL = 1_000;
 
 /** What both ends of a handshake have. */
-interface Session {
+interface Session extends Pick<PeerSession, "isInitiator" | "timestamp" | "createdAt"> {
   readonly gateway: number;
 }
 
@@ -167,12 +169,13 @@ export class SimulatedFleet {
         for (const to of this.mesh.numbers) {
           if (to === number) continue;
           this.mesh.transmit(number, to, () => {
-            this.#gateways[to]!.fleet.take(number, message, this.mesh.now);
+            this.#gateways[to]!.fleet.take(message, this.mesh.now);
             this.#wake(to);
           });
         }
       },
     });
+    fleet.self = number;
     return { peers, byKey, fleet, up: new Set(), holds: false, wakesAt: Infinity };
   }
 
@@ -213,8 +216,9 @@ export class SimulatedFleet {
   /** A handshake that the peer begins. */
   #connect(client: Client, gateway: number): void {
     const { peer } = this.#gateways[gateway]!.peers[client.number]!;
-    peer.latestTimestamp = encodeTai64n(1_700_000_000_000 + this.mesh.now);
-    client.session = { gateway };
+    peer.latestTimestamp = encodeTai64n(clockOf(client) + this.mesh.now);
+    const timestamp = peer.latestTimestamp;
+    client.session = { gateway, isInitiator: false, timestamp, createdAt: this.mesh.now };
     client.answeredAt = this.mesh.now;
     this.#begin(gateway, peer, client);
   }
@@ -226,10 +230,15 @@ export class SimulatedFleet {
     const time = this.mesh.fleetTime(gateway);
     if (!this.#isLost && time > client.initiationTime) {
       client.initiationTime = time;
-      const session = { gateway };
+      const session: Session = {
+        gateway,
+        isInitiator: true,
+        timestamp: encodeTai64n(time),
+        createdAt: this.mesh.now + ROUND_TRIP,
+      };
       // To the address from which it came, which others may have by then.
       const isAnswered = !this.#isLost && this.#reached === gateway;
-      this.mesh.after(20, () => {
+      this.mesh.after(ROUND_TRIP, () => {
         client.session = session;
         if (this.#gateways[gateway] !== running || !isAnswered || !running.holds) return;
         client.answeredAt = this.mesh.now;
@@ -271,6 +280,11 @@ export class SimulatedFleet {
   }
 }
 
+/** Unix ms at the start, by the clock of a client: behind the gateways' by years, or ahead of them. */
+function clockOf({ number }: Client): number {
+  return number % 3 === 0 ? 2_500_000_000_000 : 1_000_000_000_000;
+}
+
 /** Every other one. */
 function isBusy({ number }: Client): boolean {
   return number % 2 === 0;
@@ -293,6 +307,7 @@ function stubPeer(publicKey: Uint8Array): Peer {
     lastReceivedAt: -Infinity,
     isRemoved: false,
     current: null,
+    next: null,
     proof: { isProven: true },
     timers: { handshakeInterval: 0 },
   } as unknown as Peer;

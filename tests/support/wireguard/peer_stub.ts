@@ -58,6 +58,7 @@ export function stubSession(
     remoteIndex: 1,
     createdAt,
     sentTo: { address: 0, port: 0 },
+    timestamp: new Uint8Array(12),
   });
 }
 

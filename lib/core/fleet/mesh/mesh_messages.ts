@@ -20,8 +20,9 @@ export const MeshKind = {
   datagram: 17,
   /** A packet for a client of the gateway that gets it; the body is the packet. */
   packet: 18,
-  places: 20,
   flows: 21,
+  /** Where peers are, and whose (peer_places.ts). */
+  places: 22,
 } as const;
 
 /** Where the body begins. */

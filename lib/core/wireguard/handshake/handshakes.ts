@@ -102,7 +102,8 @@ export class Handshakes {
     });
     // A clock that is set back must not make our initiations replays to the peer until it has caught up.
     const time = Math.max(wallClock(), peer.initiationUnixTime + TIMESTAMP_STEP);
-    const fields = state.writeMessage1(encodeTai64n(time));
+    const timestamp = encodeTai64n(time);
+    const fields = state.writeMessage1(timestamp);
     if (fields === null) {
       state.destroy();
       return false;
@@ -111,7 +112,7 @@ export class Handshakes {
     const localIndex = this.#allocateIndex(peer);
     const { path } = peer.endpoint;
     const sentTo = sendQueue.paths.socketAddress(path);
-    addHandshake(indices, peer, { state, localIndex, sentTo, sentAt: now });
+    addHandshake(indices, peer, { state, localIndex, sentTo, sentAt: now, timestamp });
 
     const message = this.#options.memory.bytes.subarray(slot, slot + INITIATION_SIZE);
     const view = this.#options.memory.view;
@@ -167,7 +168,7 @@ export class Handshakes {
     party.latestTimestamp = timestamp;
     party.initiationReceivedAt = now;
     this.isOfSuccessor = party !== peer;
-    return this.#respond(responder, { party, peer, senderIndex, path, now });
+    return this.#respond(responder, { party, peer, timestamp, senderIndex, path, now });
   }
 
   /**
@@ -193,7 +194,7 @@ export class Handshakes {
     if (refused !== DropReason.none) return -refused;
 
     const message = memory.bytes.subarray(offset, offset + RESPONSE_SIZE);
-    const { state, sentTo, sentAt } = pending;
+    const { state, sentTo, sentAt, timestamp } = pending;
     const fields = message.subarray(RESPONSE_EPHEMERAL_OFFSET, RESPONSE_MAC1_OFFSET);
     // A forged response leaves the handshake as it was: the true one may still come.
     const payload = state.readMessage2(fields, peer.presharedKey);
@@ -208,6 +209,7 @@ export class Handshakes {
       remoteIndex: senderIndex,
       createdAt: now,
       sentTo,
+      timestamp,
     });
     installInitiated(indices, peer, made);
     if (peer.handshake !== null) {
@@ -234,9 +236,10 @@ export class Handshakes {
   /** Sends the second message and keeps the session that it makes. */
   #respond(
     responder: Responder,
-    { party, peer, senderIndex, path, now }: {
+    { party, peer, timestamp, senderIndex, path, now }: {
       party: Peer | Successor;
       peer: Peer;
+      timestamp: Uint8Array;
       senderIndex: number;
       path: number;
       now: number;
@@ -272,6 +275,7 @@ export class Handshakes {
       remoteIndex: senderIndex,
       createdAt: now,
       sentTo: sendQueue.paths.socketAddress(path),
+      timestamp,
     });
     if (party instanceof Successor) installSucceeding(indices, party, session);
     else installResponded(indices, peer, session);
@@ -292,7 +296,7 @@ export class Handshakes {
     keys: TransportKeys,
     session: Pick<
       PeerSession,
-      "isInitiator" | "localIndex" | "remoteIndex" | "createdAt" | "sentTo"
+      "isInitiator" | "localIndex" | "remoteIndex" | "createdAt" | "sentTo" | "timestamp"
     >,
   ): PeerSession {
     const { aead, isMarked, sharing } = this.#options;

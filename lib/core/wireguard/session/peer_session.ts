@@ -8,10 +8,13 @@ import { Keypair, type KeypairOptions } from "./keypair.ts";
 export interface PeerSessionOptions extends KeypairOptions {
   /** Where our message of the handshake went: who has the key received it there. */
   readonly sentTo: SocketAddress;
+  /** TAI64N of the initiation that it comes from, 12 bytes. */
+  readonly timestamp: Uint8Array;
 }
 
 export class PeerSession extends Keypair {
   readonly sentTo: SocketAddress;
+  readonly timestamp: Uint8Array;
   /** Whether a packet has come under this key. */
   hasReceived = false;
   /** Whether the other end began a session at the same time, and may use that one. */
@@ -22,5 +25,6 @@ export class PeerSession extends Keypair {
   constructor(options: PeerSessionOptions) {
     super(options);
     this.sentTo = options.sentTo;
+    this.timestamp = options.timestamp;
   }
 }

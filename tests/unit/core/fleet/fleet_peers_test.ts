@@ -1,5 +1,5 @@
 /** Tests of lib/core/fleet/fleet_peers.ts: gateways of one key, whose places go from one to the other by a function. */
-import { FleetPeers } from "../../../../lib/core/fleet/fleet_peers.ts";
+import { FleetPeers, NO_GATEWAY } from "../../../../lib/core/fleet/fleet_peers.ts";
 import { readPlaces } from "../../../../lib/core/fleet/peer_places.ts";
 import { keyPair } from "../../../../lib/core/noise/x25519.ts";
 import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";
@@ -12,6 +12,7 @@ import {
   receivedTexts,
   upward,
 } from "../../../support/packets/tunnel_pair.ts";
+import { stubSession } from "../../../support/wireguard/peer_stub.ts";
 
 const VIRTUAL = ipv4("203.0.113.5");
 
@@ -55,10 +56,11 @@ class World {
             this.told.push(message);
             const other = this.members.find((each) => each !== member)!;
             // Padding, as a message of WireGuard has it.
-            other.peers.take(number, new Uint8Array([...message, 0, 0]), this.simulation.now);
+            other.peers.take(new Uint8Array([...message, 0, 0]), this.simulation.now);
           },
         }),
       };
+      member.peers.self = number;
       return member;
     });
     this.simulation.onDatagram = ({ bytes, destinationAddress }, sender) => {
@@ -142,7 +144,10 @@ Deno.test("handshakes are begun at a bounded rate, and none where a peer has com
   assertEquals(peers.waiting, 25);
   // The one that would be the last of all.
   const peer = gateway.device.peer(clients[0]!.identity.public)!;
-  peer.lastReceivedAt = world.simulation.now;
+  peer.current = Object.assign(stubSession(peer, 1, { isInitiator: false }), {
+    timestamp: new Uint8Array(12).fill(0xff),
+  });
+  peers.changed(peer, world.simulation.now);
   world.run(19);
   assert(peers.waiting >= 14);
   world.run(100);
@@ -201,13 +206,109 @@ Deno.test("what the gateway before says last, behind a take-over, does not end t
   assert(second!.current !== null);
 });
 
+/** The client leaves the first gateway for the second, as led by DNS, and is heard there. */
+function leads(world: World, client: SimulatedDevice): void {
+  const { gateway, peers } = world.members[1]!;
+  const { address, port } = gateway;
+  const toGateway = [...client.device.peers][0]!;
+  toGateway.configureEndpoint({ address, port });
+  client.initiate(toGateway);
+  world.run(100);
+  peers.changed(gateway.device.peer(client.identity.public)!, world.simulation.now);
+  world.run(100);
+}
+
+Deno.test("words of a gateway that come late, or twice, take no peer from the one that has it since", () => {
+  const world = new World();
+  const client = world.connect(2);
+  const late = [...world.told];
+  world.run(6_000);
+  leads(world, client);
+  const { gateway, peers } = world.members[1]!;
+  const peer = gateway.device.peer(client.identity.public)!;
+  assert(peer.current !== null);
+  world.run(5_000);
+  // It is silent, and these say that it was heard just now.
+  for (const message of [...late, ...late]) peers.take(message, world.simulation.now);
+  assert(peer.current !== null);
+  assertEquals(peers.gatewayOf(peer), NO_GATEWAY);
+});
+
+Deno.test("who claims what has been claimed since is told so at once, and ends its sessions", () => {
+  const world = new World();
+  const client = world.connect(2);
+  const [first, second] = world.members;
+  world.run(6_000);
+  second!.isHeard = false;
+  leads(world, client);
+  world.run(5_000);
+  const peer = first!.gateway.device.peer(client.identity.public)!;
+  assert(peer.current !== null);
+  // Its words are heard again, and the other tells of the peer before the round in which it would.
+  second!.isHeard = true;
+  first!.peers.changed(peer, world.simulation.now);
+  world.run(50);
+  assertEquals(peer.current, null);
+});
+
+Deno.test("a recorded initiation, sent to a gateway that has heard of nothing, claims nothing", () => {
+  const world = new World();
+  world.members[0]!.isHeard = false;
+  const client = world.connect(2);
+  const [first, second] = world.members;
+  deliver(second!.gateway, world.initiations[0]!);
+  world.run(100);
+  const there = second!.gateway.device.peer(client.identity.public)!;
+  assert(there.next !== null, "it is not known to be a replay");
+  second!.peers.changed(there, world.simulation.now);
+  world.run(100);
+  assertEquals(there.current, null);
+  assert(first!.gateway.device.peer(client.identity.public)!.current !== null);
+  assertEquals(
+    first!.peers.gatewayOf(first!.gateway.device.peer(client.identity.public)!),
+    NO_GATEWAY,
+  );
+});
+
+Deno.test("a peer that was taken over stays, whatever the dead gateway's last words say of sessions before", () => {
+  const world = new World();
+  const client = world.connect(2);
+  world.run(6_000);
+  const before = world.told.length;
+  // It renews its session, and nobody hears of that in time.
+  const [first, second] = world.members;
+  const peer = first!.gateway.device.peer(client.identity.public)!;
+  client.initiate([...client.device.peers][0]!);
+  world.run(100);
+  const heard = second!.peers.take;
+  second!.peers.take = () => true;
+  first!.peers.changed(peer, world.simulation.now);
+  world.run(50);
+  second!.peers.take = heard;
+  const last = world.told.slice(before);
+  assert(last.length > 0);
+  world.run(500);
+  world.kill();
+  second!.peers.takeOver(() => true, world.simulation.now);
+  world.run(100);
+  const taken = second!.gateway.device.peer(client.identity.public)!;
+  assert(taken.current !== null);
+  second!.peers.changed(taken, world.simulation.now);
+  for (const message of last) second!.peers.take(message, world.simulation.now - 300);
+  assert(taken.current !== null);
+  assertEquals(second!.peers.gatewayOf(taken), NO_GATEWAY);
+  client.send(upward("goes on"));
+  world.run(100);
+  assert(receivedTexts(second!.gateway).some((text) => text.includes("goes on")));
+});
+
 Deno.test("the gateway of a peer is the other one that has heard it last; none has the number 0", () => {
   const world = new World();
   const client = world.connect(2);
   const [here, there] = world.members.map(({ gateway, peers }) =>
     peers.gatewayOf(gateway.device.peer(client.identity.public)!)
   );
-  assertEquals([here, there], [-1, 1]);
+  assertEquals([here, there], [NO_GATEWAY, 1]);
 });
 
 Deno.test("with the virtual address go the sessions of those who were reached by it, and nobody else's", () => {
@@ -233,6 +334,11 @@ Deno.test("a gateway that has just come is told of all peers within a second", (
     virtual: VIRTUAL,
     tell: (message) => told.push(readPlaces(message)!.length),
   });
+  peers.self = 1;
+  for (const peer of gateway.device.peers) peers.changed(peer, world.simulation.now);
+  for (let passed = 0; passed < 1_000; passed += 50) peers.poll(world.simulation.now + passed);
+  told.length = 0;
+  world.run(1_000);
   peers.gatewayUp(world.simulation.now);
   for (let passed = 0; passed < 1_000; passed += 50) peers.poll(world.simulation.now + passed);
   assertEquals(told, [1]);

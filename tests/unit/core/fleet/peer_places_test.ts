@@ -8,6 +8,11 @@ import {
 import { assert, assertEquals } from "../../../support/assert.ts";
 
 const place = (seed: number): FleetPlace => ({
+  claim: {
+    gateway: 255 - seed,
+    ofPeer: new Uint8Array(12).fill(seed + 2),
+    ofGateway: new Uint8Array(12).fill(seed + 3),
+  },
   publicKey: new Uint8Array(32).fill(seed),
   address: 0xcb00_7107,
   port: 40_000 + seed,

@@ -113,7 +113,13 @@ Deno.test("dropHandshake() destroys the handshake and frees its index, if there 
   let destroyed = 0;
   const state = { destroy: () => destroyed++ } as unknown as Initiator;
   const sentTo = { address: 0, port: 0 };
-  peer.handshake = { state, localIndex: table.allocate(peer.index, () => 77), sentTo, sentAt: 0 };
+  peer.handshake = {
+    state,
+    localIndex: table.allocate(peer.index, () => 77),
+    sentTo,
+    sentAt: 0,
+    timestamp: new Uint8Array(12),
+  };
   dropHandshake(table, peer);
   dropHandshake(table, peer);
   assertEquals([table.peerIndex(77), peer.handshake, destroyed], [0, null, 1]);
