@@ -68,8 +68,12 @@ export class OpenedMessages {
   ): boolean {
     peer.receivedBytes += length;
     meter(peer, this.#report);
-    if (session === peer.previous && this.#isKeyShared(peer, path, now)) {
-      this.#report("key-shared", peer);
+    if (session === peer.previous) {
+      // Data on its way is good; the rest would draw this end back.
+      if (this.#isLeft(peer, session, path)) {
+        return packetLength > 0 && this.#view.getUint8(packet) !== 0;
+      }
+      if (this.#isKeyShared(peer, path, now)) this.#report("key-shared", peer);
     }
     if (!this.#stays(peer, packet, packetLength, path)) {
       this.#arrivals.locate(peer, length, path, now);
@@ -110,6 +114,19 @@ export class OpenedMessages {
     const { endpoint } = peer;
     if (path === endpoint.path || this.#paths.transport(path) === endpoint.transport) return false;
     return !this.#followsTransport || isProbe(this.#view, packet, packetLength);
+  }
+
+  /**
+   * Whether a client has left the one that sends under this session: it has looked for its server elsewhere since, and
+   * begun the current session there. Another gateway with the same key may have been stopped, or cut off, for a while;
+   * it does not know the current session, and is not where the server is.
+   */
+  #isLeft({ current, endpoint }: Peer, session: PeerSession, path: number): boolean {
+    if (this.#followsTransport || current === null) return false;
+    if (!current.isInitiator || !session.isInitiator) return false;
+    const [now, before] = [current.sentTo, session.sentTo];
+    if (now.address === before.address && now.port === before.port) return false;
+    return !this.#paths.isSameEnd(path, endpoint.path);
   }
 
   #isKeyShared(peer: Peer, path: number, now: number): boolean {
