@@ -357,7 +357,8 @@ export class HostNetwork implements Disposable {
       { table, ...isOwn },
       // The kernel takes an interface's IPv6 routes away when it is down for a moment, or IPv6 is off there, and what a
       // full tunnel carries must not leave in the clear until they are back. In the table of those routes, it would
-      // hide the host's own networks meanwhile: what is unreachable is not suppressed.
+      // hide the host's own networks meanwhile: what is unreachable is not suppressed. Not of IPv4, whose unreachable
+      // routes are for sockets bound to another interface as well: these would be cut off all the time.
       ...nowhere === null ? [] : [{ table: nowhere, ...isOwn }],
     ];
     const used = this.#netlink.rules.list({ family }).map(({ priority }) => priority);

@@ -12,7 +12,7 @@ import {
   ipv4FromNumber,
   parsePrefix,
 } from "../../../ffi/netlink/ip_address.ts";
-import { AF_INET } from "../../../ffi/socket_constants.ts";
+import { AF_INET, AF_INET6 } from "../../../ffi/socket_constants.ts";
 import {
   RouteProtocol,
   type RouteSpec,
@@ -22,7 +22,7 @@ import {
 import type { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import { NetlinkError } from "../../../ffi/netlink/socket.ts";
 import { formatCidr, type Ipv4Prefix, prefixMask } from "../../core/wire/ipv4_text.ts";
-import { type Ipv6PrefixText, network6 } from "../../core/wire/ipv6_prefix.ts";
+import { addressOf6, type Ipv6PrefixText, network6 } from "../../core/wire/ipv6_prefix.ts";
 import { DeviceGone } from "../../process/device_gone.ts";
 import type { Fixture } from "../upkeep/fixture.ts";
 import { changedSettings, enableIpv6 } from "./link_ipv6.ts";
@@ -55,6 +55,7 @@ export function linkFixtures(netlink: Rtnetlink, stateNow: () => LinkState): rea
     ipv6Settings(netlink, stateNow),
     addresses(netlink, stateNow),
     localRoutes(netlink, stateNow),
+    localRoutes6(netlink, stateNow),
     routes(netlink, stateNow),
   ];
 }
@@ -143,9 +144,7 @@ function localRoutes(netlink: Rtnetlink, stateNow: () => LinkState): Fixture {
   const table = RouteTable.local;
   const lost = () => {
     const { index, addresses } = stateNow();
-    const there = netlink.routes.list({ family: AF_INET, table, link: index })
-      .filter(({ type }) => type === RouteType.local)
-      .map(({ destination }) => formatPrefix(destination));
+    const there = localAddresses(netlink, AF_INET, index);
     return addresses.filter(({ address }) =>
       !there.includes(formatCidr({ address, prefixLength: 32 }))
     );
@@ -172,6 +171,44 @@ function localRoutes(netlink: Rtnetlink, stateNow: () => LinkState): Fixture {
       }
     },
   };
+}
+
+/**
+ * The same of IPv6, where the kernel makes them some time after the address: one counts as lost when it is not there at
+ * a second look. It comes back with the address, as the kernel's own, which go with the address one day.
+ */
+function localRoutes6(netlink: Rtnetlink, stateNow: () => LinkState): Fixture {
+  let missed: readonly Ipv6PrefixText[] = [];
+  const lost = () => {
+    const { index, addresses6 } = stateNow();
+    if (addresses6.length === 0) return [];
+    const there = localAddresses(netlink, AF_INET6, index);
+    return addresses6.filter((text) => !there.includes(`${addressOf6(text)}/128`));
+  };
+  return {
+    isPolled: true,
+    missing: () => {
+      const before = missed;
+      missed = lost();
+      return missed.filter((text) => before.includes(text)).map((text) => `local route of ${text}`);
+    },
+    putBack: () => {
+      const { index } = stateNow();
+      for (const text of lost()) {
+        const { address, length: prefixLength } = parsePrefix(text);
+        netlink.addresses.delete(index, { address, prefixLength });
+        netlink.addresses.replace(index, { address, prefixLength });
+      }
+      missed = [];
+    },
+  };
+}
+
+/** The destinations of the local routes by a link. */
+function localAddresses(netlink: Rtnetlink, family: AddressFamily, link: number): string[] {
+  return netlink.routes.list({ family, table: RouteTable.local, link })
+    .filter(({ type }) => type === RouteType.local)
+    .map(({ destination }) => formatPrefix(destination));
 }
 
 function routes(netlink: Rtnetlink, stateNow: () => LinkState): Fixture {

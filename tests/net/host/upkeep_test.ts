@@ -58,7 +58,7 @@ async function takeAway(
 /** All that changes a client's host. */
 function everything(tunnel: SimpleTunnel): string {
   const section = { DNS: "10.66.77.1", KillSwitch: "on", Transport: "faketcp" };
-  return tunnel.client({ ...section, Address: "10.66.77.2/24" }, {
+  return tunnel.client({ ...section, Address: "10.66.77.2/24, fd00:77::2/64" }, {
     AllowedIPs: "0.0.0.0/0, 198.18.0.0/16, ::/0",
   });
 }
@@ -76,6 +76,7 @@ netTest(
       ["ip link set vpn0 down", /vpn0 being up/],
       ["ip route flush dev vpn0", /route 10\.66\.77\.0\/24 in table 254/],
       ["ip route flush dev vpn0 table all", /local route of 10\.66\.77\.2\/24/],
+      ["ip -6 route flush dev vpn0 table all", /local route of fd00:77::2\/64/],
       ["ip route flush table 51820; ip -6 route flush table 51820", /route ::\/0 in table 51820/],
       ["ip rule del table 51820; ip -6 rule del table 51820", /routing rule to table 51820/],
       ["ip route replace default dev eth0 table 51820", /route 0\.0\.0\.0\/0 in table 51820/],
