@@ -12,9 +12,10 @@ const [CTRL_C, CTRL_D, BACKSPACE, LINE_FEED, RETURN, DELETE] = [3, 4, 8, 10, 13,
  * @throws {AppError} `usage` on Ctrl-C
  */
 export async function readHidden(prompt: string, longest: number): Promise<string> {
-  writeText(Deno.stderr, prompt);
+  // Before it asks: what is pasted at once would be shown.
   Deno.stdin.setRaw(true);
   try {
+    writeText(Deno.stderr, prompt);
     return new TextDecoder().decode(Uint8Array.from(await typedBytes(longest)));
   } finally {
     Deno.stdin.setRaw(false);

@@ -52,6 +52,39 @@ export async function changeFleet(
   }
 }
 
+/**
+ * Hands over to another gateway and takes this one out, in words. Gateways without a virtual address are not listed:
+ * of one of these, nothing is to be done here.
+ *
+ * @throws {AppError | RefusalError} where no other one takes the address, with all as it was
+ */
+export async function leaveFleetList(
+  store: SharedPeerStore,
+  given: string | null,
+): Promise<string[]> {
+  const all = storedGateways(store);
+  if (given === null && !all.some(({ name }) => name === hostname())) {
+    return ["The store lists no gateway of this host."];
+  }
+  const { number, name } = choose(all, given);
+  const gateway = `${number}`;
+  const isHolder = () => storedTerm(store)?.entry?.holder === number;
+  const said: string[] = [];
+  // What is written here is read back before the heir's word, so that the next change has the right revision.
+  if (isHolder() && all.length > 1) {
+    said.push(await changeFleet(store, { action: "drain", gateway }));
+    if (isHolder()) {
+      await changeFleet(store, { action: "rebalance", gateway });
+      throw new AppError(
+        `Cannot take ${name} out of the fleet: no other gateway takes the virtual address: start one of them, or ` +
+          "remove those that will not come back",
+        { exitCode: ExitCode.unexpected },
+      );
+    }
+  }
+  return [...said, await changeFleet(store, { action: "remove", gateway })];
+}
+
 /** By number or name; the one on this host, if none is given. */
 function choose(all: readonly NumberedGateway[], given: string | null): NumberedGateway {
   const wanted = given ?? hostname();

@@ -1,13 +1,19 @@
 /** Tests of lib/commands/fleet/fleet_gateways.ts, on a store in memory. */
 import { hostname } from "node:os";
-import { changeFleet, gatewayRows } from "../../../../lib/commands/fleet/fleet_gateways.ts";
+import {
+  changeFleet,
+  gatewayRows,
+  leaveFleetList,
+} from "../../../../lib/commands/fleet/fleet_gateways.ts";
 import { gatewayBytes, gatewayKey } from "../../../../lib/core/fleet/gateway_entries.ts";
 import { TERM_KEY, termBytes } from "../../../../lib/core/fleet/mesh/term_entry.ts";
 import { SharedPeerStore } from "../../../../lib/host/fleet/shared_peer_store.ts";
+import { AppError } from "../../../../lib/process/errors.ts";
 import { getLogger } from "../../../../lib/process/logging.ts";
 import { assertEquals, assertRejects } from "../../../support/assert.ts";
 import { MemoryBucketServer } from "../../../support/fleet/memory_bucket.ts";
 import { hostTest } from "../../../support/permissions.ts";
+import { FakeTimers } from "../../../support/time/fake_timers.ts";
 import { PATIENCE } from "../../../support/time/patience.ts";
 
 /** A store with gateways of these names, numbered from 0 on, the first of which has the address. */
@@ -77,5 +83,43 @@ hostTest(
       await refused("gw"),
       "Several gateways are called gw: give one by its number: 0 (gw), 1 (gw)",
     );
+  },
+);
+
+hostTest(
+  "a gateway leaves when another has the address, and stays where nobody takes it",
+  async () => {
+    const server = new MemoryBucketServer();
+    await using store = await storeOf(server, ["gw-a", "gw-b"]);
+    assertEquals(await leaveFleetList(store, null), ["The store lists no gateway of this host."]);
+    const before = gatewayRows(store);
+    {
+      using timers = new FakeTimers();
+      const refused = assertRejects(() => leaveFleetList(store, "gw-a"), AppError);
+      await timers.advance(10_000);
+      assertEquals(
+        (await refused).message,
+        "Cannot take gw-a out of the fleet: no other gateway takes the virtual address: start one of them, or remove " +
+          "those that will not come back",
+      );
+    }
+    assertEquals(gatewayRows(store), before);
+
+    const heir = store.watch(() => {
+      if (gatewayRows(store)[0]![1]!.endsWith("drained")) {
+        server.write(TERM_KEY, termBytes({ term: 2, holder: 1, voters: [0, 1] }));
+      }
+    });
+    assertEquals(await leaveFleetList(store, "0"), [
+      "gw-a is drained; gw-b has the virtual address.",
+      "gw-a is no gateway of the fleet any more.",
+    ]);
+    heir[Symbol.dispose]();
+    // The last one leaves, too.
+    using timers = new FakeTimers();
+    const last = leaveFleetList(store, "gw-b");
+    await timers.advance(10_000);
+    assertEquals((await last).at(-1), "gw-b is no gateway of the fleet any more.");
+    assertEquals(gatewayRows(store), []);
   },
 );
