@@ -168,16 +168,20 @@ export async function startDataPlane(
   dataPlane: DataPlaneHandle;
   port: number;
   aead: string;
-  /** Why one thread moves the packets though several are asked for; null where it does not. */
+  /** Why one thread moves the packets, or translates them, though several are asked for; null where it does not. */
   oneThread: string | null;
 }> {
-  const { workers, reason: oneThread } = workerCount(threads, config);
+  const { workers, hasOneNat, reason: oneThread } = workerCount(threads, config);
   if (oneThread !== null) {
-    const message = `one thread moves packets, though DataPlaneThreads = ${threads}: ${oneThread}`;
+    const what = hasOneNat ? "translates" : "moves packets";
+    const message = `one thread ${what}, though DataPlaneThreads = ${threads}: ${oneThread}`;
     listener.onLog({ kind: "log", level: "warning", category: "dataplane", message });
   }
   try {
-    return { ...await DataPlaneHandle.start({ ...config, workers }, listener), oneThread };
+    return {
+      ...await DataPlaneHandle.start({ ...config, workers, hasOneNat }, listener),
+      oneThread,
+    };
   } catch (error) {
     if (!(error instanceof DataPlaneError)) throw error;
     if (error.errno === EADDRINUSE) {

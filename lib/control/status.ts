@@ -56,7 +56,10 @@ export interface Status {
   readonly store: StoreStatus | null;
   /** Packet workers, where `DataPlaneThreads` asks for several: messages and bytes, outside, by each. */
   readonly workers: readonly WorkerStatus[];
-  /** Why one thread moves the packets though `DataPlaneThreads` asks for several; null where it does not. */
+  /**
+   * Why one thread moves the packets, or translates them for all workers that there are, though `DataPlaneThreads` asks
+   * for several; null where it does not.
+   */
   readonly oneThread: string | null;
   /** Of the gateway's own NAT; 0 without it. */
   readonly nat: {

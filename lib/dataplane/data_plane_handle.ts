@@ -33,6 +33,7 @@ import { Swarm } from "../process/swarm.ts";
 import { Answers } from "./thread/answers.ts";
 import { DataPlaneError } from "./thread/data_plane_error.ts";
 import { WorkerThread } from "./thread/worker_thread.ts";
+import type { WorkerCount } from "./workers/worker_count.ts";
 import { withWorkers } from "./workers/worker_sums.ts";
 import { packetWorkerConfig, PacketWorkers } from "./workers/packet_workers.ts";
 
@@ -87,15 +88,14 @@ export class DataPlaneHandle {
   }
 
   /**
-   * Starts the data plane and waits until its socket is bound.
+   * Starts the data plane and waits until its socket is bound. With one worker, the data plane has the packets itself.
    *
    * @throws {DataPlaneError} when it cannot start
    */
   static async start(
-    { workers: count, ...config }: Omit<DataPlaneConfig, "commandFd" | "shared"> & {
-      /** Packet workers; with one, the data plane has the packets itself. */
-      readonly workers: number;
-    },
+    { workers: count, hasOneNat, ...config }:
+      & Omit<DataPlaneConfig, "commandFd" | "shared">
+      & Pick<WorkerCount, "workers" | "hasOneNat">,
     listener: DataPlaneListener,
   ): Promise<{ dataPlane: DataPlaneHandle; port: number; aead: string }> {
     const dataPlane = new DataPlaneHandle(config.peers, listener);
@@ -103,7 +103,7 @@ export class DataPlaneHandle {
     dataPlane.#thread.start({ ...config, shared: workers?.shared ?? null });
     try {
       const { port, aead } = await Promise.race([dataPlane.#ready.promise, dataPlane.failed]);
-      await workers?.start(packetWorkerConfig(config, port));
+      await workers?.start(packetWorkerConfig(config, { port, hasOneNat }));
       if (config.trace) workers?.setTrace(true);
       return { dataPlane, port, aead };
     } catch (error) {
@@ -214,8 +214,9 @@ export class DataPlaneHandle {
 
   /** Hands services to these back ends from now on; one call after the other. */
   async setServices(all: readonly NatService[]): Promise<void> {
-    for (const services of serviceParts(all)) {
-      await this.#ask({ kind: "set-services", ...services });
+    for (const part of serviceParts(all)) {
+      if (this.#workers === null) await this.#ask({ kind: "set-services", ...part });
+      else await this.#workers.setServices(part.services, part.isLast);
     }
   }
 

@@ -152,14 +152,16 @@ function meansText({ aead, segmentation, nat: { mappings, sessions } }: Status):
 
 /** What each of several packet workers has done: one that does all is seen here. */
 function workerLines({ workers, oneThread, peers }: Status): string[] {
-  if (oneThread !== null) return [`  one thread moves packets: ${oneThread}`];
-  if (workers.length === 0) return [];
+  if (workers.length === 0) {
+    return oneThread === null ? [] : [`  one thread moves packets: ${oneThread}`];
+  }
   const each = workers.map(({ receivedBytes, sentBytes }, i) =>
     `${i + 1} in ${formatBytes(receivedBytes)} out ${formatBytes(sentBytes)}`
   );
   const hasFakeTcp = peers.some(({ transport }) => transport === "faketcp");
   return [
     `  packet workers: ${each.join(", ")}`,
+    ...(oneThread === null ? [] : [`  the first of them translates for all: ${oneThread}`]),
     ...(hasFakeTcp
       ? ["  one thread has fake TCP's segments: each of its connections has one sequence"]
       : []),

@@ -13,6 +13,7 @@ import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import type { Memory } from "../wire/memory.ts";
 import type { PacketQueue } from "../wire/packet_queue.ts";
 import type { PacketDevice } from "../wireguard/packet_peer.ts";
+import type { ForOutsidePort } from "./for_outside.ts";
 import type { FromOutside } from "./from_outside.ts";
 import type { HandedOverPort } from "./handed_over_port.ts";
 import type { Pipeline } from "./pipeline.ts";
@@ -84,6 +85,10 @@ export class Engine {
   readonly #fromWorkers: Receiver<HandedOverPort> = {
     take: (port, _index, now) => this.#takeHandedOver(port, now),
     endBatch: (now) => this.#endCaptured(now),
+  };
+  readonly #fromOpened: Receiver<ForOutsidePort> = {
+    take: (port, index, now) => this.#takeForOutside(port, index, now),
+    endBatch: (now) => this.#endForOutside(now),
   };
   #handshakesBefore = 0;
   #tun: TunPort | null = null;
@@ -220,6 +225,25 @@ export class Engine {
     this.#pipeline.fromOthers(offset)!.takeCaptured(offset, length, now, origin);
     this.#sendSplit(now);
     if (this.#sendQueue.free < MAX_MERGED) this.flush(now);
+  }
+
+  /** Takes packets of peers' for outside that other workers have opened. */
+  receiveForOutside(port: ForOutsidePort, now: number): void {
+    if (!port.hasMore) return;
+    if (this.#full === null) receiveRounds(port, this.#fromOpened, now);
+    this.flush(now);
+  }
+
+  #takeForOutside(port: ForOutsidePort, index: number, now: number): void {
+    const peer = port.peerOf(index);
+    if (peer.isRemoved) return;
+    this.#pipeline.goOn(peer, port.offsets[index], port.lengths[index], now);
+    if (this.#sendQueue.free < MAX_MERGED) this.flush(now);
+  }
+
+  #endForOutside(now: number): boolean {
+    this.#flushTun();
+    return this.#endCaptured(now);
   }
 
   /** Whether nothing is read, as a port has no room for what it would lead to. */

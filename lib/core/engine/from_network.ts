@@ -17,6 +17,7 @@ import type { Memory } from "../wire/memory.ts";
 import type { PacketDevice, PacketPeer } from "../wireguard/packet_peer.ts";
 import { PacketDirection } from "../wireguard/packet_tap.ts";
 import { receivedLength, receivedOffset, receivedPeer } from "../wireguard/received.ts";
+import type { ForOutside } from "./for_outside.ts";
 import type { InnerIpv6 } from "./inner_ipv6.ts";
 import type { Onward } from "./onward.ts";
 import type { ReceivedMessages } from "./ports.ts";
@@ -31,8 +32,10 @@ export interface FromNetworkOptions {
   readonly shaping: Shaping;
   /** Null where the tunnel carries no IPv6. */
   readonly ipv6: InnerIpv6 | null;
-  /** Null where nothing is translated. */
+  /** Null where nothing is translated here. */
   readonly nat: Nat | null;
+  /** Takes what is for outside where another worker translates; null where none does. */
+  readonly forOutside: ForOutside | null;
   /** Null where peers have no rules. */
   readonly access: AccessControl | null;
   readonly prohibition: Prohibition;
@@ -49,6 +52,7 @@ export class FromNetwork {
   readonly #shaping: Shaping;
   readonly #ipv6: InnerIpv6 | null;
   readonly #nat: Nat | null;
+  readonly #forOutside: ForOutside | null;
   readonly #access: AccessControl | null;
   readonly #prohibition: Prohibition;
   readonly #drops: DropCounters;
@@ -63,6 +67,7 @@ export class FromNetwork {
     this.#shaping = options.shaping;
     this.#ipv6 = options.ipv6;
     this.#nat = options.nat;
+    this.#forOutside = options.forOutside;
     this.#access = options.access;
     this.#prohibition = options.prohibition;
     this.#drops = options.drops;
@@ -141,12 +146,16 @@ export class FromNetwork {
 
   /** Takes a packet of a peer's that is within its rate, `length` bytes as its header says. */
   goOn(peer: PacketPeer, offset: number, length: number, now: number): void {
+    const destination = ipv4.destinationAddress(this.#view, offset) | 0;
+    const verdict = this.#router.fromPeer(peer, destination);
+    if (this.#forOutside !== null && isForOutside(verdict)) {
+      this.#forOutside.put(peer, offset, length);
+      return;
+    }
     const { tap } = this.#device;
     if (tap !== null) {
       tap.take(peer, PacketDirection.inbound, offset, length);
     }
-    const destination = ipv4.destinationAddress(this.#view, offset) | 0;
-    const verdict = this.#router.fromPeer(peer, destination);
     if (verdict < 0 && !this.#isAnswer(-verdict as DropReason, offset, now)) {
       this.#drops.add(-verdict as DropReason, length);
       return;
@@ -172,9 +181,7 @@ export class FromNetwork {
 
   /** Whether a client's packet that the router refuses is for outside and an answer. */
   #isAnswer(reason: DropReason, offset: number, now: number): boolean {
-    const isForOutside = reason === DropReason.privateDestination ||
-      reason === DropReason.egressDenied;
-    return isForOutside &&
+    return isForOutside(-reason) &&
       (this.#inboundFlows.admits(offset, now) || (this.#nat?.answers(offset, now) ?? false));
   }
 
@@ -198,4 +205,10 @@ export class FromNetwork {
     nat.outbound(offset, now);
     this.#onward.toClients(nat, now);
   }
+}
+
+/** Whether this is the verdict on a packet for outside, be it that only an answer may go there. */
+function isForOutside(verdict: number): boolean {
+  return verdict === RoutingVerdict.outside || verdict === -DropReason.privateDestination ||
+    verdict === -DropReason.egressDenied;
 }

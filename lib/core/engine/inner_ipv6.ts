@@ -16,6 +16,7 @@ import type { Memory } from "../wire/memory.ts";
 import type { PacketQueue } from "../wire/packet_queue.ts";
 import type { PacketDevice, PacketPeer } from "../wireguard/packet_peer.ts";
 import { PacketDirection } from "../wireguard/packet_tap.ts";
+import type { ForOutside } from "./for_outside.ts";
 import type { Onward } from "./onward.ts";
 import type { Shaping } from "./shaping.ts";
 import type { SplitUnderWay } from "./split_under_way.ts";
@@ -30,6 +31,8 @@ export interface InnerIpv6Options {
   readonly onward: Onward;
   /** Of IPv6; null where the host forwards what is for outside. */
   readonly nat: Nat | null;
+  /** Takes what is for outside where another worker translates; null where none does. */
+  readonly forOutside: ForOutside | null;
   /** Of super-packets from the TUN. */
   readonly split: SplitUnderWay;
   /** Null where peers have no rules. */
@@ -46,6 +49,7 @@ export class InnerIpv6 {
   readonly #shaping: Shaping;
   readonly #onward: Onward;
   readonly #nat: Nat | null;
+  readonly #forOutside: ForOutside | null;
   readonly #split: SplitUnderWay;
   readonly #access: AccessControl | null;
   readonly #drops: DropCounters;
@@ -59,6 +63,7 @@ export class InnerIpv6 {
     this.#shaping = options.shaping;
     this.#onward = options.onward;
     this.#nat = options.nat;
+    this.#forOutside = options.forOutside;
     this.#split = options.split;
     this.#access = options.access;
     this.#drops = options.drops;
@@ -123,9 +128,13 @@ export class InnerIpv6 {
 
   /** Takes a packet of a peer's that is within its rate, `length` bytes as its header says. */
   goOn(peer: PacketPeer, offset: number, length: number, now: number): void {
+    const verdict = this.#router.fromPeer(peer, this.#view, offset);
+    if (this.#forOutside !== null && verdict === RoutingVerdict.outside) {
+      this.#forOutside.put(peer, offset, length);
+      return;
+    }
     const { tap } = this.#device;
     if (tap !== null) tap.take(peer, PacketDirection.inbound, offset, length);
-    const verdict = this.#router.fromPeer(peer, this.#view, offset);
     const to = verdict > RoutingVerdict.host && verdict < RoutingVerdict.outside
       ? this.#device.peerAt(verdict)
       : null;

@@ -29,7 +29,8 @@ import type { DropCounters } from "../wire/drop_reason.ts";
 import { isIpv6 } from "../wire/ipv6.ts";
 import type { Memory } from "../wire/memory.ts";
 import type { PacketQueue } from "../wire/packet_queue.ts";
-import type { PacketDevice } from "../wireguard/packet_peer.ts";
+import type { PacketDevice, PacketPeer } from "../wireguard/packet_peer.ts";
+import type { ForOutside } from "./for_outside.ts";
 import { FromGateway } from "./from_gateway.ts";
 import { FromHost } from "./from_host.ts";
 import { FromNetwork } from "./from_network.ts";
@@ -52,6 +53,8 @@ export interface PipelineOptions {
   readonly nat: Nat | null;
   /** The same of IPv6, by the router's word; left out, nothing. */
   readonly nat6?: Nat | null;
+  /** Takes what is for outside where another worker translates; left out, nothing does, or this one. */
+  readonly forOutside?: ForOutside | null;
   /** The rules of peers; left out where there are none to be, as at a client. */
   readonly access?: AccessControl;
   /** Offset of `PIPELINE_SCRATCH_SIZE` bytes of the memory, a multiple of 64. */
@@ -80,6 +83,7 @@ export class Pipeline {
   readonly fromOutside: FromOutside | null;
   readonly fromOutside6: FromOutside | null;
   readonly #view: DataView;
+  readonly #ipv6: InnerIpv6 | null;
 
   constructor(options: PipelineOptions) {
     const { memory, scratch, nat, nat6 = null, router } = options;
@@ -89,18 +93,17 @@ export class Pipeline {
     const shaping = this.shaping = new Shaping({
       ...options,
       shaping: options.shaping ?? NOWHERE,
-      onRelease: (peer, offset, length, now) => {
-        const to = ipv6 !== null && isIpv6(memory.view, offset) ? ipv6 : this.fromNetwork;
-        to.goOn(peer, offset, length, now);
-      },
+      onRelease: (peer, offset, length, now) => this.goOn(peer, offset, length, now),
     });
     const onward = new Onward({ ...options, view: memory.view, advice, shaping, access });
     const inboundFlows = new InboundFlows(memory.view, options.seed, options.inboundFlows);
     const splitScratch = scratch + PATH_ADVICE_SIZE;
     const split = new SplitUnderWay({ ...options, shaping, scratch: splitScratch });
     const errorsOffset = splitScratch + 3 * SPLITTER_SCRATCH_SIZE;
-    const ipv6 = router.ipv6 === null ? null : new InnerIpv6({
+    const forOutside = options.forOutside ?? null;
+    const ipv6 = this.#ipv6 = router.ipv6 === null ? null : new InnerIpv6({
       ...options,
+      forOutside,
       shaping,
       onward,
       nat: nat6,
@@ -109,7 +112,7 @@ export class Pipeline {
       errors: new Icmpv6Errors(memory, errorsOffset, router.ipv6.ownAddress),
       split,
     });
-    const shared = { ...options, onward, shaping, inboundFlows, ipv6, access };
+    const shared = { ...options, onward, shaping, inboundFlows, ipv6, access, forOutside };
     const prohibition = new Prohibition(memory, errorsOffset + ICMPV6_ERROR_SIZE);
     this.fromNetwork = new FromNetwork({ ...shared, prohibition });
     this.fromHost = new FromHost({ ...shared, split });
@@ -131,6 +134,12 @@ export class Pipeline {
     this.fromOutside6 = nat6 === null || router.ipv6 === null
       ? null
       : fromOutside(nat6, new OutsideIpv6({ memory, router: router.ipv6 }), 2);
+  }
+
+  /** Goes on with a packet of a peer's that has been checked, and is within its rate; `length` as its header says. */
+  goOn(peer: PacketPeer, offset: number, length: number, now: number): void {
+    const to = this.#ipv6 !== null && isIpv6(this.#view, offset) ? this.#ipv6 : this.fromNetwork;
+    to.goOn(peer, offset, length, now);
   }
 
   /** What has a packet, behind a virtio-net header at `offset`, that another worker has handed over. */

@@ -15,8 +15,10 @@ import { AccessControl } from "../../core/access/access_control.ts";
 import type { AccessItem } from "../../core/access/access_items.ts";
 import type { EgressRule } from "../../core/access/egress_rules.ts";
 import { Engine, ENGINE_SCRATCH_SIZE } from "../../core/engine/engine.ts";
+import { ForOutside } from "../../core/engine/for_outside.ts";
 import { ForwardedPort } from "../../core/engine/forwarded_port.ts";
 import { Pipeline, PIPELINE_SCRATCH_SIZE } from "../../core/engine/pipeline.ts";
+import type { NatService } from "../../core/nat/nat_options.ts";
 import { Router } from "../../core/routing/router.ts";
 import { RingReader, RingWriter } from "../../core/threads/record_ring.ts";
 import { Turn } from "../../core/threads/shared_counter.ts";
@@ -67,12 +69,15 @@ export class PacketThread implements Disposable {
   readonly #toDevice: RingWriter;
   /** Null where there is no fake TCP. */
   readonly #fakeTcp: WorkerFakeTcp | null;
-  /** Null where nothing is translated. */
+  /** Null where nothing is translated here. */
   readonly #outside: WorkerEgress | null;
+  /** To the worker that translates for all; null where this one translates, or none does. */
+  readonly #toTranslator: RingWriter | null;
   readonly #resources: DisposableStack;
   readonly #buffer = new Uint8Array(MAX_MESSAGE_SIZE);
   readonly #egressRules: EgressRule[] = [];
   readonly #accessItems: AccessItem[] = [];
+  readonly #services: NatService[] = [];
   #hasMore = false;
 
   /** @throws {SystemCallError} where a privilege is missing */
@@ -80,16 +85,16 @@ export class PacketThread implements Disposable {
     using opened = new DisposableStack();
     this.#config = config;
     this.#report = report;
-    const { mtu, number, shared } = config;
+    const { egress, egress6, mtu, number, shared } = config;
+    const isTranslated = typeof egress === "object";
+    const translates = isTranslated && (number === 0 || !config.hasOneNat);
     const slotSize = SendQueue.slotSize(mtu + TRANSPORT_OVERHEAD);
     const arena = this.#arena = new Arena(
       BATCH * RECEIVE_BUFFER_SIZE + SEND_SLOTS * slotSize + ForwardedPort.size(slotSize) +
         ENGINE_SCRATCH_SIZE +
         CONTROL_SPACE + SHAPING_SPACE +
         (shared.fakeTcp === null ? 0 : WorkerFakeTcp.arenaSize) +
-        (typeof config.egress === "object"
-          ? WorkerEgress.arenaSize(config.egress, config.egress6)
-          : 0),
+        (translates ? WorkerEgress.arenaSize(egress, egress6, mtu) : 0),
     );
     const loop = this.#loop = opened.use(new EventLoop(this.#libc, arena));
     const socket = this.#socket = opened.use(UdpSocket.bind(this.#libc, arena, {
@@ -136,8 +141,7 @@ export class PacketThread implements Disposable {
       elsewhere: new ElsewhereOfWorker(shared.elsewhere),
       onReleased: (peer) => this.#outside?.release(peer),
     });
-    const { egress, egress6 } = config;
-    const outside = this.#outside = typeof egress === "object"
+    const outside = this.#outside = translates
       ? opened.use(
         new WorkerEgress({
           ...config,
@@ -154,8 +158,8 @@ export class PacketThread implements Disposable {
       : null;
     this.#router = new Router({
       ...config,
-      egress: typeof egress === "object" ? "nat" : egress,
-      isTranslated6: outside !== null && outside.nat6 !== null,
+      egress: isTranslated ? "nat" : egress,
+      isTranslated6: isTranslated && egress6 !== null,
       allowedIps: device.allowedIps,
       allowedIps6: device.allowedIps6,
     });
@@ -167,6 +171,9 @@ export class PacketThread implements Disposable {
       items: config.access,
       shared: { flows: shared.flows, own: number },
     });
+    const toTranslator = this.#toTranslator = isTranslated && !translates
+      ? new RingWriter(shared.between[number][0])
+      : null;
     const queues = { sendQueue, hostQueue: new PacketQueue(BATCH * MAX_RECEIVED) };
     const pipeline = new Pipeline({
       ...queues,
@@ -175,6 +182,12 @@ export class PacketThread implements Disposable {
       router: this.#router,
       nat: outside?.nat ?? null,
       nat6: outside?.nat6 ?? null,
+      forOutside: toTranslator && new ForOutside({
+        memory: arena,
+        ring: toTranslator,
+        drops,
+        tagOf: (index) => device.peerAt(index)?.tag ?? 0,
+      }),
       ...(access && { access }),
       drops,
       scratch: arena.allocate(PIPELINE_SCRATCH_SIZE),
@@ -261,12 +274,19 @@ export class PacketThread implements Disposable {
     this.#engine.flush(now);
     this.#device.endTurn(now);
     this.#outside?.endTurn(this.#engine);
+    this.#fakeTcp?.endTurn();
     if (this.#hasMore) signalEventFd(this.#libc, this.#wakeFd);
     this.#hasMore = false;
-    const hasFakeTcpNews = this.#fakeTcp?.endTurn() ?? false;
-    if (!this.#toDevice.hasNews && !hasFakeTcpNews) return;
-    this.#toDevice.hasNews = false;
-    signalEventFd(this.#libc, this.#config.shared.deviceWake);
+    const { deviceWake, workersWake } = this.#config.shared;
+    this.#wake(this.#toDevice, deviceWake);
+    if (this.#fakeTcp !== null) this.#wake(this.#fakeTcp.toDevice, deviceWake);
+    if (this.#toTranslator !== null) this.#wake(this.#toTranslator, workersWake[0]);
+  }
+
+  /** Wakes who reads a ring, where there is news in it. */
+  #wake(ring: RingWriter, wake: number): void {
+    if (ring.hasNews) signalEventFd(this.#libc, wake);
+    ring.hasNews = false;
   }
 
   // Commands.
@@ -303,6 +323,11 @@ export class PacketThread implements Disposable {
         this.#report({ kind: "external-set", ...set });
         break;
       }
+      case "set-services":
+        this.#services.push(...command.services);
+        if (command.isLast) this.#outside?.setServices(this.#services.splice(0));
+        this.#report({ kind: "done" });
+        break;
       case "set-flow-log":
         this.#metering.turn(command.isOn);
         break;
@@ -325,7 +350,6 @@ export class PacketThread implements Disposable {
         break;
       case "stop":
         this.#loop.stop();
-        break;
     }
   }
 

@@ -3,6 +3,7 @@ import type { AccessItem } from "../../core/access/access_items.ts";
 import type { EgressRule } from "../../core/access/egress_rules.ts";
 import type { FlowBatch } from "../../core/flows/flow_meter.ts";
 import type { ExternalLink } from "../../core/nat/external_link.ts";
+import type { NatService } from "../../core/nat/nat_options.ts";
 import type { DataPlaneConfig } from "../data_plane_protocol.ts";
 import type { HostAddress } from "../../core/wire/host_address.ts";
 import type { EgressConfig, EgressConfig6 } from "../egress/egress.ts";
@@ -34,6 +35,8 @@ export interface PacketWorkerConfig extends
   readonly egress: EgressConfig | "kernel" | "off";
   /** Null where nothing of IPv6 is translated. */
   readonly egress6: EgressConfig6 | null;
+  /** Whether the first worker translates for all, as what is configured has no parts. */
+  readonly hasOneNat: boolean;
   readonly shared: SharedMemory;
 }
 
@@ -62,6 +65,12 @@ export type PacketWorkerCommand =
   }
   /** As that of the data plane. */
   | { readonly kind: "set-flow-log"; readonly isOn: boolean }
+  /** As that of the data plane, for the worker that translates for all; answered by `done`. */
+  | {
+    readonly kind: "set-services";
+    readonly services: readonly NatService[];
+    readonly isLast: boolean;
+  }
   /** As that of the data plane; answered by `flows`. */
   | { readonly kind: "get-flows"; readonly isLast: boolean }
   /** Log each packet that goes outside from now on, or no more. */

@@ -4,6 +4,7 @@ import { openLibc } from "../../../ffi/libc.ts";
 import type { AccessItem } from "../../core/access/access_items.ts";
 import type { EgressRule } from "../../core/access/egress_rules.ts";
 import type { FlowBatch } from "../../core/flows/flow_meter.ts";
+import type { NatService } from "../../core/nat/nat_options.ts";
 import type { ExternalLink } from "../../core/nat/external_link.ts";
 import type { Ipv6Text } from "../../core/wire/host_address.ts";
 import { tunSteering } from "../filters/steering.ts";
@@ -25,7 +26,7 @@ type CommonConfig = Omit<PacketWorkerConfig, "commandFd" | "number" | "shared">;
 /** What workers begin with, of what the device's thread has: not the keys, which they would have copies of for good. */
 export function packetWorkerConfig(
   config: Omit<DataPlaneConfig, "commandFd" | "shared">,
-  port: number,
+  { port, hasOneNat }: Pick<PacketWorkerConfig, "port" | "hasOneNat">,
 ): CommonConfig {
   const { isGateway, mark, mtu, offload, aead, addresses, addresses6 = [] } = config;
   const { clientToClient, egressRules, access, egress, egress6 = null } = config;
@@ -42,6 +43,7 @@ export function packetWorkerConfig(
     access,
     egress,
     egress6,
+    hasOneNat,
     port,
   };
 }
@@ -159,8 +161,10 @@ export class PacketWorkers {
     for (let number = 0; number < this.shared.toWorkers.length; number++) {
       const worker = new Worker(number, this.#listener);
       this.#workers.push(worker);
-      this.#followers.push(worker.follower(false));
-      this.#followers6.push(worker.follower(true));
+      if (number === 0 || !config.hasOneNat) {
+        this.#followers.push(worker.follower(false));
+        this.#followers6.push(worker.follower(true));
+      }
       await worker.start({ ...config, number, shared: this.shared });
     }
     const { egress, egress6 } = config;
@@ -187,6 +191,11 @@ export class PacketWorkers {
 
   setEgressRules(rules: readonly EgressRule[], isLast: boolean): void {
     this.#tell({ kind: "set-egress-rules", rules, isLast });
+  }
+
+  /** Hands services to these back ends, those of the parts before that were not the last, from now on. */
+  async setServices(services: readonly NatService[], isLast: boolean): Promise<void> {
+    await this.#workers[0].ask({ kind: "set-services", services, isLast });
   }
 
   setClientToClient(allowed: boolean): void {

@@ -20,20 +20,15 @@ const LEAST_PORTS = 256;
 /** The kernel puts a number there. */
 const TRIAL_TUN = "vpntrial%d";
 
-/** What there is only with one thread, by what asks for it. */
-function obstacle(
-  wanted: number,
-  { egress }: Pick<DataPlaneConfig, "egress">,
-): string | null {
-  const nat = typeof egress === "object" ? egress : null;
-  if (nat !== null && nat.capture !== "packet") return "Capture = nfqueue needs one";
-  if (nat !== null && nat.services.length > 0) {
+/** Why a NAT cannot be divided among so many workers; null where it can be. */
+function wholeNat(wanted: number, { capture, ports, services }: EgressConfig): string | null {
+  if (capture !== "packet") return "Capture = nfqueue needs one";
+  if (services.length > 0) {
     return "a Forward to several back ends, to a peer's name, outside the tunnel, or at an address of its own needs one";
   }
-  if (nat !== null && nat.ports.last - nat.ports.first + 1 < wanted * LEAST_PORTS) {
-    return `NatPorts has fewer than ${LEAST_PORTS} ports for each`;
-  }
-  return kernelsObstacle(nat);
+  return ports.last - ports.first + 1 < wanted * LEAST_PORTS
+    ? `NatPorts has fewer than ${LEAST_PORTS} ports for each`
+    : null;
 }
 
 /** Packets are handed out by programs in the kernel, which containers and kernels may refuse. */
@@ -86,16 +81,24 @@ function tryQueues(libc: Libc, arena: Arena): void {
   }
 }
 
-/**
- * How many there are to be.
- *
- * @returns `reason` is null where there are as many as are wanted
- */
+export interface WorkerCount {
+  /** How many there are to be. */
+  readonly workers: number;
+  /** Whether one of them is to translate for all. */
+  readonly hasOneNat: boolean;
+  /** Why there is one thread, or one that translates, though several are wanted; null where there is not. */
+  readonly reason: string | null;
+}
+
+/** How many there are to be, and what is to be one's all the same. */
 export function workerCount(
   wanted: "auto" | number,
   config: Pick<DataPlaneConfig, "egress">,
-): { workers: number; reason: string | null } {
-  if (wanted === "auto" || wanted === 1) return { workers: 1, reason: null };
-  const reason = obstacle(wanted, config);
-  return { workers: reason === null ? wanted : 1, reason };
+): WorkerCount {
+  if (wanted === "auto" || wanted === 1) return { workers: 1, hasOneNat: false, reason: null };
+  const nat = typeof config.egress === "object" ? config.egress : null;
+  const whole = nat === null ? null : wholeNat(wanted, nat);
+  const reason = kernelsObstacle(whole === null ? nat : null);
+  if (reason !== null) return { workers: 1, hasOneNat: false, reason };
+  return { workers: wanted, hasOneNat: whole !== null, reason: whole };
 }

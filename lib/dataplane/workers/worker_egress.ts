@@ -1,6 +1,8 @@
 /**
  * Worker egress: a packet worker's part of a gateway's paths outside: its slice of the NAT of each family, its sockets,
  * and what it and the other workers hand over to each other. The kernel gives each worker what comes for its ports.
+ *
+ * Where what is configured has no parts, the first worker has all of the NAT, and the others hand over what is for it.
  */
 import type { Arena } from "../../../ffi/arena.ts";
 import { signalEventFd } from "../../../ffi/event_fd.ts";
@@ -10,8 +12,10 @@ import { joinFanout, startFanout, steerFanout } from "../../../ffi/sockets/packe
 import type { BpfInstruction } from "../../../ffi/sockets/packet_filter.ts";
 import { HANDED_OVER_SIZE, HandedOverPort } from "../../core/engine/handed_over_port.ts";
 import type { Engine } from "../../core/engine/engine.ts";
+import { ForOutsidePort } from "../../core/engine/for_outside.ts";
 import type { ExternalLink } from "../../core/nat/external_link.ts";
 import type { Nat } from "../../core/nat/nat.ts";
+import type { NatService } from "../../core/nat/nat_options.ts";
 import { HandOver } from "../../core/nat/slices/hand_over.ts";
 import { RingReader, RingWriter } from "../../core/threads/record_ring.ts";
 import type { DropCounters } from "../../core/wire/drop_reason.ts";
@@ -45,11 +49,13 @@ export interface WorkerEgressOptions {
   readonly config6: EgressConfig6 | null;
   /** Of this worker, from 0 on. */
   readonly number: number;
+  /** Whether it translates for all. */
+  readonly hasOneNat: boolean;
   readonly shared: SharedMemory;
   readonly mtu: number;
   readonly offload: boolean;
   readonly clientToClient: boolean;
-  readonly device: Pick<WorkerDevice, "allowedIps" | "allowedIps6">;
+  readonly device: Pick<WorkerDevice, "allowedIps" | "allowedIps6" | "peerTagged">;
   readonly log: (level: "trace" | "warning", message: string) => void;
 }
 
@@ -107,7 +113,9 @@ export class WorkerEgress implements Disposable {
   readonly #path: SharedPath;
   readonly #path6: SharedPath | null;
   readonly #monitor: RouteMonitor;
-  readonly #handedOver: HandedOverPort;
+  /** Null where this worker has all of the NAT; then it has the other. */
+  readonly #handedOver: HandedOverPort | null;
+  readonly #forOutside: ForOutsidePort | null;
   /** By worker; null is this one's own place. */
   readonly #writers: readonly (RingWriter | null)[];
   readonly #traceLines: TraceLines;
@@ -115,30 +123,41 @@ export class WorkerEgress implements Disposable {
   #refusedAt = -Infinity;
 
   /** Bytes of arena that it takes. */
-  static arenaSize(config: EgressConfig, config6: EgressConfig6 | null): number {
-    return Egresses.arenaSize(config, config6) + HANDED_OVER_SIZE + 64;
+  static arenaSize(config: EgressConfig, config6: EgressConfig6 | null, mtu: number): number {
+    return Egresses.arenaSize(config, config6) + HANDED_OVER_SIZE + ForOutsidePort.size(mtu) + 128;
   }
 
   /** @throws {SystemCallError} EPERM without CAP_NET_RAW */
   constructor(options: WorkerEgressOptions) {
     using opened = new DisposableStack();
-    const { arena, config, libc, number, shared } = options;
+    const { arena, config, device, hasOneNat, libc, mtu, number, shared } = options;
     const { between } = shared;
     this.#options = options;
     this.#writers = between[number].map((ring, to) => to === number ? null : new RingWriter(ring));
     const readers = between.filter((_, from) => from !== number)
       .map((rings) => new RingReader(rings[number]));
-    this.#handedOver = new HandedOverPort(arena, arena.allocate(HANDED_OVER_SIZE), readers);
+    this.#handedOver = hasOneNat
+      ? null
+      : new HandedOverPort(arena, arena.allocate(HANDED_OVER_SIZE), readers);
+    this.#forOutside = !hasOneNat ? null : new ForOutsidePort({
+      memory: arena,
+      offset: arena.allocate(ForOutsidePort.size(mtu)),
+      mtu,
+      rings: readers,
+      peerOf: (tag) => device.peerTagged(tag),
+    });
     this.#traceLines = new TraceLines((line) => options.log("trace", line), between.length);
     const count = between.length;
     this.#egresses = opened.use(
       new Egresses<WorkerPeer>(libc, arena, {
         ...options,
-        slice: {
-          number,
-          count,
-          workerOf: ({ worker }) => worker,
-          handOver: new HandOver(arena, this.#writers),
+        ...!hasOneNat && {
+          slice: {
+            number,
+            count,
+            workerOf: ({ worker }) => worker,
+            handOver: new HandOver(arena, this.#writers),
+          },
         },
       }),
     );
@@ -175,7 +194,10 @@ export class WorkerEgress implements Disposable {
     const { loop } = this.#options;
     this.port.watch((_, now) => engine.readCapture(now));
     this.port6?.watch((_, now) => engine.readCapture(now, true));
-    for (const { sender } of this.#egresses.all) loop.add(sender.fd, () => sender.serve());
+    for (const { arp, sender } of this.#egresses.all) {
+      loop.add(sender.fd, () => sender.serve());
+      if (arp !== null) loop.add(arp.fd, () => arp.serve());
+    }
     loop.add(this.#monitor.fd, () => this.#followNetwork());
   }
 
@@ -211,6 +233,11 @@ export class WorkerEgress implements Disposable {
     this.#egresses.clientToClient = allowed;
   }
 
+  /** Has published services handed to these back ends from now on. */
+  setServices(services: readonly NatService[]): void {
+    this.#egresses.ipv4!.setServices(services);
+  }
+
   setTrace(trace: boolean): void {
     const { loop } = this.#options;
     this.#egresses.trace = trace ? (line) => this.#traceLines.add(line, loop.now()) : null;
@@ -231,6 +258,7 @@ export class WorkerEgress implements Disposable {
       sessions: egresses.sessionCount,
       sendErrors: egresses.sendErrors(),
       overflow: egresses.captureDrops(),
+      services: egresses.ipv4!.serviceFigures(),
     };
   }
 
@@ -243,7 +271,8 @@ export class WorkerEgress implements Disposable {
 
   /** Takes what others have handed over, and does what is due. */
   poll(engine: Engine, now: number): void {
-    engine.receiveHandedOver(this.#handedOver, now);
+    if (this.#handedOver !== null) engine.receiveHandedOver(this.#handedOver, now);
+    if (this.#forOutside !== null) engine.receiveForOutside(this.#forOutside, now);
     this.#egresses.poll(now);
     if (this.#egresses.refusedCount !== this.#refusedTold) this.#tellRefused(now);
   }
@@ -264,7 +293,8 @@ export class WorkerEgress implements Disposable {
       writer.hasNews = false;
       signalEventFd(libc, workersWake[worker]);
     }
-    if (this.#handedOver.hasMore && !engine.isFull) signalEventFd(libc, workersWake[number]);
+    const hasMore = this.#handedOver?.hasMore || this.#forOutside?.hasMore;
+    if (hasMore && !engine.isFull) signalEventFd(libc, workersWake[number]);
   }
 
   [Symbol.dispose](): void {

@@ -18,22 +18,23 @@ export interface WorkerFakeTcpOptions {
 }
 
 export class WorkerFakeTcp {
+  /** By which the device's thread is told. */
+  readonly toDevice: RingWriter;
   readonly #engine: Engine;
   readonly #port: WorkerFakeTcpPort;
-  readonly #toDevice: RingWriter;
 
   /** Bytes of arena that it takes. */
   static readonly arenaSize: number = WorkerFakeTcpPort.size + 64;
 
   constructor({ arena, device, engine, fromDevice, toDevice }: WorkerFakeTcpOptions) {
     this.#engine = engine;
-    this.#toDevice = new RingWriter(toDevice);
+    this.toDevice = new RingWriter(toDevice);
     this.#port = new WorkerFakeTcpPort({
       memory: arena,
       offset: arena.allocate(WorkerFakeTcpPort.size),
       paths: device.paths,
       fromDevice: new RingReader(fromDevice),
-      toDevice: this.#toDevice,
+      toDevice: this.toDevice,
       tagOf: (index) => device.peerAt(index)?.tag ?? 0,
     });
     engine.attach(this.#port);
@@ -51,11 +52,8 @@ export class WorkerFakeTcp {
     if (this.#port.isRoomAwaited) this.#engine.resume(now);
   }
 
-  /** Tells what was authentic in this turn. Returns whether the device's thread is to be woken. */
-  endTurn(): boolean {
+  /** Tells what was authentic in this turn. */
+  endTurn(): void {
     this.#port.tell();
-    const { hasNews } = this.#toDevice;
-    this.#toDevice.hasNews = false;
-    return hasNews;
   }
 }

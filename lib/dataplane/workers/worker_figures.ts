@@ -1,5 +1,6 @@
 /** What a worker has done so far, as it tells the main thread. */
 import type { Denials } from "../../core/access/access_items.ts";
+import type { BackEndFigures } from "../../core/nat/services/services.ts";
 
 export interface WorkerFigures {
   /** Messages and their bytes, of transport data. */
@@ -25,4 +26,6 @@ export interface NatFigures {
   readonly sendErrors: Readonly<Record<string, number>>;
   /** Packets from outside that the kernel dropped as the socket's buffer was full. */
   readonly overflow: number;
+  /** Of published services that have a choice, which one worker alone has. */
+  readonly services: readonly BackEndFigures[];
 }

@@ -27,6 +27,7 @@ export function withWorkers(
       sessions: sum(({ nat }) => nat?.sessions ?? 0),
       sendErrors: sumByName(workers.map(({ nat }) => nat?.sendErrors ?? {})),
     },
+    services: workers.flatMap(({ nat }) => nat?.services ?? []),
     segmentation: workers.every(({ segmentation }) => segmentation),
     sendError: workers.find(({ sendError }) => sendError !== null)?.sendError ??
       statistics.sendError,

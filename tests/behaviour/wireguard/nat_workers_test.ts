@@ -1,6 +1,7 @@
 /**
- * Tests of a gateway whose packet workers translate, each with its slice of the ports, on a fake clock: what comes and
- * goes by whichever worker arrives once, and in order, in whatever order workers take their turns.
+ * Tests of a gateway whose packet workers translate, each with its slice of the ports, or one of them for all, on a
+ * fake clock: what comes and goes by whichever worker arrives once, and in order, in whatever order workers take their
+ * turns.
  */
 import { assert, assertEquals } from "../../support/assert.ts";
 import { buildUdp, type Bytes, fragment } from "../../support/packets/packet_builder.ts";
@@ -13,6 +14,12 @@ const EXTERNAL = "203.0.113.1";
 const REMOTE = "198.51.100.200";
 const CLIENTS = 4;
 const PORT = 4000;
+
+const KINDS = [
+  { workers: 2, hasOneNat: false },
+  { workers: 3, hasOneNat: false },
+  { workers: 3, hasOneNat: true },
+];
 
 const inner = (client: number) => `10.66.77.${2 + client}`;
 
@@ -30,9 +37,10 @@ function takeNumbers(client: SimulatedDevice): number[] {
     .map(({ packet }) => new DataView(packet.buffer, packet.byteOffset).getUint32(28));
 }
 
-for (const workers of [2, 3]) {
+for (const { workers, hasOneNat } of KINDS) {
   for (const seed of [1, 2, 3]) {
-    Deno.test(`clients of ${workers} workers, the internet and one another by the address outside: nothing is lost nor overtakes, seed ${seed}`, () => {
+    const translating = hasOneNat ? ", of which one translates" : "";
+    Deno.test(`clients of ${workers} workers${translating}, the internet and one another by the address outside: nothing is lost nor overtakes, seed ${seed}`, () => {
       const simulation = new Simulation({ seed });
       const random = new Random(seed);
       const gateway = simulation.addDevice({
@@ -42,6 +50,7 @@ for (const workers of [2, 3]) {
         isGateway: true,
         external: EXTERNAL,
         workers,
+        hasOneNat,
       });
       const clients = Array.from({ length: CLIENTS }, (_, number) => {
         const client = simulation.addDevice({
@@ -112,8 +121,10 @@ for (const workers of [2, 3]) {
         }
       }
       assert(crossed > 20, `${crossed}`);
-      // Each at the worker that receives what comes from it.
-      const counts = all.map(({ outside }) => outside!.nat.mappingCount);
+      // Each at the worker that receives what comes from it, or at the only one that translates.
+      const outsides = all.map(({ outside }) => outside).filter((outside) => outside !== null);
+      assertEquals(outsides.length, hasOneNat ? 1 : workers);
+      const counts = outsides.map(({ nat }) => nat.mappingCount);
       assertEquals(counts.reduce((sum, count) => sum + count), CLIENTS);
       assert(counts.every((count) => count > 0), `${counts}`);
 
@@ -121,7 +132,7 @@ for (const workers of [2, 3]) {
       const [gone] = gateway.device.peers;
       gateway.device.removePeer(gone!);
       gateway.poll();
-      const left = all.map(({ outside }) => outside!.nat.mappingCount);
+      const left = outsides.map(({ nat }) => nat.mappingCount);
       assertEquals(left.reduce((sum, count) => sum + count), CLIENTS - 1);
     });
   }

@@ -2,6 +2,7 @@
  * Everyday traffic through a gateway to a third host: by each way outside, and by our client and by stock WireGuard.
  */
 import type { Status } from "../../../lib/control/status.ts";
+import { workerOfDestination } from "../../../lib/dataplane/filters/steering.ts";
 import { assert, assertEquals, assertStringIncludes } from "../../support/assert.ts";
 import { netTest } from "../../support/net.ts";
 import { type Section } from "../support/config.ts";
@@ -13,6 +14,7 @@ import {
 } from "../support/traffic/everyday.ts";
 import { GATEWAY_PROGRAMS, GatewayNetwork, INTERNET } from "../support/gateway.ts";
 import { FTP_FILE, FTP_PROGRAMS, startFtp } from "../support/programs/ftp.ts";
+import { addressOf } from "../support/outside.ts";
 import { Site } from "../support/site.ts";
 import { vpnCommand } from "../support/programs/vpn.ts";
 import { WIREGUARD_GO_PROGRAMS } from "../support/programs/wireguard_go.ts";
@@ -31,19 +33,22 @@ for (const [way, section] of Object.entries(WAYS)) {
 }
 
 netTest(
-  "a client reaches the internet through our NAT by a netfilter queue, for which there is one thread, as the log and the status say",
+  "a client reaches the internet through our NAT by a netfilter queue, for which one of two threads translates, as the log and the status say",
   async (topology) => {
-    const network = await GatewayNetwork.lay(topology);
+    const network = await GatewayNetwork.lay(topology, { clients: 2 });
+    const [, { inside, namespace }] = network.clients;
+    // Not that of the thread which translates.
+    assertEquals(workerOfDestination(addressOf(inside), 2), 1);
     const server = await network.startBoth({ Capture: "nfqueue", DataPlaneThreads: "2" });
-    await showEverydayTraffic(network.client.namespace, network.internet);
+    await showEverydayTraffic(namespace, network.internet);
     const reason = "Capture = nfqueue needs one";
     assertStringIncludes(
       server.stderr,
-      `one thread moves packets, though DataPlaneThreads = 2: ${reason}`,
+      `one thread translates, though DataPlaneThreads = 2: ${reason}`,
     );
     const all: Status[] = JSON.parse(await network.gateway.output(vpnCommand("status", "--json")));
     const { workers, oneThread } = all.find(({ pid }) => pid === server.pid)!;
-    assertEquals([workers, oneThread], [[], reason]);
+    assertEquals([workers.length, oneThread], [2, reason]);
   },
   { programs: EVERYDAY_PROGRAMS },
 );

@@ -79,8 +79,9 @@ export interface SimulatedDeviceOptions {
   readonly access?: readonly AccessItem[];
   /** Where other gateways answer under its key as well. */
   readonly elsewhere?: (memory: Memory, shared: SharedArrayBuffer) => Elsewhere;
-  /** Packet workers; its own thread has the packets if left out. */
+  /** Packet workers; its own thread has the packets if left out. And whether the first of them translates for all. */
   readonly workers?: number;
+  readonly hasOneNat?: boolean;
 }
 
 export class SimulatedDevice {
@@ -159,7 +160,7 @@ export class SimulatedDevice {
       mtu,
       random: new Random(random.uint32()),
       aead: options.aead ?? createBuiltinAead,
-      router,
+      ...{ router, hasOneNat: options.hasOneNat ?? false },
       ...(external !== undefined && {
         outside: {
           external: ipv4(external),

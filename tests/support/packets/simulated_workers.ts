@@ -6,6 +6,7 @@ import type { AeadProvider } from "../../../lib/core/noise/aead.ts";
 import { AccessControl } from "../../../lib/core/access/access_control.ts";
 import type { AccessItem } from "../../../lib/core/access/access_items.ts";
 import { Engine, ENGINE_SCRATCH_SIZE, MAX_MERGED } from "../../../lib/core/engine/engine.ts";
+import { ForOutside, ForOutsidePort } from "../../../lib/core/engine/for_outside.ts";
 import { ForwardedPort } from "../../../lib/core/engine/forwarded_port.ts";
 import { HANDED_OVER_SIZE, HandedOverPort } from "../../../lib/core/engine/handed_over_port.ts";
 import { Nat } from "../../../lib/core/nat/nat.ts";
@@ -68,7 +69,9 @@ interface SimulatedWorker {
 interface SimulatedOutside {
   readonly nat: Nat;
   readonly capture: FakeCapture;
-  readonly handedOver: HandedOverPort;
+  /** Of one that has a slice of the NAT; of one that has all of it, the other. */
+  readonly handedOver: HandedOverPort | null;
+  readonly forOutside: ForOutsidePort | null;
 }
 
 export interface SimulatedWorkersOptions {
@@ -79,6 +82,8 @@ export interface SimulatedWorkersOptions {
   readonly router: Omit<RouterOptions, "allowedIps" | "allowedIps6">;
   /** The addresses of a gateway that translates. */
   readonly outside?: { readonly external: number; readonly inner: number };
+  /** Whether the first of them translates for all. */
+  readonly hasOneNat?: boolean;
   /** The rules of peers, and the memory of flow tables, by worker. */
   readonly access: {
     readonly items: readonly AccessItem[];
@@ -96,11 +101,13 @@ export class SimulatedWorkers {
   /** What the NAT has sent outside; a test may empty it. */
   readonly sentOutside: Bytes[] = [];
   readonly #random: Random;
+  readonly #hasOneNat: boolean;
   readonly #turn = new Turn();
 
   constructor(options: SimulatedWorkersOptions) {
     const { count, memory, paths, random } = options;
     this.#random = random;
+    this.#hasOneNat = options.hasOneNat ?? false;
     const counters = new Int32Array(new SharedArrayBuffer(4 * SESSIONS));
     const limits = new Int32Array(new SharedArrayBuffer(4 * bucketWords(MAX_PEERS)));
     const toWorkers = Array.from({ length: count }, () => createRing(RING_SIZE));
@@ -125,7 +132,7 @@ export class SimulatedWorkers {
   receiveOutside(packet: Bytes, now: number): void {
     const { length: count } = this.all;
     const program = outsideSteering({ range: PORTS, count, forwards: [] });
-    const worker = this.all[runBpf(program, packet)]!;
+    const worker = this.all[this.#hasOneNat ? 0 : runBpf(program, packet)]!;
     worker.outside!.capture.arrive(packet);
     worker.engine.readCapture(now);
     this.#endTurn(worker, now);
@@ -168,7 +175,9 @@ export class SimulatedWorkers {
       flush();
       this.board.publish(device.peers, now);
       for (const worker of order) {
-        if (worker.device.learn(now) || worker.outside?.handedOver.hasMore) quiet = 0;
+        const { handedOver = null, forOutside = null } = worker.outside ?? {};
+        const hasMore = handedOver?.hasMore || forOutside?.hasMore;
+        if (worker.device.learn(now) || hasMore) quiet = 0;
         worker.engine.flush(now);
         this.#endTurn(worker, now);
       }
@@ -177,7 +186,9 @@ export class SimulatedWorkers {
 
   #endTurn({ device, engine, outside }: SimulatedWorker, now: number): void {
     device.takeForwarded(now);
-    if (outside !== null) engine.receiveHandedOver(outside.handedOver, now);
+    const { handedOver = null, forOutside = null } = outside ?? {};
+    if (handedOver !== null) engine.receiveHandedOver(handedOver, now);
+    if (forOutside !== null) engine.receiveForOutside(forOutside, now);
     engine.release(now);
     engine.flush(now);
     device.endTurn(now);
@@ -223,6 +234,7 @@ function makeWorker(
   const shaping = allocate(SHAPING_SPACE);
   const captureOffset = allocate(FakeDatagramPort.arenaSize());
   const handedOverOffset = allocate(HANDED_OVER_SIZE);
+  const forOutsideOffset = allocate(ForOutsidePort.size(mtu));
   const generated = allocate(Nat.generatedSize(EXTERNAL_MTU));
   const memory = createMemory(end);
   const drops = new Counters();
@@ -254,7 +266,8 @@ function makeWorker(
       receive: (now) => engine.receive(forwarded, now),
     },
   });
-  const outside: SimulatedOutside | null = options.outside === undefined
+  const translates = number === 0 || !options.hasOneNat;
+  const outside: SimulatedOutside | null = options.outside === undefined || !translates
     ? null
     : makeOutside(number, {
       ...options,
@@ -263,6 +276,7 @@ function makeWorker(
       device,
       captureOffset,
       handedOverOffset,
+      forOutsideOffset,
       generated,
       addresses: options.outside,
     });
@@ -289,6 +303,12 @@ function makeWorker(
         allowedIps6: device.allowedIps6,
       }),
       nat: outside?.nat ?? null,
+      forOutside: translates ? null : new ForOutside({
+        memory,
+        ring: new RingWriter(options.between[number]![0]!),
+        drops,
+        tagOf: (index) => device.peerAt(index)!.tag,
+      }),
       scratch,
       shaping: shapingRegion(shaping, mtu, SHAPING_SPACE),
       seed: 7,
@@ -306,7 +326,7 @@ function makeWorker(
 
 function makeOutside(
   number: number,
-  { between, memory, drops, device: { allowedIps }, mtu, random, addresses, ...options }: {
+  { between, memory, drops, device, mtu, random, addresses, hasOneNat, ...options }: {
     between: readonly (readonly SharedArrayBuffer[])[];
     memory: Memory;
     drops: DropCounters;
@@ -315,11 +335,14 @@ function makeOutside(
     random: Random;
     addresses: { readonly external: number; readonly inner: number };
     captureOffset: number;
+    hasOneNat?: boolean;
     handedOverOffset: number;
+    forOutsideOffset: number;
     generated: number;
     sentOutside: Bytes[];
   },
 ): SimulatedOutside {
+  const { allowedIps } = device;
   const writers = between[number]!.map((ring, to) => to === number ? null : new RingWriter(ring));
   const readers = between.filter((_, from) => from !== number)
     .map((rings) => new RingReader(rings[number]!));
@@ -337,7 +360,7 @@ function makeOutside(
     clientQuota: 4096,
     clientOf: (address) => allowedIps.lookup(address),
     random: () => random.uint32(),
-    slice: {
+    slice: hasOneNat ? null : {
       number,
       count: between.length,
       workerOf: (address) => allowedIps.lookup(address)?.worker ?? -1,
@@ -353,6 +376,15 @@ function makeOutside(
     }
     outside.clear();
   };
-  const handedOver = new HandedOverPort(memory, options.handedOverOffset, readers);
-  return { nat, capture, handedOver };
+  const handedOver = hasOneNat
+    ? null
+    : new HandedOverPort(memory, options.handedOverOffset, readers);
+  const forOutside = !hasOneNat ? null : new ForOutsidePort({
+    memory,
+    offset: options.forOutsideOffset,
+    mtu,
+    rings: readers,
+    peerOf: (tag) => device.peerTagged(tag),
+  });
+  return { nat, capture, handedOver, forOutside };
 }

@@ -38,6 +38,7 @@ function config(listenPort = 0, workers = 1): Start {
     hasFakeTcp: false,
     watch: { timeout: 60_000, releaseAfter: Infinity },
     workers,
+    hasOneNat: false,
   } as unknown as Start;
 }
 

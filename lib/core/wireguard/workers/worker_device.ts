@@ -23,6 +23,7 @@ import type { AnyPacketTap, PacketDevice } from "../packet_peer.ts";
 import { PacketDirection } from "../packet_tap.ts";
 import { received, receivedOffset } from "../received.ts";
 import { TransportMessages } from "../session/transport_messages.ts";
+import { TAG_INDEX_BITS } from "./records.ts";
 import { WORKER_MASK } from "./sharing.ts";
 import { type ForwardedDatagrams, WorkerKnowledge } from "./worker_knowledge.ts";
 import type { WorkerPeer } from "./worker_peer.ts";
@@ -105,6 +106,12 @@ export class WorkerDevice implements PacketDevice {
 
   peerAt(index: number): WorkerPeer | null {
     return this.#knowledge.peerAt(index);
+  }
+
+  /** The peer with this tag (records.ts); null for one that is gone, or not known here yet. */
+  peerTagged(tag: number): WorkerPeer | null {
+    const peer = this.peerAt(tag & ((1 << TAG_INDEX_BITS) - 1));
+    return peer !== null && peer.tag === tag ? peer : null;
   }
 
   get peers(): readonly WorkerPeer[] {

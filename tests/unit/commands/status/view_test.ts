@@ -96,6 +96,14 @@ Deno.test("statusLines() says why one thread moves the packets though several ar
   assert(!statusLines(statusOf({}), PLAIN).join().includes("one thread"));
 });
 
+Deno.test("statusLines() says why one of several packet workers translates for all", () => {
+  const worker = { receivedMessages: 1, receivedBytes: 1024, sentMessages: 1, sentBytes: 2048 };
+  const oneThread = "Capture = nfqueue needs one";
+  const lines = statusLines(statusOf({ workers: [worker, worker], oneThread }), PLAIN);
+  assert(lines[2]!.startsWith("  packet workers: 1 in 1.02 kB"), lines[2]);
+  assertEquals(lines[3], `  the first of them translates for all: ${oneThread}`);
+});
+
 Deno.test("statusLines() says what one thread has beside several that move packets, where there is a client of it", () => {
   const worker = { receivedMessages: 1, receivedBytes: 1024, sentMessages: 1, sentBytes: 2048 };
   const workers = [worker, worker];

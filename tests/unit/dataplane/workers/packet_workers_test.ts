@@ -17,7 +17,7 @@ Deno.test("a packet worker is given no key of the tunnel's, nor its peers': thos
     fleet: null,
     peers: [{ publicKey: new Uint8Array(32), presharedKey: new Uint8Array(32).fill(0x11) }],
   } as unknown as DataPlaneConfig;
-  const given = packetWorkerConfig(config, 51_820);
+  const given = packetWorkerConfig(config, { port: 51_820, hasOneNat: false });
   assertEquals(Object.keys(given).sort(), [
     "access",
     "addresses",
@@ -27,6 +27,7 @@ Deno.test("a packet worker is given no key of the tunnel's, nor its peers': thos
     "egress",
     "egress6",
     "egressRules",
+    "hasOneNat",
     "isGateway",
     "mark",
     "mtu",

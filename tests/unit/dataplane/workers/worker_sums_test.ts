@@ -30,8 +30,20 @@ const STATISTICS: Statistics = {
 
 Deno.test("what the kernel has dropped and refused counts whichever worker it was at, and so do mappings and sessions", () => {
   const { drops, nat } = withWorkers(STATISTICS, [
-    figures(10, { mappings: 1, sessions: 2, overflow: 100, sendErrors: { EPERM: 1, EMSGSIZE: 2 } }),
-    figures(20, { mappings: 3, sessions: 4, overflow: 200, sendErrors: { EPERM: 4 } }),
+    figures(10, {
+      mappings: 1,
+      sessions: 2,
+      overflow: 100,
+      sendErrors: { EPERM: 1, EMSGSIZE: 2 },
+      services: [],
+    }),
+    figures(20, {
+      mappings: 3,
+      sessions: 4,
+      overflow: 200,
+      sendErrors: { EPERM: 4 },
+      services: [],
+    }),
   ]);
   assertEquals(drops, { receive_overflow: 31, capture_overflow: 300, nat_no_mapping: 2 });
   assertEquals(nat, { mappings: 4, sessions: 6, sendErrors: { EPERM: 5, EMSGSIZE: 2 } });
