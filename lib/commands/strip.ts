@@ -19,11 +19,12 @@ export function runStrip(name: string): number {
       `${config.fileName}:${line}: [Peer]: is left out: it is disabled or has expired`;
     writeText(Deno.stderr, `vpn: warning: ${warning}\n`);
   }
-  for (const { line, endpoint, otherEndpoints } of peers) {
-    if (otherEndpoints.length === 0) continue;
-    const warning = `${config.fileName}:${line}: [Peer]: Endpoint: wg takes one: ${
-      formatEndpoint(endpoint!)
-    } is written, the first`;
+  for (const { line, otherEndpoints } of peers) {
+    const last = otherEndpoints.at(-1);
+    if (last === undefined) continue;
+    const warning = `${config.fileName}:${line}: [Peer]: Endpoint: wg takes the last alone: ${
+      formatEndpoint(last)
+    }`;
     writeText(Deno.stderr, `vpn: warning: ${warning}\n`);
   }
   writeText(Deno.stdout, wgText({ ...config, peers }));

@@ -102,6 +102,14 @@ netTest(
     assertEquals(within.replace(hole, ""), table("udp sport 4242"));
     assertEquals(within.includes(hole), true, within);
     assertEquals(await ruleset(namespace), table("udp sport 4242"));
+    // Of two at a time, the one that ends first leaves the other's.
+    const answer = Promise.withResolvers<void>();
+    const asking = host.killSwitch.whileAsking([parseIpv4("192.0.2.53")!], () => answer.promise);
+    await host.killSwitch.whileAsking([1], () => Promise.resolve());
+    assertEquals(await ruleset(namespace), within);
+    answer.resolve();
+    await asking;
+    assertEquals(await ruleset(namespace), table("udp sport 4242"));
     // One that fails closes it as well.
     await host.killSwitch.whileAsking([1], () => Promise.reject(new Error("lost"))).catch(() => {});
     assertEquals(await ruleset(namespace), table("udp sport 4242"));

@@ -24,7 +24,9 @@ export function wgText({ interface: section, peers }: Config): string {
 }
 
 function peerLines(peer: PeerConfig): string[] {
-  const { endpoint, zonedEndpoint, presharedKey, persistentKeepalive } = peer;
+  const { otherEndpoints, zonedEndpoint, presharedKey, persistentKeepalive } = peer;
+  // Of several, `wg` takes the last.
+  const endpoint = otherEndpoints.at(-1) ?? peer.endpoint;
   const place = endpoint === null ? zonedEndpoint : formatEndpoint(endpoint);
   const networks = [...peer.allowedIps.map(formatCidr), ...peer.allowedIps6];
   return [

@@ -20,8 +20,8 @@ PostUp = true
 PublicKey = ${PEER.publicKey}
 PresharedKey = ${OTHER.privateKey}
 AllowedIPs = 10.0.0.2, fd00::/64
-Endpoint = b\u00fccher.example : 7
 Endpoint = 192.0.2.9:7
+Endpoint = b\u00fccher.example : 7
 PersistentKeepalive = 25
 RateLimit = 10M
 [Peer]
