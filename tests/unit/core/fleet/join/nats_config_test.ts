@@ -1,6 +1,7 @@
 /** Tests of lib/core/fleet/join/nats_config.ts; tests/net/fleet runs servers of NATS from it. */
 import { natsConfigText } from "../../../../../lib/core/fleet/join/nats_config.ts";
 import { assert, assertEquals } from "../../../../support/assert.ts";
+import { hostTest } from "../../../../support/permissions.ts";
 
 const server = (host: string) => ({ host, port: 4222, routePort: 6222 });
 
@@ -26,14 +27,17 @@ Deno.test("each server of a cluster is advertised by its own name, and has route
   ]);
 });
 
-Deno.test("lib/packaging/nats-fleet.conf is what vpn fleet init writes for the first of three servers", () => {
-  const path = new URL("../../../../../lib/packaging/nats-fleet.conf", import.meta.url);
-  assertEquals(
-    Deno.readTextFileSync(path),
-    natsConfigText({
-      number: 1,
-      servers: ["nats-a.example.org", "nats-b.example.org", "nats-c.example.org"].map(server),
-      gateways: ["A", "B", "C"].map((letter) => `U${letter.repeat(55)}`),
-    }),
-  );
-});
+hostTest(
+  "lib/packaging/nats-fleet.conf is what vpn fleet init writes for the first of three servers",
+  () => {
+    const path = new URL("../../../../../lib/packaging/nats-fleet.conf", import.meta.url);
+    assertEquals(
+      Deno.readTextFileSync(path),
+      natsConfigText({
+        number: 1,
+        servers: ["nats-a.example.org", "nats-b.example.org", "nats-c.example.org"].map(server),
+        gateways: ["A", "B", "C"].map((letter) => `U${letter.repeat(55)}`),
+      }),
+    );
+  },
+);
