@@ -156,7 +156,7 @@ function initCommand() {
       option(
         "--gateways",
         gatewayCount,
-        about("--gateways", "Gateways, with this one (default: 3)"),
+        about("--gateways", "Gateways, with this one"),
       ),
       gatewayCount.placeholder,
     ),

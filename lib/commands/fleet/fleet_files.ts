@@ -1,5 +1,6 @@
 /** Fleet files: those that `vpn fleet init` and `join` write, all of them or none. */
 import { basename, dirname, join } from "node:path";
+import { Folder } from "../../../ffi/folder.ts";
 import type { StoreFiles } from "../../core/fleet/join/common_settings.ts";
 import { createKeyFile } from "../../host/files/config_store.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
@@ -63,7 +64,14 @@ export function writeFiles(
     }
     then();
   } catch (error) {
-    for (const path of made) Deno.removeSync(path);
+    for (const path of made) remove(path);
     throw error;
   }
+}
+
+/** By descriptors: another user, whose folder it may be in, could have root remove a file elsewhere. */
+function remove(path: string): void {
+  const { folder, name } = Folder.find(path, { followLast: false });
+  using _folder = folder;
+  folder.remove(name);
 }
