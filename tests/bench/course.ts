@@ -8,6 +8,7 @@ import { ContenderName, familiesName, PEER_COUNTS, peersName } from "./figures.t
 import { UdpLoad } from "./load/udp_load.ts";
 import { describeMachine, foreignLoad, installPrograms, type Machine } from "./machine.ts";
 import { type FamilyCost, measureInside, measureInternet } from "./measures/families.ts";
+import { measureFleetOfOne } from "./measures/fleet_of_one.ts";
 import { measureGateway } from "./measures/gateway.ts";
 import { layInternet, measureNat } from "./measures/nat.ts";
 import { measureWithPeers } from "./measures/peers.ts";
@@ -100,6 +101,7 @@ function programsFor({ contenders, sections }: BenchOptions): string[] {
   return [
     ...programsOf(contenders),
     ...sections.includes("profile") ? ["perf"] : [],
+    ...sections.includes("fleet-of-one") ? ["nats-server"] : [],
     ...sections.includes("nat") ? ["nft", "sysctl"] : [],
   ];
 }
@@ -167,6 +169,15 @@ class Run implements Disposable {
           rounds: quick ? 1 : Math.min(this.#options.rounds, 3),
           samples: this.samples,
           remark: (text) => void this.notes.push(text),
+        }));
+    }
+    if (this.#wants("fleet-of-one")) {
+      await this.#turn("a fleet of one beside a gateway", () =>
+        measureFleetOfOne(this.#wire, {
+          program: this.#program,
+          internet: this.#stage.internet,
+          rounds: quick ? 1 : this.#options.rounds,
+          samples: this.samples,
         }));
     }
     const profile = this.#wants("profile")

@@ -83,6 +83,25 @@ const WITH_IPV6 = ["IPv4", "IPv6"].flatMap((outside) =>
   ["IPv4", "IPv6"].map((inside) => familiesName(inside, outside))
 ).filter((name) => name !== IPV4_ALONE);
 
+/** The rows of the figures of a fleet that has but one gateway. */
+export const SINGLE_GATEWAY = "a gateway";
+export const FLEET_OF_ONE = "a fleet of one";
+
+/** It is to cost what a single gateway does. */
+function fleetOfOne(id: string, title: string, unit: string): Figure {
+  return {
+    ...report(
+      `fleet-of-one-${id}`,
+      `processor time of a gateway alone in its fleet, ${title}`,
+      unit,
+      2,
+    ),
+    baseline: SINGLE_GATEWAY,
+    target: { of: "ratio", atLeast: 1.03 },
+    judged: [FLEET_OF_ONE],
+  };
+}
+
 /** IPv6 beside IPv4, of one run. */
 function families(id: string, title: string, baseline: string, judged: string[]): Figure[] {
   return [
@@ -257,6 +276,12 @@ export const FIGURES: readonly Figure[] = [
   },
   ...families("families", "by family inside and outside", IPV4_ALONE, WITH_IPV6),
   ...families("families-nat", "through our NAT, by family", "IPv4", ["IPv6"]),
+  fleetOfOne("cpu", "for a megabyte to the internet", "ms/MB"),
+  fleetOfOne("handshake", "for a handshake of 936 clients", "us"),
+  {
+    ...report("fleet-of-one-rest", "the same at rest, for a second", "ms", 1),
+    baseline: SINGLE_GATEWAY,
+  },
 ];
 
 /** Whether a threshold is reached; null where there is none, or the contender is not held against it. */

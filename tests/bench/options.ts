@@ -24,6 +24,7 @@ export const SECTIONS = [
   "peers",
   "gateway",
   "families",
+  "fleet-of-one",
   "profile",
 ] as const;
 

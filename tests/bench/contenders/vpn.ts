@@ -30,10 +30,10 @@ export function programOf(path: string | null, denoFlags: readonly string[] = []
 export async function startVpn(
   role: "server" | "client",
   namespace: TestNamespace,
-  { program, config }: { program: Program; config: string },
+  { program, config, env = {} }: { program: Program; config: string; env?: Record<string, string> },
 ): Promise<BackgroundProcess> {
   using file = temporaryFile(config);
-  const process = namespace.spawn([...program, role, "--config", file.path]);
+  const process = namespace.spawn([...program, role, "--config", file.path], { env });
   await process.waitFor(READY[role], START_TIMEOUT_MS);
   return process;
 }

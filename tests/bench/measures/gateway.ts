@@ -166,7 +166,7 @@ async function schedule(pid: number, how: readonly string[]): Promise<void> {
  * Waits, some seconds at most, until a gateway has done all that follows from so many sessions: reports, and the search
  * for what each path takes.
  */
-async function settle(pid: number): Promise<void> {
+export async function settle(pid: number): Promise<void> {
   for (let look = 0; look < 40; look++) {
     const before = runTimes(pid);
     await delay(SETTLE_MS);
