@@ -19,6 +19,8 @@ const RING_SIZE = 1 << 20;
  */
 const RINGS_BETWEEN_SIZE = 1 << 21;
 const LEAST_BETWEEN_SIZE = 1 << 18;
+/** Of each to the first worker, which may translate for all: what its peers send while others go before it. */
+const TO_FIRST_SIZE = 1 << 22;
 /**
  * Of the ring by which a worker gets what fake TCP has brought: some 10 ms at 3 Gbit/s, in which it may have no time,
  * and then that is lost; and of that by which it gives what is to leave: where that is full, it waits.
@@ -88,7 +90,12 @@ export function createSharedMemory(workers: number, hasFakeTcp: boolean): Shared
         toDevice: ofEach(() => createRing(FAKE_TCP_SEALED_SIZE)),
       }
       : null,
-    between: ofEach(() => ofEach(() => createRing(ringBetweenSize(workers)))),
+    between: ofEach(() =>
+      Array.from(
+        { length: workers },
+        (_, to) => createRing(to === 0 ? TO_FIRST_SIZE : ringBetweenSize(workers)),
+      )
+    ),
     elsewhere: new SharedArrayBuffer(ELSEWHERE_SIZE),
     natUsage: ofEach(() => new SharedArrayBuffer(NAT_USAGE_SIZE)),
   };
