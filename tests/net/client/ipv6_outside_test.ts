@@ -21,6 +21,7 @@ import {
   SERVER_OUTSIDE6,
   SERVER_PORT,
 } from "../support/wire.ts";
+import { giveIpv6 } from "../support/ipv6_addresses.ts";
 
 const NAME = "vpn.example";
 const FAR_SERVER6 = "2001:db8:f::1";
@@ -35,7 +36,7 @@ netTest(
   async (topology) => {
     const { client, server } = await layWireOf(topology, OUTERS[1]!);
     // As firewalld has it (IPv6_rpfilter), and a server that only the default route leads to.
-    await server.output(["ip", "-6", "address", "add", `${FAR_SERVER6}/128`, "dev", "lo"]);
+    await giveIpv6(server, "lo", `${FAR_SERVER6}/128`);
     await client.output(["ip", "-6", "route", "add", "default", "via", SERVER_OUTSIDE6]);
     await client.output(["nft", STRICT_FILTER]);
     const before = await hostState(client);
@@ -109,7 +110,7 @@ netTest(
   async (topology) => {
     const { client, server } = await layWireOf(topology, OUTERS[1]!);
     // The server stands where a translator would have it.
-    await server.output(["ip", "-6", "address", "add", "64:ff9b::c000:201/128", "dev", "lo"]);
+    await giveIpv6(server, "lo", "64:ff9b::c000:201/128");
     await client.output(["ip", "-6", "route", "add", "default", "via", SERVER_OUTSIDE6]);
     using dns = new DnsServer(server, [SERVER_OUTSIDE6], ({ query, name, type }) => {
       const isIt = name === "ipv4only.arpa" && type === 28;

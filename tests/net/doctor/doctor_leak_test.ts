@@ -10,6 +10,7 @@ import { HOST_FILES_PROGRAMS, HostFiles } from "../support/host_files.ts";
 import { simpleTunnel } from "../support/simple_tunnel.ts";
 import { startVpn, vpnCommand } from "../support/programs/vpn.ts";
 import { CABLE, layWire, SERVER_OUTSIDE } from "../support/wire.ts";
+import { giveIpv6 } from "../support/ipv6_addresses.ts";
 
 netTest(
   "a full tunnel that asks a resolver beside it leaks names; DNS fixes it",
@@ -34,7 +35,7 @@ netTest(
     assertMatch(remedy, /add `DNS = 10\.66\.77\.1`/);
     assertEquals((await examineWithNames(full({ DNS: "10.66.77.1" }))).finding("dns").status, "ok");
     // A neighbour by IPv6 is reached in the clear, though the tunnel carries all of IPv6 beyond it.
-    await client.output(["ip", "address", "add", "2001:db8::2/64", "dev", CABLE, "nodad"]);
+    await giveIpv6(client, CABLE, "2001:db8::2/64");
     const both = (section: Section = {}) =>
       tunnel.client({ Address: "10.66.77.2/32, fd00:77::2/128", ...section }, {
         AllowedIPs: "0.0.0.0/0, ::/0",
@@ -62,9 +63,8 @@ netTest(
   async (topology) => {
     const { client, server } = await layWire(topology);
     const tunnel = simpleTunnel();
-    await client.output(["ip", "-6", "-batch", "-"], {
-      stdin: "address add 2001:db8::2/64 dev eth0 nodad\nroute add default via 2001:db8::1\n",
-    });
+    await giveIpv6(client, "eth0", "2001:db8::2/64");
+    await client.output(["ip", "route", "add", "default", "via", "2001:db8::1"]);
     await startVpn("server", server, tunnel.server());
     const full = (section: Section = {}) => tunnel.client(section, { AllowedIPs: "0.0.0.0/0" });
     const report = await examine(client, full({ AllowIPv6: "on" }));
@@ -95,9 +95,8 @@ netTest(
   async (topology) => {
     const { client, server } = await layWire(topology);
     const tunnel = simpleTunnel();
-    await client.output(["ip", "-6", "-batch", "-"], {
-      stdin: "address add 2001:db8::2/64 dev eth0 nodad\nroute add default via 2001:db8::1\n",
-    });
+    await giveIpv6(client, "eth0", "2001:db8::2/64");
+    await client.output(["ip", "route", "add", "default", "via", "2001:db8::1"]);
     await startVpn("server", server, tunnel.server());
     const full = tunnel.client(
       { Address: "10.66.77.2/32, fd00:77::2/128" },

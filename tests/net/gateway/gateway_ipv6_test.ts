@@ -23,6 +23,7 @@ import { runVpn, startVpn, vpnCommand } from "../support/programs/vpn.ts";
 import { CABLE } from "../support/wire.ts";
 import { Site } from "../support/site.ts";
 import { capture, ping } from "../support/traffic/traffic.ts";
+import { giveIpv6 } from "../support/ipv6_addresses.ts";
 
 const PROGRAMS = [...GATEWAY_PROGRAMS, "curl", "dig", "nft", "tcpdump", "traceroute"];
 const CLIENT6 = ["fd00:77::2", "fd00:77::3"];
@@ -57,13 +58,11 @@ async function layGuest(topology: Topology, gateway: TestNamespace): Promise<Tes
   const guest = topology.namespace("guest");
   topology.cable({ namespace: guest, name: "eth0" }, { namespace: gateway, name: "veth9" });
   await gateway.output(["ip", "-batch", "-"], {
-    stdin: "link add virbr9 type bridge\nlink set veth9 master virbr9\nlink set virbr9 up\n" +
-      "address add 2001:db8:7::1/64 dev virbr9 nodad\n",
+    stdin: "link add virbr9 type bridge\nlink set veth9 master virbr9\nlink set virbr9 up\n",
   });
-  await guest.output(["ip", "-batch", "-"], {
-    stdin: "address add 2001:db8:7::2/64 dev eth0 nodad\n" +
-      "route add default via 2001:db8:7::1\n",
-  });
+  await giveIpv6(gateway, "virbr9", "2001:db8:7::1/64");
+  await giveIpv6(guest, "eth0", "2001:db8:7::2/64");
+  await guest.output(["ip", "route", "add", "default", "via", "2001:db8:7::1"]);
   return guest;
 }
 
@@ -76,7 +75,7 @@ netTest(
     await addIpv6To(network, `${METADATA}/128`);
     const { gateway, internet, client } = network;
     const other = network.clients[1]!;
-    await gateway.output(["ip", "address", "add", "2001:db8:3::1/64", "dev", "lan2", "nodad"]);
+    await giveIpv6(gateway, "lan2", "2001:db8:3::1/64");
     const guest = await layGuest(topology, gateway);
     const before = await stateOf(gateway);
     await using web = new Site(internet, 80, "::");

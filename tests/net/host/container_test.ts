@@ -5,6 +5,7 @@ import { temporaryFile } from "../support/config.ts";
 import { endWell, simpleTunnel } from "../support/simple_tunnel.ts";
 import { patientClient, startVpn, vpnCommand } from "../support/programs/vpn.ts";
 import { CABLE, CLIENT_OUTSIDE, layWire, SERVER_INSIDE } from "../support/wire.ts";
+import { giveIpv6 } from "../support/ipv6_addresses.ts";
 
 const SRC_VALID_MARK = "net.ipv4.conf.all.src_valid_mark";
 const FULL = { AllowedIPs: "0.0.0.0/0" };
@@ -84,10 +85,8 @@ netTest(
     await endWell(process);
     assertEquals(/cannot undo/.test(process.stderr), false, process.stderr);
     // IPv6 goes as far as it can, and where the file asks for more, that is refused.
-    await server.output(["ip", "-batch", "-"], {
-      stdin: `address add 2001:db8:1::1/64 dev ${CABLE} nodad\n` +
-        "route add default via 2001:db8:1::9\n",
-    });
+    await giveIpv6(server, CABLE, "2001:db8:1::1/64");
+    await server.output(["ip", "route", "add", "default", "via", "2001:db8:1::9"]);
     const Address = `${SERVER_INSIDE}/24, fd00:77::1/64`;
     const why =
       "Cannot forward to eth0, as Egress6 asks: net\\.ipv6\\.conf\\.all\\.forwarding is not 1, " +

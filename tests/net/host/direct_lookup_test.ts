@@ -8,6 +8,7 @@ import { assertEquals } from "../../support/assert.ts";
 import { netTest } from "../../support/net.ts";
 import { DnsServer } from "../support/programs/dns_server.ts";
 import { CABLE, layWire, SERVER_OUTSIDE } from "../support/wire.ts";
+import { giveIpv6 } from "../support/ipv6_addresses.ts";
 
 const NAME = "vpn.example";
 const ADDRESS = parseIpv4("203.0.113.7")!;
@@ -36,8 +37,8 @@ netTest(
   "resolveAgain() asks a resolver on the link by its interface, past a full tunnel",
   async (topology) => {
     const { client, server } = await layWire(topology);
-    await server.output(["ip", "address", "add", "fe80::53/64", "dev", CABLE, "nodad"]);
-    await client.output(["ip", "address", "add", "fe80::9/64", "dev", CABLE, "nodad"]);
+    await giveIpv6(server, CABLE, "fe80::53/64");
+    await giveIpv6(client, CABLE, "fe80::9/64");
     using dns = new DnsServer(
       server,
       [`fe80::53%${CABLE}`],

@@ -22,6 +22,7 @@ import {
   SERVER_INSIDE,
   SERVER_OUTSIDE6,
 } from "../support/wire.ts";
+import { giveIpv6 } from "../support/ipv6_addresses.ts";
 
 const PROGRAMS = ["ip", "sysctl", "nft", "dig", "curl"];
 /** Of curl: nobody listens, which is an answer; none came. */
@@ -255,7 +256,7 @@ netTest(
         { PublicKey: newIdentity().publicKey, AllowedIPs: `10.66.77.2/32, ${CLIENT_INSIDE6}/128` },
       ),
     );
-    await gateway.output(["ip", "address", "add", `${OTHER6}/128`, "dev", "lo"]);
+    await giveIpv6(gateway, "lo", `${OTHER6}/128`);
     await gateway.output(["sysctl", "-qw", "net.ipv6.conf.all.forwarding=1"]);
     for (const network of ["fd00:77::/64", "fd00:99::/64"]) {
       const route = ["ip", "route", "add", network, "via", SERVER_OUTSIDE6, "dev", CABLE];

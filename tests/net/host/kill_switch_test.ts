@@ -15,6 +15,7 @@ import {
   RECORDING_PROGRAMS,
 } from "../support/traffic/recording.ts";
 import { CABLE, delay, layWire, SERVER_OUTSIDE } from "../support/wire.ts";
+import { giveIpv6 } from "../support/ipv6_addresses.ts";
 
 const MARK = 0xca6c;
 const UDP = { protocol: "udp", ports: { first: 4242, last: 4242 } } as const;
@@ -133,7 +134,7 @@ netTest("KillSwitch lets DHCP out, of the host itself alone", async (topology) =
   );
   await container.output(["ip", "route", "add", "default", "via", "10.55.0.1"]);
   await client.output(["sysctl", "-q", "-w", "net.ipv4.ip_forward=1"]);
-  await client.output(["ip", "address", "add", "2001:db8:1::2/64", "dev", CABLE, "nodad"]);
+  await giveIpv6(client, CABLE, "2001:db8:1::2/64");
   const targets = [`udp://${SERVER_OUTSIDE}:67?from=68`, `udp://${SERVER_OUTSIDE}:68?from=67`];
   chat(client, ...targets, "udp://[ff05::1:3]:547?from=546");
   chat(container, ...targets);

@@ -20,6 +20,7 @@ import {
   SUBNET,
   type Wire,
 } from "../support/wire.ts";
+import { giveIpv6 } from "../support/ipv6_addresses.ts";
 
 const PROGRAMS = [...HOST_STATE_PROGRAMS, "ping"];
 const SRC_VALID_MARK = "net.ipv4.conf.all.src_valid_mark";
@@ -138,7 +139,7 @@ netTest("client blocks native IPv6 under a full tunnel when AllowIPv6 is off", a
   const wire = await layWire(topology);
   const { client } = wire;
   await startFarServer(wire);
-  await client.output(["ip", "address", "add", "2001:db8:1::2/64", "dev", CABLE, "nodad"]);
+  await giveIpv6(client, CABLE, "2001:db8:1::2/64");
   await client.output(["ip", "-6", "route", "add", "default", "via", "2001:db8:1::1"]);
   const before = await hostState(client);
   const route = ["ip", "-6", "route", "get", "2001:db8:2::1"];
@@ -164,7 +165,7 @@ netTest(
     const wire = await layWire(topology);
     const { client } = wire;
     await startFarServer(wire);
-    await client.output(["ip", "address", "add", "2001:db8:1::2/64", "dev", CABLE, "nodad"]);
+    await giveIpv6(client, CABLE, "2001:db8:1::2/64");
     await client.output(["ip", "-6", "route", "add", "default", "via", "2001:db8:1::1"]);
     const before = await hostState(client);
     const split = clientConfig({ AllowedIPs: `${SUBNET}, 2001:db8:2::/48` });

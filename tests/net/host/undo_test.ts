@@ -22,6 +22,7 @@ import {
   SERVER_PORT,
   type Wire,
 } from "../support/wire.ts";
+import { giveIpv6 } from "../support/ipv6_addresses.ts";
 
 const PROGRAMS = [...HOST_STATE_PROGRAMS, "nft", "ping"];
 const FAULTY = new URL("../support/programs/faulty_vpn.ts", import.meta.url).pathname;
@@ -76,9 +77,9 @@ async function lay(topology: Topology): Promise<Wire> {
   await wire.server.output(["ip", "-batch", "-"], {
     stdin: `address add ${FAR_SERVER}/32 dev lo\nroute add default via ${CLIENT_OUTSIDE}\n`,
   });
+  await giveIpv6(wire.client, "eth0", "2001:db8:1::2/64");
   await wire.client.output(["ip", "-batch", "-"], {
-    stdin: `route add default via ${SERVER_OUTSIDE}\n` +
-      "address add 2001:db8:1::2/64 dev eth0 nodad\nroute add default via 2001:db8:1::1\n",
+    stdin: `route add default via ${SERVER_OUTSIDE}\nroute add default via 2001:db8:1::1\n`,
   });
   return wire;
 }

@@ -9,6 +9,7 @@ import { HOST_STATE_PROGRAMS, hostState } from "../support/host_state.ts";
 import { endWell, type SimpleTunnel, simpleTunnel } from "../support/simple_tunnel.ts";
 import { startVpn, vpnCommand } from "../support/programs/vpn.ts";
 import { delay, layWire } from "../support/wire.ts";
+import { giveIpv6 } from "../support/ipv6_addresses.ts";
 
 const PROGRAMS = [...HOST_STATE_PROGRAMS, "nft"];
 /** In the listing of nftables. */
@@ -132,7 +133,7 @@ netTest(
     const tunnel = simpleTunnel();
     await startVpn("server", server, tunnel.server());
     await client.output(["ip", "route", "add", "default", "via", "192.0.2.1"]);
-    await client.output(["ip", "address", "add", "2001:db8:1::2/64", "dev", "eth0", "nodad"]);
+    await giveIpv6(client, "eth0", "2001:db8:1::2/64");
     await client.output(["ip", "-6", "route", "add", "default", "via", "2001:db8:1::1"]);
     const config = tunnel.client({}, { AllowedIPs: "0.0.0.0/0, ::/0" });
     const process = await startVpn("client", client, config);

@@ -23,6 +23,7 @@ import {
   type Wire,
 } from "../support/wire.ts";
 import { WIREGUARD_GO_PROGRAMS, WireguardGo } from "../support/programs/wireguard_go.ts";
+import { giveIpv6 } from "../support/ipv6_addresses.ts";
 
 const PROGRAMS = [...WIREGUARD_GO_PROGRAMS, "ping", "iperf3", "traceroute"];
 const SERVER_INSIDE6 = "fd00:77::1";
@@ -93,7 +94,7 @@ for (const outer of OUTERS) {
       await server.output(["wg", "set", name, "peer", publicKey, "allowed-ips", networks]);
       const shown = await server.output(["wg", "show", name, "allowed-ips"]);
       assertEquals(shown, `${publicKey}\t${networks.replaceAll(",", " ")}\n`);
-      await client.output(["ip", "address", "add", "fd00:88::5/128", "dev", "lo"]);
+      await giveIpv6(client, "lo", "fd00:88::5/128");
       assertEquals((await ping(server, "fd00:88::5")).received, 3);
       // What leads nowhere is said to at once.
       await peer.route("2001:db8:99::/64");
@@ -127,7 +128,7 @@ netTest(
     const { server, client } = wire;
     // Beyond the default routes, by which it would leave in the clear.
     await client.output(["ip", "-6", "route", "add", "default", "via", SERVER_OUTSIDE6]);
-    await server.output(["ip", "address", "add", `${FAR6}/128`, "dev", "lo"]);
+    await giveIpv6(server, "lo", `${FAR6}/128`);
     await WireguardGo.start(
       server,
       configText({ PrivateKey: serverIdentity.privateKey, ListenPort: SERVER_PORT }, {

@@ -23,6 +23,7 @@ import {
   type Wire,
 } from "../support/wire.ts";
 import { WIREGUARD_GO_PROGRAMS, WireguardGo } from "../support/programs/wireguard_go.ts";
+import { giveIpv6 } from "../support/ipv6_addresses.ts";
 
 const PROGRAMS = ["ip", "ping"];
 
@@ -219,7 +220,7 @@ netTest("client drops IPv6 before it is sent", async (topology) => {
   await using sent = await capture(wire.client, CABLE, data);
   // Our own client switches IPv6 off on its TUN; another program may switch it on.
   await wire.client.output(["sysctl", "-q", "-w", `net.ipv6.conf.${TUN}.disable_ipv6=0`]);
-  await wire.client.output(["ip", "address", "add", "fd00::2/64", "dev", TUN, "nodad"]);
+  await giveIpv6(wire.client, TUN, "fd00::2/64");
   assertEquals((await ping(wire.client, "fd00::1", { wait: 1 })).received, 0);
   await client.waitFor(/dropped packet: ipv6, 104 bytes/);
   assertEquals(sent.count(), 0);
@@ -245,7 +246,7 @@ netTest("server drops IPv6 that a client sends through the tunnel", async (topol
     AllowedIPs: "10.66.77.0/24, fd00::/64",
   });
   const client = await WireguardGo.start(wire.client, config, [`${CLIENT_INSIDE}/24`]);
-  await wire.client.output(["ip", "address", "add", "fd00::2/64", "dev", client.name, "nodad"]);
+  await giveIpv6(wire.client, client.name, "fd00::2/64");
   await using arrived = await capture(wire.server, TUN, "ip6");
   assertEquals((await ping(wire.client, "fd00::1", { wait: 1 })).received, 0);
   await server.waitFor(/dropped packet: ipv6, \d+ bytes/);

@@ -14,6 +14,7 @@ import { configText, type Section } from "./config.ts";
 import { type Client, type GatewayNetwork, INSIDE, UPLINK } from "./gateway.ts";
 import { sendWithVnetHeader, VNET_HEADER_SIZE } from "./outside.ts";
 import { CABLE, SERVER_PORT } from "./wire.ts";
+import { giveIpv6 } from "./ipv6_addresses.ts";
 
 export const EXTERNAL6 = "2001:db8:1::1";
 export const ROUTER6 = "2001:db8:1::9";
@@ -31,17 +32,13 @@ export async function addIpv6To(
   ...further: readonly string[]
 ): Promise<void> {
   const { gateway, internet, client } = network;
-  const addresses = (namespace: TestNamespace, device: string, ...all: readonly string[]) =>
-    namespace.output(["ip", "-batch", "-"], {
-      stdin: all.map((address) => `address add ${address} dev ${device} nodad\n`).join(""),
-    });
   // Else it would say to neighbours that it is no router, and they forget the route by it (RFC 4861 section 7.3.3).
   await internet.output(["sysctl", "-qw", "net.ipv6.conf.all.forwarding=1"]);
-  await addresses(internet, CABLE, `${ROUTER_LOCAL}/64`, `${ROUTER6}/64`);
-  await addresses(internet, "lo", `${INTERNET6}/128`, ...further);
-  await addresses(gateway, UPLINK, "fe80::1/64", `${EXTERNAL6}/64`);
-  await addresses(gateway, "lan1", `${LAN6}/64`);
-  await addresses(client.namespace, CABLE, "2001:db8:2::2/64");
+  await giveIpv6(internet, CABLE, `${ROUTER_LOCAL}/64`, `${ROUTER6}/64`);
+  await giveIpv6(internet, "lo", `${INTERNET6}/128`, ...further);
+  await giveIpv6(gateway, UPLINK, "fe80::1/64", `${EXTERNAL6}/64`);
+  await giveIpv6(gateway, "lan1", `${LAN6}/64`);
+  await giveIpv6(client.namespace, CABLE, "2001:db8:2::2/64");
   await internet.output(["ip", "-6", "route", "add", "default", "via", EXTERNAL6]);
   await client.namespace.output(["ip", "-6", "route", "add", "default", "via", LAN6]);
   await hearRouter(network);

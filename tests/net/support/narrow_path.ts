@@ -20,6 +20,7 @@ import {
   SERVER_PORT,
 } from "./wire.ts";
 import { WireguardGo } from "./programs/wireguard_go.ts";
+import { giveIpv6 } from "./ipv6_addresses.ts";
 
 /** Where the internet is, the gateway's address there, and the network of both. */
 export const INTERNET = "203.0.113.9";
@@ -100,7 +101,7 @@ export class NarrowPath {
   async useIpv6(): Promise<void> {
     const { client, near, far, gateway } = this;
     const add = (namespace: TestNamespace, device: string, address: string) =>
-      namespace.output(["ip", "address", "add", `${address}/64`, "dev", device, "nodad"]);
+      giveIpv6(namespace, device, `${address}/64`);
     await add(client, CABLE, NARROW_CLIENT_OUTSIDE6);
     await add(near, CABLE, "2001:db8:2::1");
     await add(near, NARROW, "2001:db8:3::1");

@@ -3,6 +3,7 @@ import type { BackgroundProcess, TestNamespace, Topology } from "../../support/n
 import { withoutIpv6Autoconfiguration } from "./host_state.ts";
 import { vpnCommand } from "./programs/vpn.ts";
 import { carrierOn } from "./wire.ts";
+import { giveIpv6 } from "./ipv6_addresses.ts";
 
 /** Programs that a test with such a network needs. */
 export const RELAY_PROGRAMS: readonly string[] = ["ip", "nft", "sysctl"];
@@ -62,7 +63,7 @@ export const FAR6 = "2001:db8:f::2";
 /** Lays the same path for IPv6 beside that of IPv4. */
 export async function addIpv6({ near, router, far }: BrokenNetwork): Promise<void> {
   const add = (namespace: TestNamespace, device: string, address: string) =>
-    namespace.output(["ip", "address", "add", `${address}/64`, "dev", device, "nodad"]);
+    giveIpv6(namespace, device, `${address}/64`);
   await Promise.all([
     ...[add(near, "eth0", "2001:db8:a::2"), add(router, "near", "2001:db8:a::1")],
     ...[add(far, "eth0", FAR6), add(router, "far", "2001:db8:f::1")],

@@ -12,6 +12,7 @@ import { withoutIpv6Autoconfiguration } from "./host_state.ts";
 import { type SimpleTunnel, simpleTunnel } from "./simple_tunnel.ts";
 import { startVpn } from "./programs/vpn.ts";
 import { CABLE, carrierOn, SERVER_INSIDE, SERVER_OUTSIDE, SERVER_PORT } from "./wire.ts";
+import { giveIpv6 } from "./ipv6_addresses.ts";
 
 export const ROUTED_PATH_PROGRAMS: readonly string[] = ["ip", "nft", "sysctl", "ping"];
 
@@ -102,7 +103,7 @@ export class RoutedPath {
   async addIpv6(): Promise<void> {
     const { client, router, server } = this;
     const add = (namespace: TestNamespace, device: string, address: string) =>
-      namespace.output(["ip", "address", "add", `${address}/64`, "dev", device, "nodad"]);
+      giveIpv6(namespace, device, `${address}/64`);
     await Promise.all([
       add(client, CABLE, CLIENT_ADDRESS6),
       add(router, CABLE, ROUTER_TO_CLIENT6),

@@ -2,6 +2,7 @@
 import { type TestNamespace, type Topology } from "../../support/net.ts";
 import { eventually } from "../../support/time/patience.ts";
 import { withoutIpv6Autoconfiguration } from "./host_state.ts";
+import { giveIpv6 } from "./ipv6_addresses.ts";
 
 /** Outer addresses, from the documentation networks of RFC 5737. */
 export const SERVER_OUTSIDE = "192.0.2.1";
@@ -58,15 +59,10 @@ export async function layWire(topology: Topology): Promise<Wire> {
 
 /** Gives both ends of the cable IPv6 addresses besides those of IPv4. */
 export async function addIpv6({ client, server }: Wire): Promise<void> {
-  const add = async (namespace: TestNamespace, address: string) => {
-    await namespace.output(["ip", "address", "add", `${address}/64`, "dev", CABLE, "nodad"]);
-    // The kernel adds its route to an address by and by.
-    await eventually(async () => {
-      const routes = await namespace.output(["ip", "-6", "route", "show", "table", "local"]);
-      return routes.includes(`local ${address} dev ${CABLE} `);
-    }, { interval: 10, what: `a route to ${address}` });
-  };
-  await Promise.all([add(client, CLIENT_OUTSIDE6), add(server, SERVER_OUTSIDE6)]);
+  await Promise.all([
+    giveIpv6(client, CABLE, `${CLIENT_OUTSIDE6}/64`),
+    giveIpv6(server, CABLE, `${SERVER_OUTSIDE6}/64`),
+  ]);
 }
 
 /** The same for a tunnel over one family alone: of IPv6, the ends have no address of IPv4 then. */

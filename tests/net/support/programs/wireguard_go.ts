@@ -1,5 +1,6 @@
 /** Debian's wireguard-go as the other end of a tunnel: a WireGuard that nobody here wrote. */
 import { type BackgroundProcess, type TestNamespace } from "../../../support/net.ts";
+import { takesPacketsTo } from "../ipv6_addresses.ts";
 
 /** Programs that a test with this peer needs. */
 export const WIREGUARD_GO_PROGRAMS: readonly string[] = ["wireguard-go", "wg", "ip"];
@@ -54,6 +55,7 @@ export class WireguardGo {
       await namespace.output(["ip", "address", "add", address, "dev", name]);
     }
     await namespace.output(["ip", "link", "set", name, "mtu", "1420", "up"]);
+    await takesPacketsTo(namespace, addresses);
     return peer;
   }
 
