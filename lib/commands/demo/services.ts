@@ -7,8 +7,11 @@ import { ping, type PingOptions } from "../../host/network/ping.ts";
 import { serveNames } from "./resolver.ts";
 import { steadyDownload } from "./steady_download.ts";
 
-/** ms between an answer and the next ping. */
+/** ms between two pings. */
 const PING_PAUSE = 20;
+/** Lost pings in a row until the next ones are waited for longer, and for how long, in ms. */
+const PINGS_IN_HASTE = 30;
+const PING_PATIENCE = 2_000;
 
 /** What a page says in front of the visitor's address. */
 export const GREETING = "hello ";
@@ -42,16 +45,9 @@ export interface Visited {
 export interface PingSpan {
   /** IPv4, host order. */
   readonly address: number;
-  /** ms, all of it and for one answer. */
+  /** ms, all of it at the least, and for one answer. */
   readonly duration: number;
   readonly timeout: number;
-}
-
-export interface PingSpanResult {
-  readonly answers: number;
-  /** ms without an answer, at most and at the end. */
-  readonly longestGap: number;
-  readonly silence: number;
 }
 
 export interface Question {
@@ -107,22 +103,25 @@ export const services = {
 
   ...steadyDownload,
 
-  /** Pings without end for a while, and tells how long it was without an answer, in ms. */
-  async pingFor({ address, duration, timeout }: PingSpan): Promise<PingSpanResult> {
+  /** Pings for a while, and on until there is an answer; ms that it was without one at the most. */
+  async pingFor({ address, duration, timeout }: PingSpan): Promise<number> {
     const libc = openLibc();
     const startedAt = performance.now();
-    const result = { longestGap: 0, answers: 0, silence: 0 };
-    for (let answeredAt = startedAt, now = startedAt; now < startedAt + duration;) {
-      const [time] = ping(libc, { address, count: 1, timeout });
-      now = performance.now();
-      result.silence = now - answeredAt;
-      result.longestGap = Math.max(result.longestGap, result.silence);
-      if (time === undefined) continue;
-      result.answers++;
-      answeredAt = now;
+    let longestGap = 0;
+    for (let answeredAt = startedAt, lost = 0;;) {
+      // On a machine where answers take longer than that, none would ever be in time.
+      const patience = lost < PINGS_IN_HASTE ? timeout : PING_PATIENCE;
+      const [time] = ping(libc, { address, count: 1, timeout: patience });
+      const now = performance.now();
+      if (time === undefined) lost++;
+      else {
+        longestGap = Math.max(longestGap, now - answeredAt);
+        answeredAt = now;
+        lost = 0;
+        if (now >= startedAt + duration) return longestGap;
+      }
       await new Promise((resolve) => setTimeout(resolve, PING_PAUSE));
     }
-    return result;
   },
 
   /** See `ping()`. */
