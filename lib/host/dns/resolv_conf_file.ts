@@ -75,12 +75,15 @@ function placed(name: string, what: Pick<ResolvConfChange, "owner" | "text">): R
 
 /** Where the file is now: somebody may have put another link in its place. */
 export function placeNow({ name, path }: ResolvConfChange): string {
-  if (name === undefined) return path;
+  return name === undefined ? placeOf(path) : placeOf(name, path);
+}
+
+/** The file that a path leads to; what it is otherwise, where it leads round in a circle by now. */
+function placeOf(path: string, otherwise = path): string {
   try {
-    return followLinks(name);
+    return followLinks(path);
   } catch {
-    // It leads round in a circle by now: there is no other place.
-    return path;
+    return otherwise;
   }
 }
 
@@ -157,15 +160,15 @@ export function undoResolvConf(change: ResolvConfChange, successor: string | nul
   }
 }
 
-/** Takes our file away from one place, if it is there. */
+/** Takes our file away from one place, if it is there; a link that somebody has put there stays, and leads to it. */
 export function undoAt(change: ResolvConfChange, successor: string | null): void {
-  const { path, owner } = change;
   removeIfThere(temporaryPath(change));
+  const path = placeOf(change.path);
   const marker = readMarker(tryToRead(path) ?? "");
-  if (marker?.owner !== owner) return;
+  if (marker?.owner !== change.owner) return;
   const text = successor ?? marker.before;
   if (text === null) removeOrEmpty(path);
-  else write(change, text);
+  else write({ ...change, path }, text);
 }
 
 /**
@@ -198,7 +201,8 @@ function replace(change: ResolvConfChange, bytes: Uint8Array<ArrayBuffer>): void
     using file = folder.create(basename(temporary), 0o644);
     file.write(bytes);
     if (status !== null) file.setOwner(status.uid!, status.gid!);
-    file.setMode(status === null ? 0o644 : status.mode! & 0o7777);
+    // Readable for its owner in any case: or we could not put back what was there.
+    file.setMode(status === null ? 0o644 : status.mode! & 0o7777 | 0o400);
     file.sync();
     folder.rename(basename(temporary), name);
   } catch {

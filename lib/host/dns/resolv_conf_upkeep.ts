@@ -29,8 +29,9 @@ export function isResolvConfInPlace(change: ResolvConfChange): boolean {
 export function putBackResolvConf(change: ResolvConfChange, lastPlace: string): string {
   const path = placeNow(change);
   makeResolvConf({ ...renewedResolvConf(change, path), path });
-  // What is not there any more needs no putting back.
-  if (path !== lastPlace) undoAt({ ...change, path: lastPlace }, null);
+  // A link that has taken the place of our file leads to the one that was made ours just now.
+  const isLeft = path !== lastPlace && placeNow({ ...change, name: lastPlace }) === lastPlace;
+  if (isLeft) undoAt({ ...change, path: lastPlace }, null);
   return path;
 }
 

@@ -1,6 +1,7 @@
 /**
  * That what a tunnel has put on the host is put back when others take it away, each kind of it, for client and server.
  */
+import { basename } from "node:path";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../support/assert.ts";
 import { type BackgroundProcess, netTest, type TestNamespace } from "../../support/net.ts";
 import { PATIENCE } from "../../support/time/patience.ts";
@@ -120,8 +121,21 @@ netTest(
       while (resolvers() !== ours) await delay(20);
       await delay(1_100);
     }
+    // As systemd-resolved or NetworkManager does it when it comes: a link, which stays theirs, and is followed.
+    const other = `${files.resolvConfPath}.stub`;
+    Deno.writeTextFileSync(other, "nameserver 192.0.2.7\n");
+    Deno.symlinkSync(basename(other), `${files.resolvConfPath}.link`);
+    Deno.renameSync(`${files.resolvConfPath}.link`, files.resolvConfPath);
+    while (resolvers() !== ours) await delay(20);
+    assertEquals(Deno.readLinkSync(files.resolvConfPath), basename(other));
+    // What nobody may read is ours nevertheless, and theirs at the end.
+    await delay(1_100);
+    Deno.chmodSync(other, 0);
+    while (Deno.statSync(other).mode! % 0o1000 !== 0o400) await delay(20);
     await endWell(process);
-    assertEquals(files.resolvConf, "nameserver 192.0.2.9\n");
+    assertEquals(Deno.readLinkSync(files.resolvConfPath), basename(other));
+    assertEquals(files.resolvConf, "nameserver 192.0.2.7\n");
+    assert(!process.stderr.includes("degraded"), process.stderr);
   },
   { programs: [...PROGRAMS, ...HOST_FILES_PROGRAMS] },
 );
