@@ -33,7 +33,7 @@ netTest("demo passes every step, ends with the count and leaves nothing", async 
       /✓ page from client-1 +says "hello 10\.66\.77\.3" +[\d.]+ m?s\n/,
       /✓ client-2 as a contractor +all but one port prohibited; out [\d.]+ m?s after expiry +[\d.]+ m?s\n/,
       /✓ no RST and no unreachable +all packets came from 203\.0\.113\.1 +[\d.]+ m?s\n/,
-      /✓ gateway killed +client-1 noticed after (?:[4-9]|\d\d)\.?\d* s +[\d.]+ s\n/,
+      /✓ gateway killed +client-1 noticed after [\d.]+ s +[\d.]+ s\n/,
       /✓ gateway returns +client-1 reconnected by itself after [\d.]+ m?s +[\d.]+ m?s\n/,
       /✓ client-2 killed, cleanup +\d+ changes left behind, then none +[\d.]+ m?s\n/,
       /✓ clean end +exit code 0, nothing is left +[\d.]+ m?s\n/,
