@@ -121,6 +121,10 @@ netTest(
       while (resolvers() !== ours) await delay(20);
       await delay(1_100);
     }
+    // What nobody may read is ours again for all that, and can be read.
+    Deno.chmodSync(files.resolvConfPath, 0);
+    while (Deno.statSync(files.resolvConfPath).mode! % 0o1000 !== 0o400) await delay(20);
+    await delay(1_100);
     // As systemd-resolved or NetworkManager does it when it comes: a link, which stays theirs, and is followed.
     const other = `${files.resolvConfPath}.stub`;
     Deno.writeTextFileSync(other, "nameserver 192.0.2.7\n");
@@ -128,10 +132,6 @@ netTest(
     Deno.renameSync(`${files.resolvConfPath}.link`, files.resolvConfPath);
     while (resolvers() !== ours) await delay(20);
     assertEquals(Deno.readLinkSync(files.resolvConfPath), basename(other));
-    // What nobody may read is ours nevertheless, and theirs at the end.
-    await delay(1_100);
-    Deno.chmodSync(other, 0);
-    while (Deno.statSync(other).mode! % 0o1000 !== 0o400) await delay(20);
     await endWell(process);
     assertEquals(Deno.readLinkSync(files.resolvConfPath), basename(other));
     assertEquals(files.resolvConf, "nameserver 192.0.2.7\n");
