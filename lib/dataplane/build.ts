@@ -126,8 +126,11 @@ export function buildDataPlane(
     {
       handMessage: (gateway, offset, length, path) =>
         fleet?.handMessage(gateway, offset, length, path) ?? false,
-      hasPeer: (peer) => fleet?.hasElsewhere(peer) ?? false,
-      handPacket: (peer, offset, length, now) => fleet?.handPacket(peer, offset, length, now),
+      hasPeer: (peer) => fleet?.packets.hasElsewhere(peer) ?? false,
+      handPacket: (peer, offset, length, now) => fleet?.packets.hand(peer, offset, length, now),
+      noteHanded: (peer, packet, gateway, now) => fleet?.packets.note(peer, packet, gateway, now),
+      handAnswer: (peer, offset, length, now) =>
+        fleet?.packets.handAnswer(peer, offset, length, now) ?? false,
     },
     config.shared?.elsewhere,
   );
@@ -170,7 +173,7 @@ export function buildDataPlane(
         nat: () => egresses.replicas,
         mtu: config.mtu,
         receive: (source, now) => engine.receive(source, now),
-        takePacket: (offset, length, now) => engine.takeFromGateway(offset, length, now),
+        takeHanded: (packet, gateway, now) => engine.takeHanded(packet, gateway, now),
       }),
     );
   }

@@ -14,6 +14,7 @@ import type { Memory } from "../wire/memory.ts";
 import type { PacketQueue } from "../wire/packet_queue.ts";
 import type { PacketDevice } from "../wireguard/packet_peer.ts";
 import type { ForOutsidePort } from "./for_outside.ts";
+import type { HandedPacket } from "./from_gateway.ts";
 import type { FromOutside } from "./from_outside.ts";
 import type { HandedOverPort } from "./handed_over_port.ts";
 import type { Pipeline } from "./pipeline.ts";
@@ -174,10 +175,15 @@ export class Engine {
 
   // From another gateway to the network.
 
-  /** Takes a packet for a peer that another gateway of the fleet has handed over. */
-  takeFromGateway(offset: number, length: number, now: number): void {
-    this.#pipeline.fromGateway.take(offset, length, now);
+  /** Takes a packet that another gateway has handed over: for a peer here, or an answer of a peer there. */
+  takeHanded({ offset, length, isAnswer }: HandedPacket, gateway: number, now: number): void {
+    const { fromGateway, fromNetwork } = this.#pipeline;
+    if (!isAnswer) fromGateway.take(offset, length, gateway, now);
+    // Packet workers have the TUN and the NAT.
+    else if (this.#tun === null) this.#drops.add(DropReason.peerElsewhere, length);
+    else fromNetwork.takeAnswer(offset, length, now);
     if (this.#hostQueue.length > 0) this.#flushTun();
+    this.#flushOutside(now);
     if (this.#sendQueue.free < MAX_MERGED) this.flush(now);
   }
 

@@ -14,6 +14,13 @@ import type { PacketDevice, PacketPeer } from "../wireguard/packet_peer.ts";
 import type { InnerIpv6 } from "./inner_ipv6.ts";
 import type { Onward } from "./onward.ts";
 
+/** A packet that gateways hand each other. */
+export interface HandedPacket {
+  offset: number;
+  length: number;
+  isAnswer: boolean;
+}
+
 export interface FromGatewayOptions {
   readonly memory: Memory;
   readonly device: PacketDevice;
@@ -33,16 +40,16 @@ export class FromGateway {
     this.#options = options;
   }
 
-  /** Takes a packet of `length` bytes. Up to 15 bytes behind it may be overwritten with padding. */
-  take(packet: number, length: number, now: number): void {
-    this.#options.drops.add(this.#take(packet, length, now), length);
+  /** Takes a packet of `length` bytes from this gateway. Up to 15 bytes behind it may be overwritten with padding. */
+  take(packet: number, length: number, gateway: number, now: number): void {
+    this.#options.drops.add(this.#take(packet, length, gateway, now), length);
   }
 
-  #take(packet: number, length: number, now: number): DropReason {
+  #take(packet: number, length: number, gateway: number, now: number): DropReason {
     const { memory, device, ipv6, onward } = this.#options;
     const reason = ipv4.checkIpv4(memory, packet, length);
     if (reason === DropReason.ipv6 && ipv6 !== null) {
-      return ipv6.takeFromGateway(packet, length, now);
+      return ipv6.takeFromGateway(packet, length, gateway, now);
     }
     if (reason !== DropReason.none) return reason;
     const destination = ipv4.destinationAddress(memory.view, packet) | 0;
@@ -54,6 +61,7 @@ export class FromGateway {
       ? onward.judge(peer, packet, null, now)
       : this.#judge(from, peer, packet, destination, now);
     if (denied !== DropReason.none) return denied;
+    if (from === null) device.noteHanded(peer, packet, gateway, now);
     onward.toPeer(peer, packet, from, now);
     return DropReason.none;
   }

@@ -156,6 +156,36 @@ export class FromNetwork {
     if (tap !== null) {
       tap.take(peer, PacketDirection.inbound, offset, length);
     }
+    if (!this.#device.handAnswer(peer, offset, length, now)) {
+      this.#route(peer, offset, length, verdict, now);
+    }
+  }
+
+  /**
+   * Takes an answer of a peer's that another gateway has handed back, `length` bytes with padding: that one has checked
+   * its source, and this one knows what it is about.
+   */
+  takeAnswer(offset: number, length: number, now: number): void {
+    this.#drops.add(this.#takeAnswer(offset, length, now), length);
+  }
+
+  #takeAnswer(offset: number, length: number, now: number): DropReason {
+    const reason = ipv4.checkIpv4(this.#memory, offset, length);
+    if (reason === DropReason.ipv6 && this.#ipv6 !== null) {
+      return this.#ipv6.takeAnswer(offset, length, now);
+    }
+    if (reason !== DropReason.none) return reason;
+    const source = ipv4.sourceAddress(this.#view, offset) | 0;
+    const peer = this.#device.allowedIps.lookup(source);
+    if (peer === null) return DropReason.spoofedSource;
+    const destination = ipv4.destinationAddress(this.#view, offset) | 0;
+    const verdict = this.#router.fromPeer(peer, destination);
+    this.#route(peer, offset, ipv4.totalLength(this.#view, offset), verdict, now);
+    return DropReason.none;
+  }
+
+  /** Takes a packet to where the router says. */
+  #route(peer: PacketPeer, offset: number, length: number, verdict: number, now: number): void {
     if (verdict < 0 && !this.#isAnswer(-verdict as DropReason, offset, now)) {
       this.#drops.add(-verdict as DropReason, length);
       return;

@@ -135,6 +135,13 @@ export class InnerIpv6 {
     }
     const { tap } = this.#device;
     if (tap !== null) tap.take(peer, PacketDirection.inbound, offset, length);
+    if (!this.#device.handAnswer(peer, offset, length, now)) {
+      this.#route(peer, offset, length, verdict, now);
+    }
+  }
+
+  /** Takes a packet to where the router says. */
+  #route(peer: PacketPeer, offset: number, length: number, verdict: number, now: number): void {
     const to = verdict > RoutingVerdict.host && verdict < RoutingVerdict.outside
       ? this.#device.peerAt(verdict)
       : null;
@@ -216,7 +223,7 @@ export class InnerIpv6 {
   // From another gateway.
 
   /** Takes a packet for a peer, as `FromGateway.take()` does; the first gateway has taken it the hop on. */
-  takeFromGateway(packet: number, length: number, now: number): DropReason {
+  takeFromGateway(packet: number, length: number, gateway: number, now: number): DropReason {
     const view = this.#view;
     const reason = ipv6.checkIpv6(view, packet, length);
     if (reason !== DropReason.none) return reason;
@@ -231,7 +238,20 @@ export class InnerIpv6 {
       ? this.#onward.judge(peer, packet, null, now)
       : this.#allowed(from, peer, packet, now);
     if (denied !== DropReason.none) return denied;
+    if (from === null) this.#device.noteHanded(peer, packet, gateway, now);
     this.#toPeer(peer, packet, from, now);
+    return DropReason.none;
+  }
+
+  /** Takes an answer of a peer's, as `FromNetwork.takeAnswer()` does. */
+  takeAnswer(packet: number, length: number, now: number): DropReason {
+    const view = this.#view;
+    const reason = ipv6.checkIpv6(view, packet, length);
+    if (reason !== DropReason.none) return reason;
+    const peer = this.#device.allowedIps6.lookup(view, packet + ipv6.SOURCE_ADDRESS_OFFSET);
+    if (peer === null) return DropReason.spoofedSource;
+    const verdict = this.#router.fromPeer(peer, view, packet);
+    this.#route(peer, packet, ipv6.totalLength(view, packet), verdict, now);
     return DropReason.none;
   }
 

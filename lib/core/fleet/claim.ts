@@ -12,6 +12,9 @@
 import { compareTai64n } from "../noise/tai64n.ts";
 import { TIMESTAMP_SIZE } from "../wire/messages.ts";
 
+/** Stands for the number of a gateway where there is none. */
+export const NO_GATEWAY = -1;
+
 /** Of a session that the peer began: there is no initiation of the gateway's. */
 export const NO_TIMESTAMP: Uint8Array = new Uint8Array(TIMESTAMP_SIZE);
 

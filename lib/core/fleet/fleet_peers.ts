@@ -14,11 +14,8 @@ import { REJECT_AFTER_TIME, REKEY_TIMEOUT } from "../wireguard/constants.ts";
 import type { Device } from "../wireguard/device.ts";
 import type { Peer } from "../wireguard/peer.ts";
 import type { PeerSession } from "../wireguard/session/peer_session.ts";
-import { type Claim, compareClaims, NO_TIMESTAMP } from "./claim.ts";
+import { type Claim, compareClaims, NO_GATEWAY, NO_TIMESTAMP } from "./claim.ts";
 import { type FleetPlace, PLACES_AT_ONCE, placesMessage, readPlaces } from "./peer_places.ts";
-
-/** Stands for the number of a gateway where there is none. */
-export const NO_GATEWAY = -1;
 
 const NO_PLACE = { address: 0, port: 0, isByVirtual: false };
 

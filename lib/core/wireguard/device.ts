@@ -280,6 +280,16 @@ export class Device {
     return this.#elsewhere !== null && this.#elsewhere.hasPeer(peer);
   }
 
+  /** Takes note of what another gateway has handed over for a peer, see `OtherGateways`. */
+  noteHanded(peer: Peer, packet: number, gateway: number, now: number): void {
+    this.#elsewhere?.noteHanded(peer, packet, gateway, now);
+  }
+
+  /** Takes a peer's answer to that back to the gateway; false where it is none. */
+  handAnswer(peer: Peer, offset: number, length: number, now: number): boolean {
+    return this.#elsewhere !== null && this.#elsewhere.handAnswer(peer, offset, length, now);
+  }
+
   /** Counts a packet from or to `peer` that was dropped because of its limit. */
   noteLimited(peer: Peer): void {
     peer.rateLimited++;

@@ -24,6 +24,10 @@ export interface OtherGateways {
   readonly hasPeer: (peer: Peer) => boolean;
   /** Hands a packet for such a peer to its gateway, or drops and counts it. */
   readonly handPacket: (peer: Peer, offset: number, length: number, now: number) => void;
+  /** Takes note of a packet for a peer here that such a gateway's host, or somebody outside by it, has sent. */
+  readonly noteHanded: (peer: Peer, packet: number, gateway: number, now: number) => void;
+  /** Takes a peer's answer to that back to the gateway; false where it is none. */
+  readonly handAnswer: (peer: Peer, offset: number, length: number, now: number) => boolean;
 }
 
 /** Words with a bit for each gateway that there may be. */
@@ -84,6 +88,16 @@ export class Elsewhere {
       : COOKIE_REPLY_RECEIVER_OFFSET;
     const gateway = layout.gatewayOf(this.#view.getInt32(offset + at, true));
     return gateway !== layout.gateway && this.#others.handMessage(gateway, offset, length, path);
+  }
+
+  /** See `OtherGateways`. */
+  noteHanded(peer: Peer, packet: number, gateway: number, now: number): void {
+    this.#others.noteHanded(peer, packet, gateway, now);
+  }
+
+  /** See `OtherGateways`. */
+  handAnswer(peer: Peer, offset: number, length: number, now: number): boolean {
+    return this.#others.handAnswer(peer, offset, length, now);
   }
 
   /** Whether a peer that has no session here is at another gateway; not while it is taken over from there. */

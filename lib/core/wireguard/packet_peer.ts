@@ -42,6 +42,10 @@ export interface PacketDevice {
   send(peer: PacketPeer, offset: number, length: number, now: number): void;
   /** Whether a peer is another gateway's, see `Device.isElsewhere()`. */
   isElsewhere(peer: PacketPeer, now: number): boolean;
+  /** Takes note of what another gateway has handed over, see `Device.noteHanded()`. */
+  noteHanded(peer: PacketPeer, packet: number, gateway: number, now: number): void;
+  /** Takes an answer to that back, see `Device.handAnswer()`. */
+  handAnswer(peer: PacketPeer, offset: number, length: number, now: number): boolean;
   /** Counts a packet from or to `peer` that was dropped because of its limit. */
   noteLimited(peer: PacketPeer, now: number): void;
 }

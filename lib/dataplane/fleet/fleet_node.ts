@@ -9,9 +9,11 @@ import type { Libc } from "../../../ffi/libc.ts";
 import { ipv4ToNumber } from "../../../ffi/netlink/ip_address.ts";
 import type { NetworkEvent } from "../../../ffi/netlink/monitor.ts";
 import { decodeKey } from "../../core/config/values/key_text.ts";
+import type { HandedPacket } from "../../core/engine/from_gateway.ts";
 import type { DatagramSource } from "../../core/engine/ports.ts";
+import { NO_GATEWAY } from "../../core/fleet/claim.ts";
 import { FleetFlows } from "../../core/fleet/fleet_flows.ts";
-import { FleetPeers, NO_GATEWAY } from "../../core/fleet/fleet_peers.ts";
+import { FleetPeers } from "../../core/fleet/fleet_peers.ts";
 import { decodeHeartbeat, encodeHeartbeat } from "../../core/fleet/mesh/heartbeat.ts";
 import {
   type MeshAction,
@@ -28,7 +30,7 @@ import { blake2sHash } from "../../core/noise/blake2s.ts";
 import type { X25519Provider } from "../../core/noise/key_pair.ts";
 import type { ReplicatedFlows } from "../../core/nat/replicas/replicated_flows.ts";
 import { NO_PATH } from "../../core/transport/paths.ts";
-import { type DropCounters, DropReason } from "../../core/wire/drop_reason.ts";
+import type { DropCounters } from "../../core/wire/drop_reason.ts";
 import { hash } from "../../core/wire/hash.ts";
 import type { Device } from "../../core/wireguard/device.ts";
 import type { DeviceEvent } from "../../core/wireguard/device_events.ts";
@@ -39,6 +41,7 @@ import type { Peer } from "../../core/wireguard/peer.ts";
 import type { EventLoop } from "../event_loop.ts";
 import { Announcer } from "./announcer.ts";
 import type { FleetCommand, FleetConfig, FleetGateway, FleetReport } from "./fleet_protocol.ts";
+import { HandedPackets } from "./handed_packets.ts";
 import { MeshLink } from "./mesh_link.ts";
 import { MisdirectedSource } from "./misdirected_source.ts";
 
@@ -55,18 +58,19 @@ export interface FleetNodeOptions {
   readonly report: (report: FleetReport) => void;
   /** What has the device's indices name this gateway, as soon as it has its number. */
   readonly elsewhere: Elsewhere;
-  readonly drops: DropCounters;
   /** The flows of the NAT that is in this thread; null for none. */
   readonly nat: () => ReplicatedFlows | null;
   /** Bytes of the longest packet inside. */
   readonly mtu: number;
   /** Takes a datagram for the device that came by another gateway. */
   readonly receive: (source: DatagramSource, now: number) => void;
-  /** Takes a packet for a peer here that another gateway has handed over, which is overwritten after the call. */
-  readonly takePacket: (offset: number, length: number, now: number) => void;
+  readonly drops: DropCounters;
+  /** Takes a packet that another gateway has handed over, which is overwritten after the call. */
+  readonly takeHanded: (packet: HandedPacket, gateway: number, now: number) => void;
 }
 
 export class FleetNode implements Disposable {
+  readonly packets: HandedPackets;
   readonly #options: FleetNodeOptions;
   readonly #resources: DisposableStack;
   readonly #link: MeshLink;
@@ -78,8 +82,9 @@ export class FleetNode implements Disposable {
   /** The other gateways: number by public key, and public key by number. */
   #numbers = new Map<string, number>();
   #keys = new Map<number, Uint8Array>();
-  /** The way to each of them. */
+  /** The way to each of them, and whose it is. */
   #links = new Map<number, Peer>();
+  #numberOf = new Map<Peer, number>();
   readonly #view: DataView;
   readonly #misdirected = new MisdirectedSource();
   #self = 0;
@@ -100,6 +105,14 @@ export class FleetNode implements Disposable {
   constructor(libc: Libc, arena: Arena, options: FleetNodeOptions) {
     const { config, device, x25519 } = this.#options = options;
     this.#view = arena.view;
+    this.packets = new HandedPackets({
+      ...options,
+      view: arena.view,
+      seed: drawUint32(),
+      gatewayOf: (peer) => this.#gatewayOf(peer),
+      wayTo: (gateway) => this.#links.get(gateway),
+      link: () => this.#link,
+    });
     using opened = new DisposableStack();
     const identity = opened.adopt(x25519.keyPair(config.nodeKey), (pair) => pair.destroy());
     this.#link = opened.use(
@@ -109,7 +122,10 @@ export class FleetNode implements Disposable {
         identity,
         onMessage: (publicKey, message, now) => this.#receive(publicKey, message, now),
         onDatagram: (offset, now) => this.#receiveDatagram(offset, now),
-        onPacket: options.takePacket,
+        onPacket: (gateway, packet, now) => {
+          const from = this.#numberOf.get(gateway);
+          if (from !== undefined) options.takeHanded(packet, from, now);
+        },
       }),
     );
     this.#announcer = opened.use(
@@ -179,6 +195,7 @@ export class FleetNode implements Disposable {
         return gateway === null ? [] : [[number, gateway]];
       }),
     );
+    this.#numberOf = new Map(Array.from(this.#links, ([number, gateway]) => [gateway, number]));
     this.#tellReachable();
     const members = gateways.map(({ number }) => number);
     if (this.#machine !== null) {
@@ -204,6 +221,7 @@ export class FleetNode implements Disposable {
     this.#machine = null;
     this.#options.elsewhere.layout = null;
     this.#links.clear();
+    this.#numberOf.clear();
     this.#keys.clear();
     this.#numbers.clear();
     this.#up.clear();
@@ -232,11 +250,6 @@ export class FleetNode implements Disposable {
     return this.#link.handOver(link, offset, length, device.paths, path, loop.now());
   }
 
-  /** Whether a peer that has no session here has it at another gateway, which is there. */
-  hasElsewhere(peer: Peer): boolean {
-    return this.#gatewayOf(peer) !== NO_GATEWAY;
-  }
-
   /** The gateway that has a peer, or will have it: who has the virtual address takes over whom it has reached. */
   #gatewayOf(peer: Peer): number {
     const gateway = this.#peers.gatewayOf(peer);
@@ -245,13 +258,6 @@ export class FleetNode implements Disposable {
     return holder !== NO_GATEWAY && this.#up.has(holder) && this.#peers.isByVirtual(peer)
       ? holder
       : NO_GATEWAY;
-  }
-
-  /** Hands a packet for such a peer over to its gateway, or drops it. */
-  handPacket(peer: Peer, offset: number, length: number, now: number): void {
-    const link = this.#links.get(this.#gatewayOf(peer));
-    const isHanded = link !== undefined && this.#link.handPacket(link, offset, length, now);
-    if (!isHanded) this.#options.drops.add(DropReason.peerElsewhere, length);
   }
 
   /** Takes such a datagram from the gateway that a client has sent it to. */

@@ -12,6 +12,7 @@ import type { Libc } from "../../../ffi/libc.ts";
 import { steerGroup } from "../../../ffi/sockets/reuseport_group.ts";
 import { RECEIVE_BUFFER_SIZE } from "../../../ffi/sockets/udp_buffers.ts";
 import type { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
+import type { HandedPacket } from "../../core/engine/from_gateway.ts";
 import type { AeadProvider } from "../../core/noise/aead.ts";
 import type { KeyPair, X25519Provider } from "../../core/noise/key_pair.ts";
 import {
@@ -74,8 +75,8 @@ export interface MeshLinkOptions {
   readonly onDatagram: (offset: number, now: number) => void;
   /** Bytes of the longest packet that gateways hand each other. */
   readonly mtu: number;
-  /** Takes a packet for a client, which is overwritten after the call. */
-  readonly onPacket: (offset: number, length: number, now: number) => void;
+  /** Takes a packet for a client, or an answer of one, which is overwritten after the call. */
+  readonly onPacket: (gateway: Peer, packet: HandedPacket, now: number) => void;
 }
 
 export class MeshLink implements Disposable {
@@ -98,6 +99,7 @@ export class MeshLink implements Disposable {
   readonly #queue: SendQueue;
   readonly #device: Device;
   readonly #scratch: number;
+  readonly #handed: HandedPacket = { offset: 0, length: 0, isAnswer: false };
 
   /** @throws {SystemCallError} when the port is taken */
   constructor(libc: Libc, arena: Arena, options: MeshLinkOptions) {
@@ -259,16 +261,21 @@ export class MeshLink implements Disposable {
   }
 
   /**
-   * Hands over a packet for a client, in a datagram that the kernel takes apart where it is longer than the way.
+   * Hands over a packet for a client, or an answer of one, in a datagram that the kernel takes apart where it is longer
+   * than the way.
    *
    * @returns false where there is no session with the gateway, or no room
    */
-  handPacket(gateway: Peer, offset: number, length: number, now: number): boolean {
+  handPacket(
+    gateway: Peer,
+    { offset, length, isAnswer }: HandedPacket,
+    now: number,
+  ): boolean {
     const { current } = gateway;
     if (length > this.#options.mtu || current === null || !current.canSend(now)) return false;
     const { bytes, view } = this.#arena;
     const at = this.#scratch;
-    writeFrame(view, at, MeshKind.packet, length);
+    writeFrame(view, at, isAnswer ? MeshKind.answer : MeshKind.packet, length);
     bytes.copyWithin(at + FRAME_SIZE, offset, offset + length);
     return this.#sendClients(gateway, FRAME_SIZE + length, now);
   }
@@ -308,11 +315,15 @@ export class MeshLink implements Disposable {
     const length = receivedLength(result);
     const kind = meshKind(view, at, length);
     if (kind === MeshKind.datagram) return this.#options.onDatagram(at, now);
-    if (kind === MeshKind.packet) {
-      return this.#options.onPacket(at + FRAME_SIZE, meshBodySize(view, at), now);
-    }
     const peer = this.#device.peerAt(peerIndex);
     if (kind === 0 || peer === null) return;
+    if (kind === MeshKind.packet || kind === MeshKind.answer) {
+      const handed = this.#handed;
+      handed.offset = at + FRAME_SIZE;
+      handed.length = meshBodySize(view, at);
+      handed.isAnswer = kind === MeshKind.answer;
+      return this.#options.onPacket(peer, handed, now);
+    }
     this.#options.onMessage(peer.publicKey, bytes.subarray(at, at + length), now);
   }
 

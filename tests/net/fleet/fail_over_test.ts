@@ -168,14 +168,18 @@ netTest(
     const running = await site.startAll();
     await eventually(() => site.holders().length === 1 || null);
     await hears(running.get(site.holders()[0]!)!, GATEWAYS.length);
-    await site.stockClient(running, {
+    const client = await site.stockClient(running, {
       namespace: site.elsewhere,
-      network: `${SERVER}/32`,
+      network: `${SERVER}/32,${INSIDE}/32`,
       route: `${SERVER}/32`,
     });
+    await client.route(`${INSIDE}/32`);
     const ends = { client: site.elsewhere, server: site.hub, address: SERVER };
     await using download = new Download(ends);
     await download.goesOn();
+    // The host of another gateway reaches it, and has its answer.
+    const another = site.gateways[site.holders()[0]! % GATEWAYS.length]!;
+    assertEquals((await ping(another, FIRST)).received, 3);
 
     const drained = site.holders()[0]!;
     await site.fleet(drained, "drain", await site.numberOfHolder(drained));
@@ -190,7 +194,7 @@ netTest(
     const heir = running.get(site.holders()[0]!)!;
     assertMatch(heir.stderr, /flows through the NAT that go on here: 1; that cannot: 0/);
   },
-  { programs: ["nats-server", "ip", ...DOWNLOAD_PROGRAMS, ...WIREGUARD_GO_PROGRAMS] },
+  { programs: ["nats-server", "ip", "ping", ...DOWNLOAD_PROGRAMS, ...WIREGUARD_GO_PROGRAMS] },
 );
 
 /** Another stock client, which writes to one gateway's own address and downloads from the first. */

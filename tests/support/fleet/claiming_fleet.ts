@@ -3,7 +3,8 @@
  * gateways tell each other is lost, late, twice and out of order; an attacker sends recorded initiations to any of
  * them.
  */
-import { FleetPeers, NO_GATEWAY } from "../../../lib/core/fleet/fleet_peers.ts";
+import { NO_GATEWAY } from "../../../lib/core/fleet/claim.ts";
+import { FleetPeers } from "../../../lib/core/fleet/fleet_peers.ts";
 import { keyPair } from "../../../lib/core/noise/x25519.ts";
 import type { Peer } from "../../../lib/core/wireguard/peer.ts";
 import { assert } from "../assert.ts";

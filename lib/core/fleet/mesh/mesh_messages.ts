@@ -20,6 +20,8 @@ export const MeshKind = {
   datagram: 17,
   /** A packet for a client of the gateway that gets it; the body is the packet. */
   packet: 18,
+  /** The same of a client's, which answers what the gateway that gets it has handed over so. */
+  answer: 19,
   flows: 21,
   /** Where peers are, and whose (peer_places.ts). */
   places: 22,

@@ -218,6 +218,13 @@ export class WorkerDevice implements PacketDevice {
     return false;
   }
 
+  noteHanded(): void {}
+
+  /** Which flows these are, the device's thread knows alone. */
+  handAnswer(): boolean {
+    return false;
+  }
+
   noteLimited(peer: WorkerPeer, now: number): void {
     peer.rateLimited++;
     this.#reports.isActive(peer, now);

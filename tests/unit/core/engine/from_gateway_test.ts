@@ -1,5 +1,7 @@
 /** Tests of lib/core/engine/from_gateway.ts: packets between clients of two gateways that have one key. */
 import type { AccessItem } from "../../../../lib/core/access/access_items.ts";
+import { NO_GATEWAY } from "../../../../lib/core/fleet/claim.ts";
+import { HandedFlows } from "../../../../lib/core/access/handed_flows.ts";
 import { keyPair } from "../../../../lib/core/noise/x25519.ts";
 import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";
 import type { Memory } from "../../../../lib/core/wire/memory.ts";
@@ -7,7 +9,7 @@ import { Elsewhere } from "../../../../lib/core/wireguard/elsewhere.ts";
 import { AccessBook } from "../../../../lib/core/peers/access_book.ts";
 import { accessPeer, HOSTS, type PeerText, SURROUNDINGS } from "../../../support/access/world.ts";
 import { assertEquals } from "../../../support/assert.ts";
-import { buildUdp, type Bytes } from "../../../support/packets/packet_builder.ts";
+import { buildTcp, buildUdp, type Bytes } from "../../../support/packets/packet_builder.ts";
 import { buildUdp6 } from "../../../support/packets/packet_builder6.ts";
 import type { SimulatedDevice } from "../../../support/packets/simulated_device.ts";
 import { Simulation } from "../../../support/packets/simulation.ts";
@@ -37,6 +39,7 @@ class Site {
   /** By gateway, packets that it has handed over. */
   readonly handed: [number, number] = [0, 0];
   initiations = 0;
+  readonly #flows: (HandedFlows | undefined)[] = [];
 
   constructor({ workers, clientToClient = true, access = [] }: SiteOptions = {}) {
     const identity = keyPair(this.simulation.random.bytes(32));
@@ -91,8 +94,29 @@ class Site {
         this.handed[number]!++;
         const other = this.gateways[placeOf(peer)]!;
         other.memory.bytes.set(memory.bytes.subarray(offset, offset + length), HANDED_OVER);
-        other.engine.takeFromGateway(HANDED_OVER, length, this.simulation.now);
+        other.engine.takeHanded(
+          { offset: HANDED_OVER, length: length, isAnswer: false },
+          number,
+          this.simulation.now,
+        );
         other.poll();
+      },
+      noteHanded: ({ index }, packet, gateway, now) => {
+        this.#flows[number] ??= new HandedFlows(memory.view, 1);
+        this.#flows[number].note(index, packet, gateway, now);
+      },
+      handAnswer: ({ index }, offset, length, now) => {
+        const gateway = this.#flows[number]?.gatewayOf(index, offset, now) ?? NO_GATEWAY;
+        if (gateway === NO_GATEWAY) return false;
+        const other = this.gateways[gateway]!;
+        other.memory.bytes.set(memory.bytes.subarray(offset, offset + length), HANDED_OVER);
+        other.engine.takeHanded(
+          { offset: HANDED_OVER, length: length, isAnswer: true },
+          number,
+          now,
+        );
+        other.poll();
+        return true;
       },
     }, shared);
   }
@@ -169,6 +193,43 @@ for (const workers of [undefined, 2]) {
   });
 }
 
+Deno.test("a client answers the host of another gateway there, and begins with the host of its own", () => {
+  const rules = { printer: { allow: "internet" } };
+  const site = new Site({ access: [rules, rules] });
+  const [first, second] = site.gateways;
+  const answer = buildUdp({ ...ANSWER, destination: HOST });
+  first!.send(buildUdp({ ...QUESTION, source: HOST }));
+  assertEquals(site.taken(site.clients[1]!).length, 1);
+  site.clients[1]!.send(answer);
+  assertEquals([site.taken(first!), site.taken(second!)], [[answer], []]);
+  // What it begins is denied, and so is a connection by the same ports.
+  const syn = { source: INNER[1], destination: HOST, sourcePort: 631, destinationPort: 5000 };
+  site.clients[1]!.send(buildTcp({ ...syn, flags: 0x02 }));
+  site.clients[1]!.send(buildUdp({ ...syn, destinationPort: 5001 }));
+  assertEquals([site.taken(first!), site.taken(second!)], [[], []]);
+  assertEquals(second!.dropped(DropReason.accessDenied), 2);
+  // In its time it is forgotten.
+  site.simulation.run(301_000);
+  site.clients[1]!.send(answer);
+  assertEquals(site.taken(first!), []);
+});
+
+Deno.test("the same by IPv6", () => {
+  const site = new Site();
+  const [first] = site.gateways;
+  const addresses = { source: "fd00:77::1", destination: INNER6[1] };
+  first!.send(buildUdp6({ ...addresses, sourcePort: 5000, destinationPort: 53 }));
+  assertEquals(site.taken(site.clients[1]!).length, 1);
+  const answer = buildUdp6({
+    source: addresses.destination,
+    destination: addresses.source,
+    sourcePort: 53,
+    destinationPort: 5000,
+  });
+  site.clients[1]!.send(answer);
+  assertEquals(site.taken(first!), [answer]);
+});
+
 Deno.test("a gateway that knows of newer rules, or has clients apart, lets nothing pass that another has", () => {
   const denied = new Site({ access: [{}, { laptop: { deny: "peer:printer" } }] });
   assertEquals(denied.sends(0, buildUdp(QUESTION)), []);
@@ -217,7 +278,11 @@ Deno.test("what is handed over and broken, or for nobody, is dropped and counted
   const [, gateway] = site.gateways;
   const take = (bytes: Uint8Array) => {
     gateway!.memory.bytes.set(bytes, HANDED_OVER);
-    gateway!.engine.takeFromGateway(HANDED_OVER, bytes.length, site.simulation.now);
+    gateway!.engine.takeHanded(
+      { offset: HANDED_OVER, length: bytes.length, isAnswer: false },
+      0,
+      site.simulation.now,
+    );
   };
   take(new Uint8Array(0));
   take(buildUdp(QUESTION).subarray(0, 12));

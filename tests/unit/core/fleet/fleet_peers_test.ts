@@ -1,5 +1,6 @@
 /** Tests of lib/core/fleet/fleet_peers.ts: gateways of one key, whose places go from one to the other by a function. */
-import { FleetPeers, NO_GATEWAY } from "../../../../lib/core/fleet/fleet_peers.ts";
+import { NO_GATEWAY } from "../../../../lib/core/fleet/claim.ts";
+import { FleetPeers } from "../../../../lib/core/fleet/fleet_peers.ts";
 import { readPlaces } from "../../../../lib/core/fleet/peer_places.ts";
 import { keyPair } from "../../../../lib/core/noise/x25519.ts";
 import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";

@@ -66,6 +66,8 @@ class Site {
           },
           hasPeer: () => false,
           handPacket: () => {},
+          noteHanded: () => {},
+          handAnswer: () => false,
         }, shared);
         this.elsewheres.push(elsewhere);
         return elsewhere;

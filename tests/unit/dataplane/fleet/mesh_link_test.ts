@@ -51,7 +51,7 @@ class Site implements Disposable {
         onMessage: (_, message) => void this.came[index]!.push(message[FRAME_SIZE]!),
         onDatagram: () => {},
         mtu: MTU,
-        onPacket: (offset, length) =>
+        onPacket: (_, { offset, length }) =>
           void this.packets[index]!.push(this.#arena.bytes.slice(offset, offset + length)),
       }),
     )
@@ -80,7 +80,11 @@ class Site implements Disposable {
     const at = this.#packetAt;
     this.#arena.bytes.fill(size, at, at + size);
     const gateway = link.gateway(this.#keys[1 - from]!.public)!;
-    return link.handPacket(gateway, at, size, this.#loop.now());
+    return link.handPacket(
+      gateway,
+      { offset: at, length: size, isAnswer: false },
+      this.#loop.now(),
+    );
   }
 
   /** Takes turns until this is so. A loop that has been stopped does not run again: it is left instead. */
