@@ -70,7 +70,7 @@ netTest("demo fails when the gateway's kernel answers the internet", async () =>
     demo.stdout,
     /✗ no RST and no unreachable +RST from 203\.0\.113\.1:81 to 203\.0\.113\.2:\d+\n/,
   );
-  assertMatch(demo.stdout, /\n\d+ passed, 1 failed\n$/);
+  assertMatch(demo.stdout, /\n\d+ passed, 1 failed\n$/, demo.stderr);
   assertEquals(traces(demo.pid), []);
 });
 
