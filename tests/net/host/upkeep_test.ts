@@ -4,7 +4,7 @@
 import { basename } from "node:path";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../support/assert.ts";
 import { type BackgroundProcess, netTest, type TestNamespace } from "../../support/net.ts";
-import { PATIENCE } from "../../support/time/patience.ts";
+import { eventually, PATIENCE } from "../../support/time/patience.ts";
 import { HOST_FILES_PROGRAMS, HostFiles } from "../support/host_files.ts";
 import { HOST_STATE_PROGRAMS, hostState } from "../support/host_state.ts";
 import { endWell, type SimpleTunnel, simpleTunnel } from "../support/simple_tunnel.ts";
@@ -48,10 +48,12 @@ async function takeAway(
     const said = process.stderr.length;
     await namespace.output(["sh", "-ec", command]);
     await putBack(namespace, before);
-    const warnings = process.stderr.slice(said).split("\n")
-      .filter((line) => line.includes("removed by another program"));
-    assert(warnings.length > 0, `${command}: ${process.stderr.slice(said)}`);
-    assertMatch(warnings.join("\n"), names, command);
+    // It is said once it is back, and of what was taken away later, in another line.
+    await eventually(() =>
+      names.test(
+        process.stderr.slice(said).split("\n")
+          .filter((line) => line.includes("removed by another program")).join("\n"),
+      ), { what: `a warning with ${names} after ${command}` });
     // What is taken away at once again is another matter.
     await delay(1_100);
   }
