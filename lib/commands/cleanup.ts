@@ -13,6 +13,7 @@ import {
   standingBlocks,
 } from "../host/firewall/standing_blocks.ts";
 import { isAlive, parseIdentity } from "../process/process_identity.ts";
+import { describeDoubtful, undoLost } from "./lost_changes.ts";
 import { writeText } from "../process/output.ts";
 import { undoUnlessHeld } from "../host/journal/shared_change.ts";
 
@@ -29,6 +30,11 @@ export interface CleanUpOptions {
  * change undone.
  */
 export function cleanUp(options: CleanUpOptions = {}): string[] {
+  return [...undoNoted(options), ...undoLost()];
+}
+
+/** Undoes what journals tell of, and marks in files. */
+function undoNoted(options: CleanUpOptions): string[] {
   const lines = staleJournals().flatMap((journal) => undoWithLines(journal, options));
   for (const { change, owner } of options.opensHost === true ? blocksWithoutJournal() : []) {
     undoUnlessHeld(change, "");
@@ -91,8 +97,11 @@ export function runCleanup(
 ): number {
   configureLogging({ level: "warning", format: "text" });
   const options = { opensHost: !keepKillSwitch };
-  const lines = [...cleanUp(options), ...cleanUpNamed(options), ...removeLeftovers()];
+  const noted = undoNoted(options);
+  const lost = undoLost();
+  const lines = [...noted, ...lost, ...cleanUpNamed(options), ...removeLeftovers()];
   if (lines.length === 0) lines.push("nothing to undo");
+  lines.push(...describeDoubtful({ hasUndone: lost.length > 0 }));
   if (keepKillSwitch) {
     lines.push(...standingBlocks().map((block) => `kept: ${describeBlock(block)}`));
   }

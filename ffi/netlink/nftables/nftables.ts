@@ -13,6 +13,7 @@ import {
   deleteTableRequest,
   getRules,
   getTables,
+  isOfOurMaking,
   isOwned,
   newEmptyTable,
   newTable,
@@ -159,12 +160,13 @@ export class Nftables implements Disposable {
   /**
    * The tables of all families that there are, anybody's.
    *
-   * @param options `unowned`: only those that are nobody's own
+   * @param options `unowned`: only those that are nobody's own; `ours`: only those that say that they were made here,
+   * by this process or another of ours
    * @throws {NoNftablesError} where the kernel has netfilter, but no nftables
    */
-  listTables({ unowned = false } = {}): NftablesTable[] {
+  listTables({ unowned = false, ours = false } = {}): NftablesTable[] {
     return this.#dumpTables()
-      .filter((message) => !(unowned && isOwned(message)))
+      .filter((message) => !(unowned && isOwned(message)) && (!ours || isOfOurMaking(message)))
       .flatMap((message) => decodeTable(message) ?? []);
   }
 

@@ -31,6 +31,11 @@ const NLM_F_APPEND = 0x800;
 
 const NFTA_TABLE_NAME = 1;
 const NFTA_TABLE_FLAGS = 2;
+const NFTA_TABLE_USERDATA = 6;
+/** A comment in a table's user data (`libnftnl/udata.h`): type, length, and the text with its zero. */
+const NFTNL_UDATA_TABLE_COMMENT = 0;
+/** What all our tables say of themselves, and `nft list` shows (Linux 5.10; others take no notice of it). */
+const COMMENT = userComment("made by vpn");
 /** Only the socket that made the table may change it, and the table goes when that is closed (Linux 5.12). */
 export const NFT_TABLE_F_OWNER = 0x2;
 /** With it: the table stays then, and is anybody's (Linux 6.9). */
@@ -86,7 +91,8 @@ export function newTable(
 export function newEmptyTable(table: NftablesTable, flags: number): BatchedRequest {
   const message = request(NFT_MSG_NEWTABLE, table, NLM_F_CREATE | NLM_F_EXCL)
     .string(NFTA_TABLE_NAME, table.name)
-    .be32(NFTA_TABLE_FLAGS, flags);
+    .be32(NFTA_TABLE_FLAGS, flags)
+    .bytes(NFTA_TABLE_USERDATA, COMMENT);
   return { message, action: `add ${describe(table)}` };
 }
 
@@ -128,10 +134,22 @@ export function isOwned(message: NetlinkMessage): boolean {
   return flags !== null && (flags[3]! & NFT_TABLE_F_OWNER) !== 0;
 }
 
+/** Whether a table of a listing says that it was made here, by this process or another of ours. */
+export function isOfOurMaking(message: NetlinkMessage): boolean {
+  const data = new Attributes(message.body, NFGENMSG.size).bytes(NFTA_TABLE_USERDATA);
+  return data !== null && data.length === COMMENT.length &&
+    data.every((byte, index) => byte === COMMENT[index]);
+}
+
 /** The family with this `NFPROTO_*`; null for one not known here. */
 export function decodeFamily(number: number): NftablesFamily | null {
   const families = Object.keys(FAMILIES) as NftablesFamily[];
   return families.find((candidate) => FAMILIES[candidate] === number) ?? null;
+}
+
+function userComment(text: string): Uint8Array {
+  const bytes = new TextEncoder().encode(`${text}\0`);
+  return Uint8Array.of(NFTNL_UDATA_TABLE_COMMENT, bytes.length, ...bytes);
 }
 
 function newChainWithRules(table: NftablesTable, chain: NftablesChain): BatchedRequest[] {

@@ -183,12 +183,12 @@ netTest("the inner guard is made for all inner addresses, as `nft` lists it", as
     `iifname != "vpn0" arp daddr ip ${address} counter packets 0 bytes 0 drop `;
   assertStringIncludes(
     text,
-    "table ip vpn_vpn0_inner { chain prerouting { type filter hook prerouting priority raw; policy accept; " +
+    'table ip vpn_vpn0_inner { comment "made by vpn" chain prerouting { type filter hook prerouting priority raw; policy accept; ' +
       `${rule("10.66.77.1")}${rule("10.66.78.1")}} }`,
   );
   assertStringIncludes(
     text,
-    "table arp vpn_vpn0_inner { chain input { type filter hook input priority filter; policy accept; " +
+    'table arp vpn_vpn0_inner { comment "made by vpn" chain input { type filter hook input priority filter; policy accept; ' +
       `${silence("10.66.77.1")}${silence("10.66.78.1")}} }`,
   );
 }, { programs: PROGRAMS });

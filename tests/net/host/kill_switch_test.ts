@@ -42,8 +42,11 @@ class ClosedHost implements Disposable {
 
 async function ruleset(namespace: TestNamespace): Promise<string> {
   const text = await namespace.output(["nft", "list", "ruleset"]);
-  // Of its flags, `nft` lists those that it knows.
-  return text.replaceAll(/#.*$|^\s*flags .*$/gm, "").replaceAll(/\s+/g, " ").trim();
+  // Of its flags, `nft` lists those that it knows; and not every `nft` knows comments.
+  return text.replaceAll(/#.*$|^\s*(?:flags .*|comment "made by vpn")$/gm, "").replaceAll(
+    /\s+/g,
+    " ",
+  ).trim();
 }
 
 /** Stands before whatever is asked of ports: later fragments have none. */

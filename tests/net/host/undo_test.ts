@@ -1,7 +1,7 @@
 /**
  * That everything is taken back, however a server or a client ends: at each point of its start, and of those beside it.
  */
-import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../support/assert.ts";
 import {
   type BackgroundProcess,
   netTest,
@@ -205,6 +205,69 @@ netTest("cleanup takes everything back that a killed server left", async (topolo
     await server.output(vpnCommand("cleanup"));
     assertEquals(await hostState(server), before);
     assertEquals(journalsOf(process), []);
+  }
+}, { programs: PROGRAMS });
+
+/** Ends a program as when its container is destroyed: at once, and with its `/run`. */
+async function destroy(process: BackgroundProcess): Promise<void> {
+  await killHard(process);
+  for (const name of journalsOf(process)) Deno.removeSync(`/run/vpn/${name}`);
+}
+
+netTest(
+  "cleanup and the next start find what a killed client left whose journal is lost, and nothing else",
+  async (topology) => {
+    const { client, server } = await lay(topology);
+    await startVpn("server", server, serverConfig({ Address: `${SERVER_INSIDE}/24, fd66::1/64` }));
+    const foreign = "table ip vpn_corp_inner {\n\tchain input {\n\t}\n}\n" +
+      "table ip vpn_corp {\n}\n";
+    await client.output(["nft", "-f", "-"], { stdin: foreign });
+    await client.output(["ip", "rule", "add", "not", "fwmark", "7", "lookup", "51900"]);
+    const empty = await hostState(client);
+    const start = (name: string, section: Section, index: 0 | 1) => {
+      const addresses = `${CLIENTS[index]}/32, fd66::${index + 2}/128`;
+      const config = clientConfig({ Address: addresses, ...section }, index);
+      return startVpn("client", client, config, "--interface", name);
+    };
+    const other = await start("vpn1", {}, 1);
+    const before = await hostState(client);
+
+    await destroy(await start("vpn0", { KillSwitch: "on" }, 0));
+    assert(await hostState(client) !== before);
+    const said = await client.output(vpnCommand("cleanup"));
+    assertEquals(await hostState(client), before, said);
+    for (const undone of ["nftables table ip vpn_vpn0_return", "route ::/0 in", "routing rule"]) {
+      assertStringIncludes(said, `undid (no journal): ${undone}`);
+    }
+    assertMatch(said, /^left: nftables table ip vpn_corp_inner, which may be another program's/m);
+
+    // Nobody can tell whose the TUN is that still runs and that no journal names.
+    const [journal = ""] = journalsOf(other).map((name) => `/run/vpn/${name}`);
+    other.signal("SIGSTOP");
+    Deno.removeSync(journal);
+    await client.output(vpnCommand("cleanup"));
+    assertEquals(await hostState(client), before);
+
+    await destroy(other);
+    await endWell(await start("vpn1", {}, 1));
+    const mark = "net.ipv4.conf.all.src_valid_mark";
+    await client.output(["sysctl", "-w", `${mark}=0`]);
+    assertEquals(await hostState(client), empty);
+  },
+  { programs: PROGRAMS },
+);
+
+netTest("cleanup finds what a killed server left whose journal is lost", async (topology) => {
+  const { server } = await lay(topology);
+  const before = await hostState(server);
+  for (const section of [{ NatPorts: "40000-40999" }, { Egress: "kernel" }]) {
+    await destroy(await startVpn("server", server, serverConfig(section)));
+    const said = await server.output(vpnCommand("cleanup"));
+    // What it was before, nobody knows: a person is told, and what to do.
+    for (const [, command = ""] of said.matchAll(/run `(sysctl -w [^`]+)`/g)) {
+      await server.output(command.split(" "));
+    }
+    assertEquals(await hostState(server), before, said);
   }
 }, { programs: PROGRAMS });
 

@@ -28,7 +28,7 @@ const WITH_NFT = { programs: ["nft", "ip", "ping"] };
 /** What `nft` lists, without comments and indentation. */
 async function ruleset(namespace: TestNamespace): Promise<string> {
   const text = await namespace.output(["nft", "list", "ruleset"]);
-  return text.replaceAll(/#.*$/gm, "").replaceAll(/\s+/g, " ").trim();
+  return text.replaceAll(/#.*$|^\s*comment "made by vpn"$/gm, "").replaceAll(/\s+/g, " ").trim();
 }
 
 /** Stands before whatever is asked of ports: later fragments have none. */

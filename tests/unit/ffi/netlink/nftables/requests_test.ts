@@ -48,8 +48,9 @@ Deno.test("installIngressDrop() asks in one batch, as `nft add table; add chain;
   }
   const expected = [
     `14000000 1000 0100 00000000 00000000  0000 000a`,
-    // NLM_F_EXCL: what is there is not ours; flags 2 is `owner`.
-    `24000000 000a 0506 00000000 00000000  05000000  0600 0100 7400 0000  0800 0200 00000002`,
+    // NLM_F_EXCL: what is there is not ours; flags 2 is `owner`; the user data is a comment, "made by vpn".
+    `38000000 000a 0506 00000000 00000000  05000000  0600 0100 7400 0000  0800 0200 00000002
+       1200 0600 000c 6d6164652062792076706e00 0000`,
     `58000000 030a 0506 00000000 00000000  05000000
        0600 0100 7400 0000  0c00 0300 696e677265737300
        1c00 0480  0800 0100 00000000  0800 0200 00000000  0700 0300 763000 00
@@ -120,7 +121,7 @@ for (const [name, errno] of [["EINVAL", EINVAL], ["EOPNOTSUPP", EOPNOTSUPP]] as 
     assertEquals(nftables.ownsTables, false);
     installNotrack(nftables, { table: "t", mark: 1 });
     const [, newTable] = split(kernel.requests[3]!);
-    assertEquals<Uint8Array>(newTable!.slice(-8), hex("0800 0200 00000000"));
+    assertEquals<Uint8Array>(newTable!.slice(-28, -20), hex("0800 0200 00000000"));
   });
 }
 

@@ -1,0 +1,83 @@
+/** Lost changes: what killed runs left on the host and no journal names, found by its own marks. */
+import { NetlinkError } from "../../ffi/netlink/socket.ts";
+import { lostTables } from "../host/firewall/lost_tables.ts";
+import { describeChange, type HostChange, undoChange } from "../host/journal/host_change.ts";
+import { withJournalsLockedIfPossible } from "../host/journal/journal_files.ts";
+import { otherHolder } from "../host/journal/shared_change.ts";
+import { lostRouting } from "../host/network/lost_routing.ts";
+import { readSysctl, sysctlName } from "../host/network/sysctl.ts";
+import { getLogger } from "../process/logging.ts";
+
+/** Those that a tunnel sets, with what the kernel has where nobody has set them. */
+const SYSCTLS = [
+  ["/proc/sys/net/ipv4/conf/all/src_valid_mark", "0"],
+  ["/proc/sys/net/ipv4/ip_local_reserved_ports", ""],
+  ["/proc/sys/net/ipv4/ip_forward", "0"],
+  ["/proc/sys/net/ipv6/conf/all/forwarding", "0"],
+] as const;
+
+/** Undoes what is certain to be of tunnels of this network namespace that have ended; a line for each change. */
+export function undoLost(): string[] {
+  // Between looking and undoing, none may start.
+  return withJournalsLockedIfPossible(() => {
+    const { changes, isDoubtful } = lostRouting();
+    const found: HostChange[] = [
+      ...lostTables().ours.map((table): HostChange => ({ kind: "nftables-table", table })),
+      ...isDoubtful ? [] : changes,
+    ];
+    return found.toReversed().flatMap((change) => {
+      try {
+        undoChange(change);
+        return [`undid (no journal): ${describeChange(change)}`];
+      } catch (error) {
+        if (!(error instanceof NetlinkError)) throw error;
+        getLogger("cleanup").warn("cannot undo {change}: {error}: run `vpn cleanup` as root", {
+          change: describeChange(change),
+          error,
+        });
+        return [];
+      }
+    });
+  });
+}
+
+/**
+ * A line for each thing that may have been left by a run without a journal, but is not certain to.
+ *
+ * @param hasUndone whether others were undone: what these were before, no journal tells any more
+ */
+export function describeDoubtful({ hasUndone }: { readonly hasUndone: boolean }): string[] {
+  const { changes, isDoubtful } = lostRouting();
+  return [
+    ...lostTables().doubtful.map(({ family, name }) =>
+      `left: nftables table ${family} ${name}, which may be another program's, or in use: ` +
+      `if it is not, remove it with \`nft delete table ${family} ${name}\``
+    ),
+    ...isDoubtful ? changes.map(describeRouting) : [],
+    ...hasUndone ? SYSCTLS.flatMap(describeSysctl) : [],
+  ];
+}
+
+function describeRouting(change: HostChange): string {
+  return `left: ${
+    describeChange(change)
+  }, which may be of a tunnel in a container that shares this network: ` +
+    "if none runs, remove the TUN that is left and run `vpn cleanup` again";
+}
+
+/** None where it is as the kernel has it, or a tunnel that runs has it. */
+function describeSysctl([path, usual]: (typeof SYSCTLS)[number]): string[] {
+  let value;
+  try {
+    value = readSysctl(path);
+  } catch {
+    // A kernel without IPv6 has none of its files.
+    return [];
+  }
+  if (value === usual || otherHolder({ kind: "sysctl", path }, "") !== undefined) return [];
+  const name = sysctlName(path);
+  return [
+    `left: ${name} is "${value}", and no journal tells what it was before: ` +
+    `if nothing else needs it, run \`sysctl -w ${name}=${usual}\``,
+  ];
+}
