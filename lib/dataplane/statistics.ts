@@ -90,12 +90,13 @@ export class StatisticsPages {
   }
 
   #statistics(peers: readonly PeerStatistics[]): Statistics {
-    const { drops: { counts }, egresses, handshakes, socket } = this.#parts;
+    const { drops: { counts }, egresses, fleet, handshakes, socket } = this.#parts;
     const drops: Record<string, number> = {};
     // The kernel counts these; no packet of them ever came here.
     counts[DropReason.captureOverflow] = egresses.captureDrops() +
       (this.#link()?.socket.capture.drops() ?? 0);
-    counts[DropReason.receiveOverflow] = socket.drops() + (handshakes?.socket.drops() ?? 0);
+    counts[DropReason.receiveOverflow] = socket.drops() +
+      (handshakes?.socket.drops() ?? 0) + (fleet?.receiveDrops() ?? 0);
     counts.forEach((count, reason) => {
       if (count > 0) drops[DROP_REASON_NAMES[reason]] = count;
     });

@@ -11,6 +11,7 @@ import { CRASH_ATTACKS } from "./crash.ts";
 import { EGRESS_ATTACKS } from "./egress.ts";
 import { EXHAUST_ATTACKS } from "./exhaust.ts";
 import { FLEET_ATTACKS } from "./fleet.ts";
+import { FLEET_FLOOD_ATTACKS } from "./fleet_flood.ts";
 import { IPV6_ATTACKS } from "./ipv6.ts";
 import { SERVICE_ATTACKS } from "./services.ts";
 import { STEER_ATTACKS } from "./steer.ts";
@@ -26,6 +27,7 @@ const ATTACKS: readonly Attack[] = [
   ...EGRESS_ATTACKS,
   ...IPV6_ATTACKS,
   ...FLEET_ATTACKS,
+  ...FLEET_FLOOD_ATTACKS,
 ];
 
 /** Of one attack, its set-up and end included. */

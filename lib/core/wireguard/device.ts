@@ -268,9 +268,11 @@ export class Device {
   /**
    * Seals a packet for `peer` into the send queue. Without a session it waits (a copy) while a handshake is begun.
    * Up to 15 bytes behind the packet are overwritten with padding.
+   *
+   * @param padded bytes with padding; left out, as WireGuard has it
    */
-  send(peer: Peer, offset: number, length: number, now: number): void {
-    this.#sender.send(peer, offset, length, now);
+  send(peer: Peer, offset: number, length: number, now: number, padded?: number): void {
+    this.#sender.send(peer, offset, length, now, padded);
   }
 
   /** Whether a peer has its session with another gateway, and none here: `send()` would hand the packet over. */

@@ -65,7 +65,13 @@ export class MessageSender {
   // Packets.
 
   /** Seals a packet for `peer` into the send queue, see `Device.send()`. */
-  send(peer: Peer, offset: number, length: number, now: number): void {
+  send(
+    peer: Peer,
+    offset: number,
+    length: number,
+    now: number,
+    padded: number = paddedSize(length, peer.mtu),
+  ): void {
     if (length > this.#mtu) {
       this.#drops.add(DropReason.tooBig, length);
       return;
@@ -75,7 +81,7 @@ export class MessageSender {
       this.#sendLater(peer, offset, length, now);
       return;
     }
-    this.#sendData(peer, session, offset, length, now);
+    this.#sendData(peer, session, offset, length, now, padded);
   }
 
   /**
@@ -98,8 +104,14 @@ export class MessageSender {
   }
 
   /** Pads a packet with zeros and seals it. */
-  #sendData(peer: Peer, keypair: Keypair, offset: number, length: number, now: number): void {
-    const padded = paddedSize(length, peer.mtu);
+  #sendData(
+    peer: Peer,
+    keypair: Keypair,
+    offset: number,
+    length: number,
+    now: number,
+    padded: number,
+  ): void {
     if (!peer.proof.spend(padded + TRANSPORT_OVERHEAD)) {
       this.#awaitProof(peer, offset, length);
       return;
@@ -176,7 +188,7 @@ export class MessageSender {
       // Staged packets lie outside the packet memory, so they are sealed where they are sent from.
       const at = slot + TRANSPORT_PACKET_OFFSET;
       this.#memory.bytes.set(packet, at);
-      this.#sendData(peer, session, at, packet.length, now);
+      this.#sendData(peer, session, at, packet.length, now, paddedSize(packet.length, peer.mtu));
     }
   }
 

@@ -13,8 +13,11 @@ export const LD_B_ABS = 0x30;
 export const LD_W_IND = 0x40;
 export const LD_H_IND = 0x48;
 export const LD_B_IND = 0x50;
-/** Load into the index register: the accumulator. */
+/** Loads the packet's length into the accumulator. */
+export const LD_LEN = 0x80;
+/** Load into the index register: the accumulator; and the other way round. */
 export const TAX = 0x07;
+export const TXA = 0x87;
 /** What is done to the accumulator: by `k`, or by the index register. */
 export const ADD_K = 0x04;
 export const ADD_X = 0x0c;

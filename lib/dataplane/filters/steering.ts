@@ -4,6 +4,7 @@
  */
 import type { EbpfInstruction } from "../../../ffi/bpf.ts";
 import type { BpfInstruction } from "../../../ffi/sockets/packet_filter.ts";
+import { LANES } from "../../core/fleet/mesh/lanes.ts";
 import { type HostAddress, ipv6Bytes, isIpv6 } from "../../core/wire/host_address.ts";
 import * as icmp from "../../core/wire/icmp.ts";
 import * as icmpv6 from "../../core/wire/icmpv6.ts";
@@ -28,6 +29,7 @@ import {
   LD_B_IND,
   LD_H_ABS,
   LD_H_IND,
+  LD_LEN,
   LD_W_ABS,
   LDX_B_MSH,
   LSH,
@@ -37,6 +39,7 @@ import {
   RSH,
   statement,
   TAX,
+  TXA,
 } from "./bpf.ts";
 import * as ebpf from "./ebpf.ts";
 
@@ -80,17 +83,23 @@ export function datagramSteering({ first, count }: WorkerSockets): readonly BpfI
 
 /**
  * The same for a port whose few sessions are known by their receiver indices, as those between the gateways of a fleet:
- * their messages go to socket 1, and all that anybody else can have sent to socket 0.
+ * all that anybody else can have sent goes to socket 0, a session's message to the one of its lane, of which the first
+ * one's is socket 1.
  */
 export function sessionSteering(receiverIndices: readonly number[]): readonly BpfInstruction[] {
   return [
     statement(LD_W_ABS, 0),
     jump(JEQ, MESSAGE_TRANSPORT << 24, 1, 0),
     statement(RET, 0),
+    statement(LD_LEN, 0),
+    statement(AND, LANES - 1),
+    statement(ADD_K, 1),
+    statement(TAX, 0),
     statement(LD_W_ABS, TRANSPORT_RECEIVER_OFFSET),
     ...receiverIndices.flatMap((index) => [
-      jump(JEQ, swapped(index), 0, 1),
-      statement(RET, 1),
+      jump(JEQ, swapped(index), 0, 2),
+      statement(TXA, 0),
+      statement(RET_A, 0),
     ]),
     statement(RET, 0),
   ];

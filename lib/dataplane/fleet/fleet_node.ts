@@ -375,6 +375,11 @@ export class FleetNode implements Disposable {
     this.#link.poll(now);
   }
 
+  /** Datagrams that the kernel has dropped before they were received. */
+  receiveDrops(): number {
+    return this.#link.receiveDrops();
+  }
+
   [Symbol.dispose](): void {
     this.#resources[Symbol.dispose]();
   }

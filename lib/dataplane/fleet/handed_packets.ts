@@ -6,6 +6,9 @@ import { NO_GATEWAY } from "../../core/fleet/claim.ts";
 import type { HandedPacket } from "../../core/engine/from_gateway.ts";
 import { HandedFlows } from "../../core/access/handed_flows.ts";
 import { type DropCounters, DropReason } from "../../core/wire/drop_reason.ts";
+import * as ipv4 from "../../core/wire/ipv4.ts";
+import * as ipv6 from "../../core/wire/ipv6.ts";
+import type { Device } from "../../core/wireguard/device.ts";
 import type { Peer } from "../../core/wireguard/peer.ts";
 import type { MeshLink } from "./mesh_link.ts";
 
@@ -19,6 +22,7 @@ export interface HandedPacketsOptions {
   /** The way to a gateway. */
   readonly wayTo: (gateway: number) => Peer | undefined;
   readonly link: () => MeshLink;
+  readonly device: Device;
 }
 
 export class HandedPackets {
@@ -36,9 +40,17 @@ export class HandedPackets {
     return this.#options.gatewayOf(peer) !== NO_GATEWAY;
   }
 
-  /** Hands a packet for such a peer over to its gateway, or drops it. */
+  /** Hands a packet for such a peer over to its gateway, or drops it. It counts for the peer that sent it, if any. */
   hand(peer: Peer, offset: number, length: number, now: number): void {
-    this.#send(this.#options.gatewayOf(peer), offset, length, false, now);
+    const client = this.#senderOf(offset) ?? peer;
+    this.#send(this.#options.gatewayOf(peer), client, offset, length, false, now);
+  }
+
+  #senderOf(packet: number): Peer | null {
+    const { device: { allowedIps, allowedIps6 }, view } = this.#options;
+    return ipv6.isIpv6(view, packet)
+      ? allowedIps6.lookup(view, packet + ipv6.SOURCE_ADDRESS_OFFSET)
+      : allowedIps.lookup(ipv4.sourceAddress(view, packet) | 0);
   }
 
   /** Takes note of what another gateway's host, or somebody outside by it, has sent to a peer here. */
@@ -47,15 +59,16 @@ export class HandedPackets {
   }
 
   /** Hands a peer's answer to that back; false where it is none. */
-  handAnswer({ index }: Peer, offset: number, length: number, now: number): boolean {
-    const gateway = this.#flows.gatewayOf(index, offset, now);
+  handAnswer(peer: Peer, offset: number, length: number, now: number): boolean {
+    const gateway = this.#flows.gatewayOf(peer.index, offset, now);
     if (gateway === NO_GATEWAY) return false;
-    this.#send(gateway, offset, length, true, now);
+    this.#send(gateway, peer, offset, length, true, now);
     return true;
   }
 
   #send(
     gateway: number,
+    client: Peer,
     offset: number,
     length: number,
     isAnswer: boolean,
@@ -67,7 +80,7 @@ export class HandedPackets {
     packet.isAnswer = isAnswer;
     const { drops, link, wayTo } = this.#options;
     const way = wayTo(gateway);
-    const isHanded = way !== undefined && link().handPacket(way, packet, now);
+    const isHanded = way !== undefined && link().handPacket(way, packet, client.index, now);
     if (!isHanded) drops.add(DropReason.peerElsewhere, length);
   }
 }

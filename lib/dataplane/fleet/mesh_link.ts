@@ -3,18 +3,19 @@
  * for that; a preshared key, which only those have who have the fleet's private key, keeps all others out, also those
  * who can write to the store. Messages may be lost.
  *
- * Anybody can send to the port: what is no message of a session has a socket of its own, which is read little by
- * little. Or a flood of a few thousand datagrams a second would leave no room for what tells that a gateway is there.
+ * What strangers send to the port, and what clients have carried, waits in sockets of its own, of which each is read
+ * little by little (mesh_sockets.ts). Or a flood of a few thousand datagrams a second would leave no room for what
+ * tells that a gateway is there.
  */
 import type { Arena } from "../../../ffi/arena.ts";
 import { EPOLLIN, EPOLLOUT } from "../../../ffi/epoll.ts";
 import type { Libc } from "../../../ffi/libc.ts";
-import { steerGroup } from "../../../ffi/sockets/reuseport_group.ts";
 import { RECEIVE_BUFFER_SIZE } from "../../../ffi/sockets/udp_buffers.ts";
 import type { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
 import type { HandedPacket } from "../../core/engine/from_gateway.ts";
 import type { AeadProvider } from "../../core/noise/aead.ts";
 import type { KeyPair, X25519Provider } from "../../core/noise/key_pair.ts";
+import { DATAGRAM_LANE, laneOfClient, LANES, sizeInLane } from "../../core/fleet/mesh/lanes.ts";
 import {
   FRAME_SIZE,
   meshBodySize,
@@ -33,22 +34,23 @@ import { Device } from "../../core/wireguard/device.ts";
 import type { Peer } from "../../core/wireguard/peer.ts";
 import { receivedLength, receivedOffset, receivedPeer } from "../../core/wireguard/received.ts";
 import type { EventLoop } from "../event_loop.ts";
-import { sessionSteering } from "../filters/steering.ts";
 import { UdpPort } from "../ports/udp_port.ts";
-import { openTunnelSockets } from "../tunnel_sockets.ts";
+import { MeshSockets } from "./mesh_sockets.ts";
 
 /** Bytes of the longest message of our own: with all headers, it fits Ethernet. */
 const MAX_MESSAGE = 1_400;
 /** Bytes of the longest datagram of a client, as Ethernet brings it: with what is put around it, it is fragmented. */
 const MAX_DATAGRAM = 1_472;
 const BATCH = 4;
-/** Batches that are taken in one turn of the loop: of sessions' messages, and of all else, which comes one by one. */
+/** Batches that are taken in one turn of the loop: of gateways' own messages, of each other lane, of strangers'. */
 const ROUNDS = 16;
+const LANE_ROUNDS = 8;
 const OTHER_ROUNDS = 16;
 const SLOTS = 256;
 /** Of those, what clients' datagrams and packets leave to messages of our own: these tell that a gateway is there. */
 const OWN_SLOTS = 64;
-const BUFFER_SIZE = 1024 * 1024;
+/** And what one lane of them takes, at most. */
+const LANE_SLOTS = 48;
 /** ms between initiations to a gateway that does not answer: one that starts is reached at once. */
 const HANDSHAKE_INTERVAL = 1_000;
 
@@ -82,21 +84,20 @@ export interface MeshLinkOptions {
 export class MeshLink implements Disposable {
   /** Bytes of arena that it takes, with packets of up to `mtu` bytes. */
   static arenaSize(mtu: number): number {
-    return (BATCH + 2) * RECEIVE_BUFFER_SIZE + (SLOTS + 1) * slotSizeOf(mtu) + 64 * 1024;
+    return (2 * BATCH + 2) * RECEIVE_BUFFER_SIZE + (SLOTS + 1) * slotSizeOf(mtu) + 64 * 1024;
   }
 
   readonly #options: MeshLinkOptions;
-  readonly #libc: Libc;
   readonly #arena: Arena;
   readonly #resources: DisposableStack;
-  /** Of the sessions' messages, and what everything is sent by. */
-  readonly #socket: UdpSocket;
+  readonly #sockets: MeshSockets;
+  /** Of gateways' own messages, and what everything is sent by. */
   readonly #port: UdpPort;
-  /** Of all else; null where the kernel cannot tell them apart. */
-  readonly #others: UdpSocket | null;
-  /** Receiver indices of the sessions that the kernel knows of; null before it was told. */
-  #steered: readonly number[] | null = null;
+  /** Of what belongs to no session; null where the kernel cannot tell it apart. */
+  readonly #others: UdpPort | null;
   readonly #queue: SendQueue;
+  /** Slots that each lane has taken since the queue was empty. */
+  readonly #taken = new Uint8Array(LANES);
   readonly #device: Device;
   readonly #scratch: number;
   readonly #handed: HandedPacket = { offset: 0, length: 0, isAnswer: false };
@@ -105,25 +106,12 @@ export class MeshLink implements Disposable {
   constructor(libc: Libc, arena: Arena, options: MeshLinkOptions) {
     const { loop, port, mark, identity, x25519, aead } = options;
     this.#options = options;
-    this.#libc = libc;
     this.#arena = arena;
     const slotSize = slotSizeOf(options.mtu);
     using opened = new DisposableStack();
-    const { socket, handshakes } = openTunnelSockets(libc, arena, {
-      options: {
-        port,
-        bothFamilies: true,
-        mark,
-        offload: false,
-        bufferSize: BUFFER_SIZE,
-        batch: BATCH,
-      },
-      isGateway: true,
-      workers: 0,
-      opened,
-    });
-    this.#socket = socket;
-    this.#others = handshakes;
+    const sockets = this.#sockets = opened.use(
+      new MeshSockets(libc, arena, { port, mark, batch: BATCH }),
+    );
     const queue = this.#queue = new SendQueue({
       offset: arena.allocate(SLOTS * slotSize),
       slots: SLOTS,
@@ -151,13 +139,17 @@ export class MeshLink implements Disposable {
         onSourceRefused: () => {},
         onRoomAwaited: (isAwaited) => loop.modify(of.fd, isAwaited ? EPOLLIN | EPOLLOUT : EPOLLIN),
       });
-    const sessions = this.#port = portOf(socket);
-    this.#watch(loop, opened, socket, (now) => this.#receive(sessions, ROUNDS, now));
-    if (handshakes !== null) {
-      const others = portOf(handshakes);
-      this.#watch(loop, opened, handshakes, (now) => this.#receive(others, OTHER_ROUNDS, now));
-      this.#steer();
+    const own = this.#port = portOf(sockets.own);
+    this.#watch(loop, opened, sockets.own, (now) => this.#receive(own, ROUNDS, now));
+    for (const socket of sockets.lanes) {
+      const port = portOf(socket);
+      this.#watch(loop, opened, socket, (now) => this.#receiveLane(port, now));
     }
+    const others = this.#others = sockets.others && portOf(sockets.others);
+    if (sockets.others !== null) {
+      this.#watch(loop, opened, sockets.others, (now) => this.#receive(others!, OTHER_ROUNDS, now));
+    }
+    this.#steer();
     this.#resources = opened.move();
   }
 
@@ -171,25 +163,18 @@ export class MeshLink implements Disposable {
     opened.defer(() => loop.remove(fd));
   }
 
-  /** Tells the kernel which sessions there are, if they are others. */
   #steer(): void {
-    if (this.#others === null) return;
     const indices: number[] = [];
     for (const { current, previous, next } of this.#device.peers) {
       if (current !== null) indices.push(current.localIndex);
       if (previous !== null) indices.push(previous.localIndex);
       if (next !== null) indices.push(next.localIndex);
     }
-    const known = this.#steered;
-    const isKnown = known !== null && indices.length === known.length &&
-      indices.every((index, place) => index === known[place]);
-    if (isKnown) return;
-    this.#steered = indices;
-    steerGroup(this.#libc, this.#others.fd, sessionSteering(indices));
+    this.#sockets.steer(indices);
   }
 
   get port(): number {
-    return this.#socket.port;
+    return this.#sockets.own.port;
   }
 
   /** These are the other gateways from now on. */
@@ -257,18 +242,20 @@ export class MeshLink implements Disposable {
     const at = this.#scratch;
     writeMisdirected(view, at, paths, path, length);
     bytes.copyWithin(at + MISDIRECTED_HEADER_SIZE, offset, offset + length);
-    return this.#sendClients(gateway, MISDIRECTED_HEADER_SIZE + length, now);
+    return this.#sendClients(gateway, MISDIRECTED_HEADER_SIZE + length, DATAGRAM_LANE, now);
   }
 
   /**
    * Hands over a packet for a client, or an answer of one, in a datagram that the kernel takes apart where it is longer
    * than the way.
    *
+   * @param client index of the peer that it counts for
    * @returns false where there is no session with the gateway, or no room
    */
   handPacket(
     gateway: Peer,
     { offset, length, isAnswer }: HandedPacket,
+    client: number,
     now: number,
   ): boolean {
     const { current } = gateway;
@@ -277,15 +264,26 @@ export class MeshLink implements Disposable {
     const at = this.#scratch;
     writeFrame(view, at, isAnswer ? MeshKind.answer : MeshKind.packet, length);
     bytes.copyWithin(at + FRAME_SIZE, offset, offset + length);
-    return this.#sendClients(gateway, FRAME_SIZE + length, now);
+    return this.#sendClients(gateway, FRAME_SIZE + length, laneOfClient(client), now);
   }
 
-  /** Sends what is in the scratch; false where only messages of our own have room. */
-  #sendClients(gateway: Peer, length: number, now: number): boolean {
-    if (this.#queue.free <= OWN_SLOTS) this.flush();
-    if (this.#queue.free <= OWN_SLOTS) return false;
-    this.#device.send(gateway, this.#scratch, length, now);
+  /** Sends what is in the scratch; false where others have what room there is. */
+  #sendClients(gateway: Peer, length: number, lane: number, now: number): boolean {
+    if (!this.#hasRoom(lane)) this.flush();
+    if (!this.#hasRoom(lane)) return false;
+    this.#taken[lane]! += 1;
+    this.#device.send(gateway, this.#scratch, length, now, sizeInLane(length, lane));
     return true;
+  }
+
+  #hasRoom(lane: number): boolean {
+    return this.#queue.free > OWN_SLOTS && this.#taken[lane]! < LANE_SLOTS;
+  }
+
+  /** Messages of our own come first: behind many of a lane, which have later counters, they would seem replayed. */
+  #receiveLane(port: UdpPort, now: number): void {
+    this.#receive(this.#port, ROUNDS, now);
+    this.#receive(port, LANE_ROUNDS, now);
   }
 
   #receive(port: UdpPort, rounds: number, now: number): void {
@@ -295,7 +293,7 @@ export class MeshLink implements Disposable {
       if (count < port.batch) break;
     }
     // Handshakes make sessions: before an answer leaves that lets the other end use one.
-    if (port !== this.#port) this.#steer();
+    if (port === this.#others) this.#steer();
     this.flush();
   }
 
@@ -343,9 +341,16 @@ export class MeshLink implements Disposable {
   /** Sends what waits; what the kernel has no room for waits on. */
   flush(): void {
     const queue = this.#queue;
-    if (queue.length === 0) return;
-    queue.sentUpTo(this.#port.send(queue, queue.head, queue.tail));
-    this.#port.awaitRoom(queue.length > 0);
+    if (queue.length > 0) {
+      queue.sentUpTo(this.#port.send(queue, queue.head, queue.tail));
+      this.#port.awaitRoom(queue.length > 0);
+    }
+    if (queue.length === 0) this.#taken.fill(0);
+  }
+
+  /** Datagrams that the kernel has dropped before they were received. */
+  receiveDrops(): number {
+    return this.#sockets.drops();
   }
 
   [Symbol.dispose](): void {

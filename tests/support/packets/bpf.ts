@@ -61,6 +61,9 @@ export function runBpf(
       case 0x50:
         loaded = load(index + k, 1);
         break;
+      case 0x80:
+        loaded = packet.length;
+        break;
       case 0xb1: {
         const byte = load(k, 1);
         if (byte === null) return 0;
@@ -69,6 +72,9 @@ export function runBpf(
       }
       case 0x07:
         index = accumulator;
+        break;
+      case 0x87:
+        loaded = index;
         break;
       case 0x04:
         loaded = (accumulator + k) >>> 0;

@@ -3,7 +3,8 @@
  *
  * They are the inside of a transport message between two gateways, authenticated and safe from replay: who has sent one
  * is known by that. They begin with a byte that neither a packet begins with nor a control message between the ends of
- * a tunnel (lib/core/wireguard/EXTENSIONS.md), and may have padding behind them.
+ * a tunnel (lib/core/wireguard/EXTENSIONS.md), and may have padding behind them, whose length names their lane
+ * (lanes.ts).
  *
  * ```text
  *  0  one                      1

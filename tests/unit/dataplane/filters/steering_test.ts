@@ -7,6 +7,7 @@ import {
   MAX_WORKERS,
   outsideSteering,
   outsideSteering6,
+  sessionSteering,
   workerOfAddress,
   workerOfDestination,
   workerOfIndex,
@@ -66,6 +67,21 @@ Deno.test("datagramSteering() gives all but transport messages to socket 0", () 
     assertEquals(runBpf(program, message(type, 7)), 0, `type ${type}`);
   }
   for (const size of [0, 1, 3, 4]) {
+    assertEquals(runBpf(program, message(4, 7).slice(0, size)), 0, `${size} bytes`);
+  }
+});
+
+Deno.test("sessionSteering() gives a session's message to its lane's socket, all else to socket 0", () => {
+  const indices = [7, 0xdead_beef, 0x8000_0001];
+  const program = sessionSteering(indices);
+  for (let size = 32; size < 64; size++) {
+    for (const index of indices) {
+      assertEquals(runBpf(program, message(4, index, size)), 1 + size % 16, `${size} bytes`);
+    }
+    assertEquals(runBpf(program, message(4, 8, size)), 0);
+    for (const type of [1, 2, 3]) assertEquals(runBpf(program, message(type, 7, size)), 0);
+  }
+  for (const size of [0, 4, 7]) {
     assertEquals(runBpf(program, message(4, 7).slice(0, size)), 0, `${size} bytes`);
   }
 });

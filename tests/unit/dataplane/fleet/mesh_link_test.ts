@@ -4,6 +4,8 @@ import { EAGAIN } from "../../../../ffi/errno.ts";
 import { type Libc, openLibc } from "../../../../ffi/libc.ts";
 import { DatagramSocket } from "../../../../ffi/sockets/datagram_socket.ts";
 import { FRAME_SIZE, MeshKind, writeFrame } from "../../../../lib/core/fleet/mesh/mesh_messages.ts";
+import { Paths } from "../../../../lib/core/transport/paths.ts";
+import { Transport } from "../../../../lib/core/transport/transport.ts";
 import { createBuiltinAead } from "../../../../lib/core/noise/aead_builtin.ts";
 import { builtinX25519 } from "../../../../lib/core/noise/x25519.ts";
 import { EventLoop } from "../../../../lib/dataplane/event_loop.ts";
@@ -15,6 +17,9 @@ import { PATIENCE } from "../../../support/time/patience.ts";
 const LOOPBACK = 0x7f000001;
 /** More than the buffer of any of its sockets holds. */
 const FLOOD = 20_000;
+/** The same. Where long ones find no room, a short one may: these are as long as what gateways tell each other. */
+const PACKETS = 5_000;
+const SHORT = 20;
 const MTU = 1_420;
 const DONE = new Error("done");
 
@@ -74,8 +79,8 @@ class Site implements Disposable {
     link.flush();
   }
 
-  /** Hands over a packet of so many bytes, each of which is that; false where there is no room. */
-  handPacket(from: number, size: number): boolean {
+  /** Hands over a packet of so many bytes, each of which is that, of a client; false where there is no room. */
+  handPacket(from: number, size: number, client = 0): boolean {
     const link = this.links[from]!;
     const at = this.#packetAt;
     this.#arena.bytes.fill(size, at, at + size);
@@ -83,8 +88,27 @@ class Site implements Disposable {
     return link.handPacket(
       gateway,
       { offset: at, length: size, isAnswer: false },
+      client,
       this.#loop.now(),
     );
+  }
+
+  /** Hands over a datagram that came from somewhere; false where there is no room. */
+  handOver(from: number, size: number): boolean {
+    const link = this.links[from]!;
+    const gateway = link.gateway(this.#keys[1 - from]!.public)!;
+    const paths = new Paths({ holders: 1, unheld: 1 });
+    const path = paths.intern(LOOPBACK, 9, 0, Transport.udp);
+    return link.handOver(gateway, this.#packetAt, size, paths, path, this.#loop.now());
+  }
+
+  /** Waits for a session. */
+  meet(): void {
+    this.send(0, 1);
+    this.until(() => {
+      if (this.came[1]!.length === 0) this.send(0, 1);
+      return this.came[1]!.length > 0;
+    });
   }
 
   /** Takes turns until this is so. A loop that has been stopped does not run again: it is left instead. */
@@ -122,11 +146,7 @@ hostTest(
   "a packet for a client is handed over, up to the longest, and one that is longer is not",
   () => {
     using site = new Site();
-    site.send(0, 1);
-    site.until(() => {
-      if (site.came[1]!.length === 0) site.send(0, 1);
-      return site.came[1]!.length > 0;
-    });
+    site.meet();
     const sizes = [20, 1_000, MTU];
     for (const size of sizes) assert(site.handPacket(0, size));
     assert(!site.handPacket(0, MTU + 1));
@@ -139,11 +159,7 @@ hostTest(
   "packets for clients, of which the kernel takes no more, leave room for what gateways tell each other",
   () => {
     using site = new Site();
-    site.send(0, 1);
-    site.until(() => {
-      if (site.came[1]!.length === 0) site.send(0, 1);
-      return site.came[1]!.length > 0;
-    });
+    site.meet();
     const before = site.came[1]!.length;
     site.isFull = true;
     let handed = 0;
@@ -157,6 +173,48 @@ hostTest(
 );
 
 for (
+  const [what, flood] of [
+    ["packets for clients", (site: Site) => site.handPacket(0, SHORT)],
+    ["datagrams that came to the wrong gateway", (site: Site) => site.handOver(0, SHORT)],
+  ] as const
+) {
+  hostTest(`more ${what} than a socket holds lose nothing of what gateways tell each other`, () => {
+    using site = new Site();
+    site.meet();
+    const before = site.came[1]!.length;
+    site.send(0, 6);
+    for (let i = 0; i < PACKETS; i++) assert(flood(site));
+    site.send(0, 7);
+    site.until(() => site.came[1]!.length === before + 2);
+    assertEquals(site.came[1]!.slice(before), [6, 7]);
+  });
+}
+
+hostTest("more packets of one client than a socket holds lose none of another client's", () => {
+  using site = new Site();
+  site.meet();
+  for (let i = 0; i < PACKETS; i++) assert(site.handPacket(0, SHORT, 1));
+  assert(site.handPacket(0, 100, 2));
+  site.links[0]!.flush();
+  site.until(() => site.packets[1]!.some(({ length }) => length === 100));
+});
+
+hostTest(
+  "packets of one client, of which the kernel takes no more, leave room for another's",
+  () => {
+    using site = new Site();
+    site.meet();
+    site.isFull = true;
+    let handed = 0;
+    while (handed < FLOOD && site.handPacket(0, MTU, 1)) handed++;
+    assert(handed > 0 && handed < FLOOD);
+    assert(site.handPacket(0, 100, 2));
+    site.isFull = false;
+    site.until(() => site.packets[1]!.length === handed + 1);
+  },
+);
+
+for (
   const [what, message] of [
     ["messages of sessions that there are not", Uint8Array.of(4, ...new Uint8Array(31))],
     ["initiations", Uint8Array.of(1, ...new Uint8Array(147))],
@@ -165,11 +223,7 @@ for (
 ) {
   hostTest(`a stranger's flood of ${what} loses nothing of what gateways tell each other`, () => {
     using site = new Site();
-    site.send(0, 1);
-    site.until(() => {
-      if (site.came[1]!.length === 0) site.send(0, 1);
-      return site.came[1]!.length > 0;
-    });
+    site.meet();
     const before = site.came[1]!.length;
     site.flood(1, message);
     site.send(0, 7);
