@@ -148,7 +148,9 @@ export class HostNetwork implements Disposable {
     }
     for (const text of addresses6) {
       const { address, length: prefixLength } = parsePrefix(text);
-      linkAddresses.add(index, { address, prefixLength });
+      // A TUN has no neighbours to ask, but the kernel settles that in its own time (`addrconf_dad_work()`), and until
+      // then no socket can be bound to the address: the DNS proxy's on a busy host.
+      linkAddresses.add(index, { address, prefixLength, isUnasked: true });
     }
     links.configure(index, { up: true });
     const link = { name, index, addresses, addresses6, mtu };

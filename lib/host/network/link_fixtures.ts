@@ -133,7 +133,8 @@ function addresses(netlink: Rtnetlink, stateNow: () => LinkState): Fixture {
     putBack: () => {
       for (const text of lost()) {
         const { address, length: prefixLength } = parsePrefix(text);
-        netlink.addresses.replace(stateNow().index, { address, prefixLength });
+        const isUnasked = address.length === 16;
+        netlink.addresses.replace(stateNow().index, { address, prefixLength, isUnasked });
       }
     },
   };
@@ -197,7 +198,7 @@ function localRoutes6(netlink: Rtnetlink, stateNow: () => LinkState): Fixture {
       for (const text of lost()) {
         const { address, length: prefixLength } = parsePrefix(text);
         netlink.addresses.delete(index, { address, prefixLength });
-        netlink.addresses.replace(index, { address, prefixLength });
+        netlink.addresses.replace(index, { address, prefixLength, isUnasked: true });
       }
       missed = [];
     },

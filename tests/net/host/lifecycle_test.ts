@@ -1,4 +1,9 @@
 /** How servers and clients begin and end: what they change on the host, and that they take it all back. */
+import { Arena } from "../../../ffi/arena.ts";
+import { openLibc } from "../../../ffi/libc.ts";
+import { Tun } from "../../../ffi/tun.ts";
+import { Journal } from "../../../lib/host/journal/journal.ts";
+import { HostNetwork } from "../../../lib/host/network/host_network.ts";
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { netTest, type TestNamespace } from "../../support/net.ts";
 import { configText, newIdentity, type Section, temporaryFile } from "../support/config.ts";
@@ -343,6 +348,20 @@ netTest("client keeps its session when junk comes to its port", async (topology)
   assertEquals((await ping(client, SERVER_INSIDE)).received, 3);
   assertEquals(process.stderr.match(/handshake completed/g)?.length, 1);
 }, { programs: PROGRAMS });
+
+netTest("a tunnel's IPv6 addresses can be bound to as soon as it is up", (topology) => {
+  const namespace = topology.namespace("host");
+  const settings = { addresses: [], addresses6: ["fd66::1/64"], mtu: 1420 } as const;
+  namespace.inside(() => {
+    // Each time, the kernel may be quicker to settle that nobody else has the address.
+    for (let time = 0; time < 40; time++) {
+      using _tun = Tun.open(openLibc(), new Arena(8192), "vpn0");
+      using network = new HostNetwork(new Journal("vpn0"));
+      network.bringUp({ ...settings, name: "vpn0" });
+      using _listener = Deno.listen({ hostname: "fd66::1", port: 53 });
+    }
+  });
+});
 
 /** `text` without its lines that contain `part`. */
 function withoutLines(text: string, part: string): string {
