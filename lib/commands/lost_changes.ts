@@ -1,10 +1,11 @@
 /** Lost changes: what killed runs left on the host and no journal names, found by its own marks. */
 import { NetlinkError } from "../../ffi/netlink/socket.ts";
+import { AF_INET } from "../../ffi/socket_constants.ts";
 import { lostTables } from "../host/firewall/lost_tables.ts";
 import { describeChange, type HostChange, undoChange } from "../host/journal/host_change.ts";
 import { withJournalsLockedIfPossible } from "../host/journal/journal_files.ts";
 import { otherHolder } from "../host/journal/shared_change.ts";
-import { lostRouting } from "../host/network/lost_routing.ts";
+import { lostRouting, type RoutingChange } from "../host/network/lost_routing.ts";
 import { readSysctl, sysctlName } from "../host/network/sysctl.ts";
 import { getLogger } from "../process/logging.ts";
 
@@ -58,11 +59,15 @@ export function describeDoubtful({ hasUndone }: { readonly hasUndone: boolean })
   ];
 }
 
-function describeRouting(change: HostChange): string {
+/** The TUN may be another program's, too: what runs has its rules removed by a person alone. */
+function describeRouting(change: RoutingChange): string {
+  const command = change.kind === "rule"
+    ? `ip -${change.rule.family === AF_INET ? 4 : 6} rule delete priority ${change.rule.priority}`
+    : `ip route delete unreachable ${change.destination} table ${change.table}`;
   return `left: ${
     describeChange(change)
   }, which may be of a tunnel in a container that shares this network: ` +
-    "if none runs, remove the TUN that is left and run `vpn cleanup` again";
+    `if none runs, remove it with \`${command}\``;
 }
 
 /** None where it is as the kernel has it, or a tunnel that runs has it. */

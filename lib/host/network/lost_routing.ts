@@ -23,7 +23,7 @@ const TO_TABLE = 1;
 const FIRST_TABLE = 256;
 const ALL_BITS = 0xffffffff;
 
-type RoutingChange = Extract<HostChange, { kind: "rule" | "route" }>;
+export type RoutingChange = Extract<HostChange, { kind: "rule" | "route" }>;
 
 export interface LostRouting {
   /** In the order in which they were made. */

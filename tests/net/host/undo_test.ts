@@ -247,6 +247,10 @@ netTest(
     Deno.removeSync(journal);
     await client.output(vpnCommand("cleanup"));
     assertEquals(await hostState(client), before);
+    await destroy(await start("vpn0", {}, 0));
+    const left = await client.output(vpnCommand("cleanup"));
+    assert(!left.includes("undid (no journal): routing rule"), left);
+    assertMatch(left, /^left: routing rule .*: if none runs, .*`ip -6 rule delete priority \d+`$/m);
 
     await destroy(other);
     await endWell(await start("vpn1", {}, 1));
