@@ -3,6 +3,7 @@
  * commands among the remedies are carried out, and must fix it.
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../support/assert.ts";
+import { eventually } from "../../support/time/patience.ts";
 import { netTest } from "../../support/net.ts";
 import { carryOutRemedy, examine, examineUntilFound, listenOn } from "../support/doctor.ts";
 import { GATEWAY_PROGRAMS, GatewayNetwork, INTERNET, ROUTER } from "../support/gateway.ts";
@@ -158,7 +159,7 @@ for (const { label, program, input, forward, fixes } of FIREWALLS) {
         (await client.namespace.run(["ping", "-c", "1", "-W", "1", INTERNET])).code === 0;
       assertEquals(await reaches(), false);
       await carryOutRemedy(gateway, remedy);
-      assertEquals(await reaches(), true);
+      await eventually(reaches);
       assertEquals((await examine(gateway, config)).finding("forward-firewall").status, "ok");
       // The NAT of our own needs nobody's leave.
       const raw = await examine(gateway, network.config());

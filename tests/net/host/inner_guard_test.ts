@@ -11,7 +11,7 @@ import { configText, newIdentity } from "../support/config.ts";
 import { capture, ping } from "../support/traffic/traffic.ts";
 import { endWell, simpleTunnel } from "../support/simple_tunnel.ts";
 import { startVpn } from "../support/programs/vpn.ts";
-import { eventually } from "../../support/time/patience.ts";
+import { eventually, PATIENCE } from "../../support/time/patience.ts";
 import {
   addIpv6,
   CABLE,
@@ -32,17 +32,24 @@ const ADDRESS = "198.51.100.77";
 /** By which a neighbour is joined to each end. */
 const LAN = "lan0";
 
+/** Seconds for an answer where there is to be none, and where there is, on a busy machine. */
+const SHORT = 1;
+const LONG = 60;
+
 /** Asks the DNS service at a server's inner address; what it says, or null where nothing comes back. */
-async function lookUp(from: TestNamespace, server = SERVER_INSIDE): Promise<string | null> {
-  const command = ["dig", `@${server}`, "+short", "+tries=1", "+time=1", "www.example"];
-  const { code, stdout } = await from.run(command);
+async function lookUp(
+  from: TestNamespace,
+  { server = SERVER_INSIDE, limit }: { readonly server?: string; readonly limit: number },
+): Promise<string | null> {
+  const command = ["dig", `@${server}`, "+short", "+tries=1", `+time=${limit}`, "www.example"];
+  const { code, stdout } = await from.run(command, { timeoutMs: limit * 1000 + PATIENCE });
   return code === 0 ? stdout.trim() : null;
 }
 
 /** What curl ends with. */
-async function connect(from: TestNamespace, target: string): Promise<number> {
-  const command = ["curl", "-s", "-o", "/dev/null", "-m", "1", `http://${target}/metrics`];
-  return (await from.run(command)).code;
+async function connect(from: TestNamespace, target: string, limit: number): Promise<number> {
+  const command = ["curl", "-s", "-o", "/dev/null", "-m", `${limit}`, `http://${target}/metrics`];
+  return (await from.run(command, { timeoutMs: limit * 1000 + PATIENCE })).code;
 }
 
 /** How many packets each rule of a host's inner guard has dropped, by family. */
@@ -83,21 +90,21 @@ netTest(
     const laptop = await startVpn("client", client, tunnel.client());
 
     for (const host of [client, server]) {
-      assertEquals(await lookUp(host), ADDRESS);
-      assertEquals(await connect(host, metrics), 0);
+      assertEquals(await lookUp(host, { limit: LONG }), ADDRESS);
+      assertEquals(await connect(host, metrics, LONG), 0);
     }
     assertEquals(await dropped(server), { ip: 0, arp: 0 });
-    assertEquals(await lookUp(neighbour), null);
-    assertEquals(await connect(neighbour, metrics), TIMED_OUT);
+    assertEquals(await lookUp(neighbour, { limit: SHORT }), null);
+    assertEquals(await connect(neighbour, metrics, SHORT), TIMED_OUT);
     // A closed port of the client: without the guard its host refuses, which tells that the address is there.
-    assertEquals(await connect(client, `${CLIENT_INSIDE}:9`), REFUSED);
-    assertEquals(await connect(server, `${CLIENT_INSIDE}:9`), REFUSED);
-    assertEquals(await connect(neighbour, `${CLIENT_INSIDE}:9`), TIMED_OUT);
+    assertEquals(await connect(client, `${CLIENT_INSIDE}:9`, LONG), REFUSED);
+    assertEquals(await connect(server, `${CLIENT_INSIDE}:9`, LONG), REFUSED);
+    assertEquals(await connect(neighbour, `${CLIENT_INSIDE}:9`, SHORT), TIMED_OUT);
     for (const host of [server, client]) assert((await dropped(host)).ip > 0);
 
     // The other way to learn it: anyone who has the address answers ARP.
     await neighbour.output(["ip", "route", "replace", CLIENT_INSIDE, "dev", "eth1"]);
-    assert(await connect(neighbour, `${CLIENT_INSIDE}:9`) !== REFUSED);
+    assert(await connect(neighbour, `${CLIENT_INSIDE}:9`, SHORT) !== REFUSED);
     assert((await dropped(client)).arp > 0);
     const known = await neighbour.output(["ip", "neighbour", "show", CLIENT_INSIDE]);
     assertMatch(known, /INCOMPLETE|FAILED/);
@@ -133,10 +140,10 @@ netTest(
     });
     const gateway = await startVpn("server", server, config);
 
-    assertEquals(await connect(neighbour, `${SERVER_INSIDE}:9`), REFUSED);
-    assertEquals(await connect(neighbour, `${SERVER_INSIDE}:9586`), TIMED_OUT);
-    assertEquals(await connect(neighbour, `${SERVER_INSIDE}:53`), TIMED_OUT);
-    assertEquals(await lookUp(neighbour), null);
+    assertEquals(await connect(neighbour, `${SERVER_INSIDE}:9`, LONG), REFUSED);
+    assertEquals(await connect(neighbour, `${SERVER_INSIDE}:9586`, SHORT), TIMED_OUT);
+    assertEquals(await connect(neighbour, `${SERVER_INSIDE}:53`, SHORT), TIMED_OUT);
+    assertEquals(await lookUp(neighbour, { limit: SHORT }), null);
 
     // It is followed: gone from the LAN, it is guarded whole; there again, it is the host's again.
     await server.output(["ip", "address", "delete", `${SERVER_INSIDE}/32`, "dev", LAN]);
@@ -153,7 +160,9 @@ netTest(
       "eth0",
     ]);
     const ends = (code: number) =>
-      eventually(async () => await connect(neighbour, `${SERVER_INSIDE}:9`) === code || null);
+      eventually(async () =>
+        await connect(neighbour, `${SERVER_INSIDE}:9`, SHORT) === code || null
+      );
     await ends(TIMED_OUT);
     await lend(server, LAN, SERVER_INSIDE);
     await ends(REFUSED);
@@ -164,10 +173,12 @@ netTest(
     await startVpn("client", client, tunnel.client());
     await lend(client, "eth0", CLIENT_INSIDE, "valid_lft", "600", "preferred_lft", "600");
     await server.output(["ip", "route", "replace", CLIENT_INSIDE, "via", CLIENT_OUTSIDE]);
-    assertEquals(await connect(server, `${CLIENT_INSIDE}:9`), TIMED_OUT);
+    assertEquals(await connect(server, `${CLIENT_INSIDE}:9`, SHORT), TIMED_OUT);
     await client.output(["ip", "address", "delete", `${CLIENT_INSIDE}/32`, "dev", "eth0"]);
     await lend(client, "eth0", CLIENT_INSIDE);
-    await eventually(async () => await connect(server, `${CLIENT_INSIDE}:9`) === REFUSED || null);
+    await eventually(async () =>
+      await connect(server, `${CLIENT_INSIDE}:9`, SHORT) === REFUSED || null
+    );
   },
   { programs: PROGRAMS },
 );
@@ -270,7 +281,7 @@ netTest(
     assertEquals(forwarded.count(), 0);
     // An address that another interface gets as well is the host's own there, for as long as it has it; but the DNS
     // proxy is the tunnel's alone.
-    assertEquals(await lookUp(gateway, INSIDE6), ADDRESS);
+    assertEquals(await lookUp(gateway, { server: INSIDE6, limit: LONG }), ADDRESS);
     for (const [change, received] of [["add", 1], ["del", 0], ["add", 1], ["del", 0]] as const) {
       const address = ["ip", "address", change, `${INSIDE6}/128`, "dev", "lo"];
       await gateway.output(address);
@@ -278,7 +289,9 @@ netTest(
         const { received: now } = await ping(neighbour, INSIDE6, { count: 1, wait: 1 });
         return now === received || null;
       }, { what: address.join(" ") });
-      if (change === "add") assertEquals(await lookUp(neighbour, INSIDE6), null);
+      if (change === "add") {
+        assertEquals(await lookUp(neighbour, { server: INSIDE6, limit: SHORT }), null);
+      }
     }
     // It is these tables that stop them, and they are put back where somebody removes them.
     await eventually(async () => {
