@@ -3,7 +3,7 @@
  * the virtual address for long, and clients are served again when all is well.
  */
 import { eventually } from "../support/time/patience.ts";
-import type { BackgroundProcess, TestNamespace, Topology } from "../support/net.ts";
+import type { BackgroundProcess, Topology } from "../support/net.ts";
 import { environment } from "../support/permissions.ts";
 import { Random } from "../support/random.ts";
 import { newIdentity } from "../net/support/config.ts";
@@ -16,22 +16,20 @@ import {
   SERVER,
   VIRTUAL,
 } from "../net/support/fleet_site.ts";
+import { vpnCommand } from "../net/support/programs/vpn.ts";
 import { WIREGUARD_GO_PROGRAMS } from "../net/support/programs/wireguard_go.ts";
 import { delay } from "../net/support/wire.ts";
 import type { Attack, Outcome } from "./attack.ts";
-import type { Count } from "./numbered_connections.ts";
+import { Connections } from "./connections.ts";
 
 const DURATION_MS = 600_000;
+const PING_INTERVAL_MS = 50;
 /** ms for which two gateways may have the address: one that is cut off gives it up within this. */
 const LONGEST_OVERLAP_MS = 2_000;
 const LOOK_INTERVAL_MS = 50;
 const PEERS = 1_000;
-const CONNECTIONS = 50;
-const CONNECTIONS_PORT = 9000;
 /** How often each gateway is restarted. */
 const ROUNDS = 3;
-/** Records that each connection still receives behind a restart. */
-const RECORDS_AFTER = 10;
 const REOWNED_WITHIN_MS = 5_000;
 /** The kernel takes an address off within two seconds after its time. */
 const FENCED_WITHIN_MS = 7_500;
@@ -193,9 +191,8 @@ async function manyPeers(topology: Topology, scale: number): Promise<Outcome> {
   };
 }
 
-/** Restarts each gateway in turn, the one that has the address first, as soon as the one before it is up again. */
-async function rolling(topology: Topology, scale: number): Promise<Outcome> {
-  await using site = await FleetSite.lay(topology, () => ({}));
+/** Three gateways, and a stock client of theirs that has its way to the internet by their NAT. */
+async function startWithNat(site: FleetSite): Promise<Map<number, BackgroundProcess>> {
   for (const gateway of site.gateways) {
     await gateway.output(["ip", "route", "add", "default", "via", "203.0.113.254"]);
   }
@@ -206,33 +203,14 @@ async function rolling(topology: Topology, scale: number): Promise<Outcome> {
     route: `${SERVER}/32`,
   });
   await hears(running.get(site.holders()[0]!)!, GATEWAYS.length);
-  const spawnEnd = (namespace: TestNamespace, ...args: readonly string[]) =>
-    namespace.spawn([
-      ...[Deno.execPath(), "run", "--quiet", "--allow-net"],
-      new URL("numbered_connections.ts", import.meta.url).pathname,
-      ...args,
-    ]);
-  const at = [SERVER, `${CONNECTIONS_PORT}`];
-  await using server = spawnEnd(site.hub, "serve", ...at);
-  await server.waitFor(/"open":0/);
-  await using client = spawnEnd(site.elsewhere, "connect", ...at, `${CONNECTIONS}`);
-  const ends = [server, client];
-  const told = ({ stdout }: BackgroundProcess): Count =>
-    JSON.parse(stdout.slice(0, stdout.lastIndexOf("\n")).split("\n").at(-1)!);
-  /** Waits until each connection that is left has received more at both ends. */
-  const goesOn = async () => {
-    const before = ends.map((end) => told(end).fewest);
-    await eventually(() =>
-      ends.every((end, i) => {
-        const { fewest, lost } = told(end);
-        return lost.length > 0 || fewest >= before[i]! + RECORDS_AFTER;
-      }) || null
-    );
-  };
-  for (const end of ends) await end.waitFor(new RegExp(`"open":${CONNECTIONS}`));
-  await goesOn();
+  return running;
+}
 
-  const isLost = () => ends.some((end) => told(end).lost.length > 0);
+/** Restarts each gateway in turn, the one that has the address first, as soon as the one before it is up again. */
+async function rolling(topology: Topology, scale: number): Promise<Outcome> {
+  await using site = await FleetSite.lay(topology, () => ({}));
+  const running = await startWithNat(site);
+  await using connections = await Connections.open(site);
   let restarts = 0;
   let handOvers = 0;
   const restartEach = async (numbers: readonly number[]) => {
@@ -245,25 +223,51 @@ async function rolling(topology: Topology, scale: number): Promise<Outcome> {
       restarts++;
       if (number === holder) handOvers++;
     }
-    await goesOn();
+    await connections.goOn();
   };
   const rounds = Math.ceil(ROUNDS * scale);
-  for (let round = 0; round < rounds && !isLost(); round++) await restartEach(GATEWAYS);
+  for (let round = 0; round < rounds && !connections.areLost; round++) await restartEach(GATEWAYS);
   // Where there are but two, the one that is just up has to go on with all.
   await running.get(GATEWAYS[0]!)!.stop();
-  for (let round = 0; round < rounds && !isLost(); round++) await restartEach(GATEWAYS.slice(1));
-  client.signal("SIGUSR1");
-  await eventually(() => ends.every((end) => told(end).open === 0) || null);
-  const [atServer, atClient] = ends.map(told);
-  const lost = [...atServer!.lost, ...atClient!.lost];
-  const isWhole = atServer!.sent === atClient!.received && atClient!.sent === atServer!.received;
+  for (let round = 0; round < rounds && !connections.areLost; round++) {
+    await restartEach(GATEWAYS.slice(1));
+  }
+  const { held, figure } = await connections.end();
   return {
-    held: isWhole && [atServer!, atClient!].every(({ intact }) => intact === CONNECTIONS),
-    figure: `${restarts} restarts, ${handOvers} of the one that had the address: ` +
-      `${Math.min(atServer!.intact, atClient!.intact)} of ${CONNECTIONS} connections kept, ` +
-      `${atServer!.received + atClient!.received} of ${atServer!.sent + atClient!.sent} records ` +
-      `arrived intact, longest gap ${Math.max(atServer!.longestGap, atClient!.longestGap)} ms` +
-      (lost.length === 0 ? "" : `; lost: ${lost[0]}`),
+    held,
+    figure: `${restarts} restarts, ${handOvers} of the one that had the address: ${figure}`,
+  };
+}
+
+/** Stops the store under traffic; one gateway starts again meanwhile, by what it has kept. */
+async function withoutStore(topology: Topology, scale: number): Promise<Outcome> {
+  const count = Math.round(DURATION_MS * scale / PING_INTERVAL_MS);
+  await using site = await FleetSite.lay(topology, () => ({}));
+  const running = await startWithNat(site);
+  await using connections = await Connections.open(site);
+  const other = GATEWAYS.find((number) => number !== site.holders()[0])!;
+  const add = (name: string) =>
+    site.gateways[other - 1]!.run(
+      vpnCommand("peer", "add", name, "--out", "-", "--config", site.config(other)),
+    );
+  await site.nats.stop(0);
+  const refused = await add("bob");
+  await using pings = site.elsewhere.spawn(
+    ["ping", "-n", "-q", "-i", `${PING_INTERVAL_MS / 1000}`, "-c", `${count}`, "-W", "5", SERVER],
+  );
+  await delay(count * PING_INTERVAL_MS / 2);
+  await running.get(other)!.stop();
+  running.set(other, await site.start(other));
+  await pings.status;
+  const [, received] = /, (\d+) received/.exec(pings.stdout) ?? [];
+  site.nats.start(0);
+  // The gateways reach it again by and by.
+  await eventually(async () => (await add("bob")).code === 0 || null);
+  await knowsClients(running.get(site.holders()[0]!)!, 2);
+  const { held, figure } = await connections.end();
+  return {
+    held: held && Number(received) === count && refused.code !== 0,
+    figure: `${received} of ${count} pings answered, ${figure}`,
   };
 }
 
@@ -312,6 +316,13 @@ export const FLEET_ATTACKS: readonly Attack[] = [{
   attacker: "host",
   programs: ["nats-server", "ip", ...WIREGUARD_GO_PROGRAMS],
   run: rolling,
+}, {
+  name: "fleet-store",
+  title: "stops the store of a fleet for ten minutes under traffic: nothing is lost",
+  attacker: "host",
+  programs: ["nats-server", "ip", "ping", ...WIREGUARD_GO_PROGRAMS],
+  timeLimitMs: DURATION_MS + 300_000,
+  run: withoutStore,
 }, {
   name: "fleet-faults",
   title:
