@@ -32,6 +32,8 @@ const CALM = 15_000;
 /** What the outcome of the last tries was. */
 interface Keeping {
   readonly fixture: Fixture;
+  /** What was put back, when last, and before that where it was only just then. */
+  putBack: readonly string[];
   putBackAt: number;
   /** When it is tried again; 0 where it does not wait. */
   waitsUntil: number;
@@ -146,7 +148,7 @@ export class Upkeep implements Disposable {
   /** @returns what was put back that is not lost again and again */
   #keep(fixture: Fixture, now: number): readonly string[] {
     const keeping = this.#keepings.get(fixture) ??
-      { fixture, putBackAt: -Infinity, waitsUntil: 0, pause: 0, lost: [] };
+      { fixture, putBack: [], putBackAt: -Infinity, waitsUntil: 0, pause: 0, lost: [] };
     if (keeping.waitsUntil > now) return [];
     const lost = fixture.missing();
     if (lost.length === 0) {
@@ -155,11 +157,14 @@ export class Upkeep implements Disposable {
       return [];
     }
     this.#keepings.set(fixture, keeping);
-    if (keeping.waitsUntil === 0 && now - keeping.putBackAt < AT_ONCE) {
+    const before = now - keeping.putBackAt < AT_ONCE ? keeping.putBack : [];
+    // Another part of it is another matter: the routes of IPv6 may be flushed after those of IPv4.
+    if (keeping.waitsUntil === 0 && lost.some((each) => before.includes(each))) {
       this.#backOff(keeping, { lost, now, reason: "removed again at once" });
       return [];
     }
     keeping.waitsUntil = 0;
+    keeping.putBack = [...before, ...lost];
     keeping.putBackAt = now;
     try {
       fixture.putBack();

@@ -81,7 +81,10 @@ netTest(
       ["ip route flush dev vpn0", /route 10\.66\.77\.0\/24 in table 254/],
       ["ip route flush dev vpn0 table all", /local route of 10\.66\.77\.2\/24/],
       ["ip -6 route flush dev vpn0 table all", /local route of fd00:77::2\/64/],
-      ["ip route flush table 51820; ip -6 route flush table 51820", /route ::\/0 in table 51820/],
+      [
+        "ip route flush table 51820; sleep 0.3; ip -6 route flush table 51820",
+        /route ::\/0 in table/,
+      ],
       ["ip rule del table 51820; ip -6 rule del table 51820", /routing rule to table 51820/],
       ["ip route replace default dev eth0 table 51820", /route 0\.0\.0\.0\/0 in table 51820/],
       ["ip route replace 198.18.0.0/16 dev eth0", /route 198\.18\.0\.0\/16 in table 254/],

@@ -147,6 +147,32 @@ Deno.test("what is taken away at once again is put back after growing pauses, an
   assertEquals(scene.warnings.at(-1), "restored, and not removed again: a rule");
 });
 
+Deno.test("another part of what was just put back is put back at once as well, the same part is not", () => {
+  const parts = new Map([["IPv4 routes", true], ["IPv6 routes", true]]);
+  const lose = (part: string) => parts.set(part, false);
+  const routes = new Thing("routes");
+  routes.missing = () => [...parts].filter(([, isThere]) => !isThere).map(([part]) => part);
+  routes.putBack = () => {
+    for (const part of parts.keys()) parts.set(part, true);
+  };
+  using scene = new Scene(routes);
+  lose("IPv4 routes");
+  scene.look();
+  scene.clock.advance(400);
+  lose("IPv6 routes");
+  scene.look();
+  assertEquals([...parts.values()], [true, true]);
+  scene.clock.advance(400);
+  lose("IPv4 routes");
+  scene.look();
+  assertEquals([...parts.values()], [false, true]);
+  assertEquals(scene.upkeep.degraded, ["IPv4 routes"]);
+  assertEquals(scene.warnings.slice(0, 2), [
+    "removed by another program and restored: IPv4 routes",
+    "removed by another program and restored: IPv6 routes",
+  ]);
+});
+
 Deno.test("what cannot be put back is degraded, tried again, and keeps nothing else from it", () => {
   const [table, rule] = [new Thing("a table"), new Thing("a rule")];
   using scene = new Scene(table, rule);
