@@ -150,12 +150,15 @@ export class FleetSite implements AsyncDisposable {
       readonly more?: string;
     },
   ): Promise<WireguardGo> {
-    const file = await this.gateways[0]!.output(
-      vpnCommand(
-        ...["peer", "add", `client-${place}`, "--allowed-ips", network, "--out", "-"],
-        ...["--config", this.config(1)],
-      ),
+    const command = vpnCommand(
+      ...["peer", "add", `client-${place}`, "--allowed-ips", network, "--out", "-"],
+      ...["--config", this.config(1)],
     );
+    // On a busy machine, a server that has just been started takes longer than a command waits for it.
+    const file = await eventually(async () => {
+      const { code, stdout } = await this.gateways[0]!.run(command);
+      return code === 0 ? stdout : null;
+    }, { what: `${command.join(" ")} to be taken` });
     await eventually(() => this.holders().length === 1 || null);
     await knowsClients(running.get(by ?? this.holders()[0]!)!, place);
     const [, address] = /Address = (\S+?)\/\d+/.exec(file)!;
