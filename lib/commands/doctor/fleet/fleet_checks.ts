@@ -1,5 +1,6 @@
 /** Checks of a gateway's fleet: who has its virtual address, and how the other gateways are reached. */
 import { openLibc } from "../../../../ffi/libc.ts";
+import type { Link } from "../../../../ffi/netlink/links.ts";
 import { isIpv6, parseAddress } from "../../../core/wire/host_address.ts";
 import {
   CLOCK_TOLERANCE,
@@ -29,6 +30,14 @@ async function virtualAddressOf(subject: Subject): Promise<VirtualAddressStatus 
   return running.kind === "known" ? running.status.store?.virtualAddress ?? null : null;
 }
 
+/** The interface of this host that is in the network of the fleet's address; null for none. */
+function linkOfFleet({ netlink, options, server }: Subject): Link | null {
+  const network = server?.interface.virtualAddress ?? null;
+  if (network === null) return null;
+  const place = ownPlace(netlink, network, netlink.links.find(options.interfaceName)?.index ?? 0);
+  return place === null ? null : netlink.links.get(place.link);
+}
+
 /** Whether a gateway of the fleet has the address, and those that could take it are there. */
 async function checkVirtualAddress(subject: Subject): Promise<Verdict[]> {
   const virtualAddress = await virtualAddressOf(subject);
@@ -55,14 +64,11 @@ async function checkVirtualAddress(subject: Subject): Promise<Verdict[]> {
 /** That no other host answers for the address, or a second one of the fleet's. */
 async function checkClaims(subject: Subject): Promise<Verdict[]> {
   const virtualAddress = await virtualAddressOf(subject);
-  const network = subject.server?.interface.virtualAddress ?? null;
-  if (virtualAddress === null || network === null) return [];
-  const tunnel = subject.netlink.links.find(subject.options.interfaceName);
-  const place = ownPlace(subject.netlink, network, tunnel?.index ?? 0);
-  if (place === null) return [];
-  const link = subject.netlink.links.get(place.link);
-  const claims = await claimsOf(openLibc(), link, network.address);
-  return claims === null ? [] : [judgeClaims(virtualAddress, place.device, claims)];
+  const link = linkOfFleet(subject);
+  if (virtualAddress === null || link === null) return [];
+  const { address } = subject.server!.interface.virtualAddress!;
+  const claims = await claimsOf(openLibc(), link, address);
+  return claims === null ? [] : [judgeClaims(virtualAddress, link.name, claims)];
 }
 
 /** What the answers mean that came by an interface to the question for the address. */
@@ -114,12 +120,9 @@ async function checkClocks(subject: Subject): Promise<Verdict[]> {
 /** What the gateways hand over to each other is as long as a client's packets, and then some. */
 async function checkPaths(subject: Subject): Promise<Verdict[]> {
   const virtualAddress = await virtualAddressOf(subject);
-  const network = subject.server?.interface.virtualAddress ?? null;
-  if (virtualAddress === null || network === null) return [];
-  const tunnel = subject.netlink.links.find(subject.options.interfaceName);
-  const place = ownPlace(subject.netlink, network, tunnel?.index ?? 0);
-  if (place === null) return [];
-  const { mtu } = subject.netlink.links.get(place.link);
+  const link = linkOfFleet(subject);
+  if (virtualAddress === null || link === null) return [];
+  const { mtu } = link;
   const others = virtualAddress.gateways.filter(({ isSelf, isUp }) => !isSelf && isUp);
   const trials = others.map(async (gateway) => {
     const address = parseAddress(gateway.endpoint.slice(0, gateway.endpoint.lastIndexOf(":")));

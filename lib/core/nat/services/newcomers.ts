@@ -14,7 +14,7 @@ import { MAX_SERVICES } from "./service_flows.ts";
 
 /** Of the ports for flows to a back end, one in so many may be given at once to those that have shown nothing. */
 const BURST_PART = 4;
-/** The same in a second: so an opening connection has its port for 20 s at least, whoever asks for others. */
+/** The same in a second: so an opening connection has its port for 20 s at least, however many others are asked for. */
 const RATE_PART = 20;
 /** Addresses that are remembered, and places that each may have; powers of two. */
 const PLACES = 1 << 14;
