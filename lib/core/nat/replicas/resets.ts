@@ -3,11 +3,11 @@
  * segment, in place of silence until it gives up. For a while after a take-over, and of IPv4 alone, as the address is
  * that is taken over.
  */
-import { finish, pseudoHeaderSum, sum } from "../../wire/checksum.ts";
 import * as ipv4 from "../../wire/ipv4.ts";
 import type { Memory } from "../../wire/memory.ts";
 import * as tcp from "../../wire/tcp.ts";
 import type { Forwarder } from "../forwarder.ts";
+import { beginAnswer, finishAnswer } from "../headers/tcp_answer.ts";
 import { IcmpErrorLimiter } from "../icmp/icmp_error.ts";
 import type { NatLink } from "../link.ts";
 
@@ -18,10 +18,6 @@ const PAUSE = 300;
 /** In a second, receivers on either side, and for each: an RST is no longer than what it answers. */
 const RECEIVERS = 4_096;
 const PER_SECOND = 1_000;
-const TIME_TO_LIVE = 64;
-const SIZE = ipv4.MIN_HEADER_SIZE + tcp.MIN_HEADER_SIZE;
-/** Words that the header length is counted in, in the upper half of its byte. */
-const DATA_OFFSET = tcp.MIN_HEADER_SIZE >> 2 << 4;
 
 export class Resets {
   readonly #memory: Memory;
@@ -73,26 +69,9 @@ export class Resets {
 
   /** RFC 9293 section 3.10.7.1: with what the segment acknowledges as its number, or an acknowledgment of it. */
   #write(at: number, packet: number, transport: number): void {
-    const { bytes, view } = this.#memory;
-    const source = view.getInt32(packet + ipv4.DESTINATION_ADDRESS_OFFSET);
-    const destination = view.getInt32(packet + ipv4.SOURCE_ADDRESS_OFFSET);
+    const { view } = this.#memory;
     const isAcknowledging = (tcp.flags(view, transport) & tcp.FLAG_ACK) !== 0;
-    const segment = at + ipv4.MIN_HEADER_SIZE;
-    bytes.fill(0, at, at + SIZE);
-    view.setUint8(at, 0x45);
-    view.setUint16(at + ipv4.TOTAL_LENGTH_OFFSET, SIZE);
-    view.setUint16(at + ipv4.FLAGS_OFFSET, ipv4.FLAG_DONT_FRAGMENT);
-    view.setUint8(at + ipv4.TIME_TO_LIVE_OFFSET, TIME_TO_LIVE);
-    view.setUint8(at + ipv4.PROTOCOL_OFFSET, ipv4.PROTOCOL_TCP);
-    view.setInt32(at + ipv4.SOURCE_ADDRESS_OFFSET, source);
-    view.setInt32(at + ipv4.DESTINATION_ADDRESS_OFFSET, destination);
-    view.setUint16(
-      at + ipv4.HEADER_CHECKSUM_OFFSET,
-      finish(sum(view, at, ipv4.MIN_HEADER_SIZE)),
-    );
-    view.setUint16(segment + tcp.SOURCE_PORT_OFFSET, tcp.destinationPort(view, transport));
-    view.setUint16(segment + tcp.DESTINATION_PORT_OFFSET, tcp.sourcePort(view, transport));
-    view.setUint8(segment + tcp.DATA_OFFSET_OFFSET, DATA_OFFSET);
+    const segment = beginAnswer(this.#memory, at, packet, transport);
     if (isAcknowledging) {
       const number = tcp.acknowledgmentNumber(view, transport);
       view.setUint32(segment + tcp.SEQUENCE_NUMBER_OFFSET, number);
@@ -105,10 +84,6 @@ export class Resets {
       view.setUint32(segment + tcp.ACKNOWLEDGMENT_NUMBER_OFFSET, number);
       view.setUint8(segment + tcp.FLAGS_OFFSET, tcp.FLAG_RST | tcp.FLAG_ACK);
     }
-    const pseudo = pseudoHeaderSum(source, destination, ipv4.PROTOCOL_TCP, tcp.MIN_HEADER_SIZE);
-    view.setUint16(
-      segment + tcp.CHECKSUM_OFFSET,
-      finish(sum(view, segment, tcp.MIN_HEADER_SIZE, pseudo)),
-    );
+    finishAnswer(this.#memory, at);
   }
 }

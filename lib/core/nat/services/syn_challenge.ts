@@ -9,19 +9,15 @@
  * The number is less than 2^16 below what would be right: that far back, firewalls and NATs on the way take it for an
  * old acknowledgment, which they let pass (Linux's `nf_conntrack`, MAXACKWINCONST).
  */
-import { finish, pseudoHeaderSum, sum } from "../../wire/checksum.ts";
 import * as ipv4 from "../../wire/ipv4.ts";
 import type { Memory } from "../../wire/memory.ts";
 import { SipHash } from "../../wire/siphash.ts";
 import * as tcp from "../../wire/tcp.ts";
 import type { Forwarder } from "../forwarder.ts";
+import { beginAnswer, finishAnswer } from "../headers/tcp_answer.ts";
 import { secondOf } from "../timer_wheel.ts";
 import type { Newcomers } from "./newcomers.ts";
 
-const SIZE = ipv4.MIN_HEADER_SIZE + tcp.MIN_HEADER_SIZE;
-const TIME_TO_LIVE = 64;
-/** Words that the header length is counted in, in the upper half of its byte. */
-const DATA_OFFSET = tcp.MIN_HEADER_SIZE >> 2 << 4;
 /** An RST so far below what was sent must be within it, or a firewall drops it. */
 const WINDOW = 0xffff;
 const SECRET_MASK = 0xffff;
@@ -81,35 +77,15 @@ export class SynChallenge {
   }
 
   #write(at: number, packet: number, transport: number, secret: number): void {
-    const { memory: { bytes, view } } = this.#options;
-    const source = view.getInt32(packet + ipv4.DESTINATION_ADDRESS_OFFSET);
-    const destination = view.getInt32(packet + ipv4.SOURCE_ADDRESS_OFFSET);
-    const segment = at + ipv4.MIN_HEADER_SIZE;
+    const { memory } = this.#options;
+    const { view } = memory;
+    const segment = beginAnswer(memory, at, packet, transport);
     const sent = tcp.sequenceNumber(view, transport);
     // The last one not above that of the SYN which ends so.
     const number = sent - (sent - secret & SECRET_MASK);
-    bytes.fill(0, at, at + SIZE);
-    view.setUint8(at, 0x45);
-    view.setUint16(at + ipv4.TOTAL_LENGTH_OFFSET, SIZE);
-    view.setUint16(at + ipv4.FLAGS_OFFSET, ipv4.FLAG_DONT_FRAGMENT);
-    view.setUint8(at + ipv4.TIME_TO_LIVE_OFFSET, TIME_TO_LIVE);
-    view.setUint8(at + ipv4.PROTOCOL_OFFSET, ipv4.PROTOCOL_TCP);
-    view.setInt32(at + ipv4.SOURCE_ADDRESS_OFFSET, source);
-    view.setInt32(at + ipv4.DESTINATION_ADDRESS_OFFSET, destination);
-    view.setUint16(
-      at + ipv4.HEADER_CHECKSUM_OFFSET,
-      finish(sum(view, at, ipv4.MIN_HEADER_SIZE)),
-    );
-    view.setUint16(segment + tcp.SOURCE_PORT_OFFSET, tcp.destinationPort(view, transport));
-    view.setUint16(segment + tcp.DESTINATION_PORT_OFFSET, tcp.sourcePort(view, transport));
     view.setUint32(segment + tcp.ACKNOWLEDGMENT_NUMBER_OFFSET, number);
-    view.setUint8(segment + tcp.DATA_OFFSET_OFFSET, DATA_OFFSET);
     view.setUint8(segment + tcp.FLAGS_OFFSET, tcp.FLAG_SYN | tcp.FLAG_ACK);
     view.setUint16(segment + tcp.WINDOW_OFFSET, WINDOW);
-    const pseudo = pseudoHeaderSum(source, destination, ipv4.PROTOCOL_TCP, tcp.MIN_HEADER_SIZE);
-    view.setUint16(
-      segment + tcp.CHECKSUM_OFFSET,
-      finish(sum(view, segment, tcp.MIN_HEADER_SIZE, pseudo)),
-    );
+    finishAnswer(memory, at);
   }
 }
