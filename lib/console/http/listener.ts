@@ -11,6 +11,7 @@ import type { Socket } from "node:net";
 import { ConnectionShares } from "../../host/network/connection_shares.ts";
 import { type ListenerWatch, watchPort } from "../../host/network/listener_watch.ts";
 import { listenerOn } from "../../host/network/port_safety.ts";
+import { CollectedBytes } from "../../core/limits/collected_bytes.ts";
 import { bracketed } from "../../core/wire/host_address.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import { guarded } from "../../process/guard.ts";
@@ -198,32 +199,19 @@ function bodyOf(
   if (Number(message.headers["content-length"] ?? 0) > MAX_BODY) {
     return Promise.resolve("too-large");
   }
-  const chunks: Uint8Array[] = [];
-  let length = 0;
+  const body = new CollectedBytes(MAX_BODY);
   message.on(
     "data",
     guarded("console", "reading a request", (chunk: Uint8Array) => {
-      length += chunk.length;
-      if (length > MAX_BODY) {
-        message.pause();
-        resolve("too-large");
-      } else chunks.push(chunk);
+      if (body.add(chunk)) return;
+      message.pause();
+      resolve("too-large");
     }),
   );
-  message.once("end", () => resolve(joined(chunks, length)));
+  message.once("end", () => resolve(body.take()));
   message.once("close", () => resolve("gone"));
   message.once("error", () => resolve("gone"));
   return promise;
-}
-
-function joined(chunks: readonly Uint8Array[], length: number): Uint8Array<ArrayBuffer> {
-  const all = new Uint8Array(length);
-  let at = 0;
-  for (const chunk of chunks) {
-    all.set(chunk, at);
-    at += chunk.length;
-  }
-  return all;
 }
 
 /** Of what is no request that anybody's page or program makes. What else comes on the connection is not read. */

@@ -1,6 +1,7 @@
 /** Shows how a stream is cut into lines. */
 import { LineSplitter } from "../../../lib/control/lines.ts";
-import { assertEquals } from "../../support/assert.ts";
+import { assert, assertEquals } from "../../support/assert.ts";
+import { settledMemory } from "../../support/settled_memory.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 
@@ -32,4 +33,16 @@ Deno.test("push() keeps no hold of the bytes it was given", () => {
   splitter.push(chunk);
   chunk.fill(0x78);
   assertEquals(splitter.push(bytes("\n")), ["abc"]);
+});
+
+Deno.test("push() holds no more than a line's bytes, however they come", () => {
+  const splitters = Array.from({ length: 4 }, () => new LineSplitter(64 * 1024));
+  const before = settledMemory();
+  for (const splitter of splitters) {
+    for (let i = 0; i < 64 * 1024; i++) splitter.push(Uint8Array.of(0x61));
+  }
+  const after = settledMemory();
+  const grown = (after.heap + after.external - before.heap - before.external) / splitters.length;
+  assert(grown < 256 * 1024, `${grown} bytes for each line of 64 KiB`);
+  for (const splitter of splitters) assertEquals(splitter.rest().length, 64 * 1024);
 });
