@@ -11,14 +11,16 @@ import type { Socket } from "node:net";
 import { ConnectionShares } from "../../host/network/connection_shares.ts";
 import { type ListenerWatch, watchPort } from "../../host/network/listener_watch.ts";
 import { listenerOn } from "../../host/network/port_safety.ts";
-import { CollectedBytes } from "../../core/limits/collected_bytes.ts";
+import { type RequestBody, requestBody } from "../../host/network/request_body.ts";
 import { bracketed } from "../../core/wire/host_address.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import { guarded } from "../../process/guard.ts";
 
 /** Of a request without a body longer than this, all is taken. */
 export const MAX_BODY = 64 * 1024;
+/** Bytes of all headers; and how many there may be, as each costs the more, the more of them there are. */
 const MAX_HEADERS = 16 * 1024;
+const MAX_HEADER_COUNT = 128;
 const MAX_CONNECTIONS = 1_024;
 /** Descriptors for all else; and as many of what is left for connections as for those that are being closed. */
 const OTHER_DESCRIPTORS = 64;
@@ -75,9 +77,10 @@ export class Listener implements AsyncDisposable {
       "answering a request",
       async (message: IncomingMessage, response: ServerResponse) => {
         const { socket } = message;
+        const body = requestBody(message, MAX_BODY);
         if (!shares.begin(socket, response)) return;
         try {
-          await serve(message, response, { answer, isSecure: tls !== null });
+          await serve(message, response, { body, answer, isSecure: tls !== null });
         } finally {
           shares.end(socket);
         }
@@ -137,13 +140,17 @@ export function connectionsWithin(limits: string): number {
 async function serve(
   message: IncomingMessage,
   response: ServerResponse,
-  { answer, isSecure }: Pick<ListenerOptions, "answer"> & { readonly isSecure: boolean },
+  { body: awaited, answer, isSecure }: Pick<ListenerOptions, "answer"> & {
+    readonly body: Promise<RequestBody>;
+    readonly isSecure: boolean;
+  },
 ): Promise<void> {
-  const { method = "" } = message;
+  const { method = "", rawHeaders } = message;
+  if (rawHeaders.length > 2 * MAX_HEADER_COUNT) return refuse(message, response, 431);
   const address = addressOf(message, isSecure);
   if (address === null) return refuse(message, response, 400);
   if (!METHODS.has(method)) return refuse(message, response, 405);
-  const body = await bodyOf(message);
+  const body = await awaited;
   if (body === "gone") return;
   if (body === "too-large") return refuse(message, response, 413);
   const signal = new AbortController();
@@ -187,31 +194,6 @@ function headersOf({ rawHeaders }: IncomingMessage): Headers {
     headers.append(rawHeaders[i]!, rawHeaders[i + 1]!);
   }
   return headers;
-}
-
-/** All of a request's body. */
-function bodyOf(
-  message: IncomingMessage,
-): Promise<Uint8Array<ArrayBuffer> | "too-large" | "gone"> {
-  const { promise, resolve } = Promise.withResolvers<
-    Uint8Array<ArrayBuffer> | "too-large" | "gone"
-  >();
-  if (Number(message.headers["content-length"] ?? 0) > MAX_BODY) {
-    return Promise.resolve("too-large");
-  }
-  const body = new CollectedBytes(MAX_BODY);
-  message.on(
-    "data",
-    guarded("console", "reading a request", (chunk: Uint8Array) => {
-      if (body.add(chunk)) return;
-      message.pause();
-      resolve("too-large");
-    }),
-  );
-  message.once("end", () => resolve(body.take()));
-  message.once("close", () => resolve("gone"));
-  message.once("error", () => resolve("gone"));
-  return promise;
 }
 
 /** Of what is no request that anybody's page or program makes. What else comes on the connection is not read. */

@@ -12,10 +12,11 @@ import type { Ipv4SocketAddress } from "../../core/wire/socket_address.ts";
 import { CONTENT_TYPE } from "../../core/metrics/exposition.ts";
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
-import { guarded } from "../../process/guard.ts";
+import { background, guarded } from "../../process/guard.ts";
 import { ConnectionShares } from "../../host/network/connection_shares.ts";
 import { type ListenerWatch, watchPort } from "../../host/network/listener_watch.ts";
 import { listenerOn } from "../../host/network/port_safety.ts";
+import { requestBody } from "../../host/network/request_body.ts";
 
 const PATH = "/metrics";
 /**
@@ -59,6 +60,7 @@ export class MetricsServer implements Disposable {
         "control",
         "answering a metrics request",
         async (request: IncomingMessage, response: ServerResponse) => {
+          background("control", "dropping a body", requestBody(request, 0));
           if (!shares.begin(request.socket, response)) return;
           try {
             await answer(request, response, read);

@@ -203,6 +203,17 @@ hostTest("a body that comes byte by byte holds no more than its bytes", async ()
 });
 
 hostTest(
+  "headers beyond what any browser sends are refused before they cost anything",
+  async () => {
+    await using listener = await open();
+    const headers = (count: number) =>
+      Array.from({ length: count }, (_, i) => `X-${i}: 1\r\n`).join("");
+    assertStringIncludes(await exchange(listener, get("/", headers(100))), " 200 ");
+    assertStringIncludes(await exchange(listener, get("/", headers(200))), " 431 ");
+  },
+);
+
+hostTest(
   "what a proxy may read otherwise than this end, or is none of HTTP's, is refused",
   async () => {
     const asked: string[] = [];
