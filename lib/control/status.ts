@@ -47,7 +47,7 @@ export interface Status {
   readonly listenPort: number;
   /** Inner addresses, as in `10.66.77.1/24`. */
   readonly addresses: readonly string[];
-  /** What ciphers: `libcrypto` with its version, or `builtin`. */
+  /** What ciphers: the name of a library, or `builtin`. */
   readonly aead: string;
   /** Whether several datagrams are handed to the kernel as one (UDP segmentation offload). */
   readonly segmentation: boolean;

@@ -4,6 +4,7 @@
  */
 import { Arena } from "../../ffi/arena.ts";
 import { EPOLLIN, EPOLLOUT } from "../../ffi/epoll.ts";
+import { openIpsecMb } from "../../ffi/crypto/ipsec_mb.ts";
 import { openLibcrypto } from "../../ffi/crypto/libcrypto.ts";
 import { openX25519 } from "../../ffi/crypto/libcrypto_x25519.ts";
 import { type Libc, openLibc } from "../../ffi/libc.ts";
@@ -98,8 +99,9 @@ export function buildDataPlane(
   const arena = new Arena(arenaSize(config, slotSize));
   const loop = opened.use(new EventLoop(libc, arena));
   const monitor = opened.use(RouteMonitor.open(libc));
-  const aead = openAead(config, arena);
-  const x25519 = openKeyPairs(aead, arena);
+  const fields = openFieldCipher(config, arena);
+  const aead = openPacketCipher(config, arena, fields);
+  const x25519 = openKeyPairs(fields, arena);
   const { socket, handshakes } = openTunnelSockets(libc, arena, {
     options: {
       port: config.listenPort,
@@ -281,7 +283,12 @@ function arenaSize(config: DataPlaneConfig, slotSize: number): number {
     (hasFakeTcp ? FakeTcpLink.arenaSize(mtu, SEND_SLOTS) : 0);
 }
 
-export function openAead({ aead }: Pick<DataPlaneConfig, "aead">, arena: Arena): AeadProvider {
+/** The cipher of packets, and of what handshakes have in their fields. */
+export function openAead(config: Pick<DataPlaneConfig, "aead">, arena: Arena): AeadProvider {
+  return openPacketCipher(config, arena, openFieldCipher(config, arena));
+}
+
+function openFieldCipher({ aead }: Pick<DataPlaneConfig, "aead">, arena: Arena): AeadProvider {
   const library = aead === "builtin" ? null : openLibcrypto(arena);
   if (library === null && aead === "libcrypto") {
     throw new Error(
@@ -291,7 +298,25 @@ export function openAead({ aead }: Pick<DataPlaneConfig, "aead">, arena: Arena):
   return library ?? createBuiltinAead(arena);
 }
 
-/** X25519 is of the same library as the cipher: a user who configures `builtin` trusts the host's with nothing. */
+/** IPsec-MB where it is installed and quicker than what does handshake fields. */
+function openPacketCipher(
+  { aead }: Pick<DataPlaneConfig, "aead">,
+  arena: Arena,
+  fields: AeadProvider,
+): AeadProvider {
+  const library = aead === "auto" || aead === "ipsec-mb" ? openIpsecMb(arena, fields) : null;
+  if (library === null && aead === "ipsec-mb") {
+    throw new Error(
+      "Cannot use Aead = ipsec-mb: it takes libIPSec_MB.so.1 or .2 and a processor with AVX-512 and IFMA",
+    );
+  }
+  return library ?? fields;
+}
+
+/**
+ * X25519 is of the same library as the cipher of handshake fields: a user who configures `builtin` trusts the host's
+ * with nothing.
+ */
 function openKeyPairs({ name }: AeadProvider, arena: Arena): X25519Provider {
   return (name === "builtin" ? null : openX25519(arena, name)) ?? builtinX25519;
 }

@@ -46,7 +46,7 @@ export interface DataPlaneConfig {
   readonly mtu: number;
   /** Whether segmentation offloads may be used. */
   readonly offload: boolean;
-  readonly aead: "auto" | "libcrypto" | "builtin";
+  readonly aead: "auto" | "ipsec-mb" | "libcrypto" | "builtin";
   /** Whether to log each packet that goes outside. */
   readonly trace: boolean;
   /** Inner addresses of this end. */

@@ -1,4 +1,5 @@
 /** Machine: what the bench needs of it, and how it describes it. */
+import { isMissing, PACKAGE_NAMES } from "../support/ipsec_mb_package.ts";
 import { isInstalled, missingPrerequisite } from "../support/net.ts";
 import { run } from "../support/process.ts";
 import type { Summary } from "./samples.ts";
@@ -41,6 +42,16 @@ export async function installPrograms(
     await run(null, ["apt-get", "update", "-q"], options);
     const { code, stderr } = await run(null, install, options);
     if (code !== 0) note(`apt failed: ${stderr.trim()}`);
+  }
+  if (isMissing() && isInstalled("apt-get")) {
+    for (const name of PACKAGE_NAMES) {
+      const { code } = await run(null, ["apt-get", "install", "-y", "-q", name], {
+        env: { DEBIAN_FRONTEND: "noninteractive" },
+        timeoutMs: 180_000,
+      });
+      if (code === 0) break;
+    }
+    if (isMissing()) note("libIPSec_MB is not to be had: ours is measured with libcrypto");
   }
   const missing = wanted.filter((program) => !isInstalled(program));
   const fatal = missing.find((program) => REQUIRED.includes(program));

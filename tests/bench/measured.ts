@@ -5,8 +5,17 @@ import { isBusy } from "./machine.ts";
 import type { FigureReport } from "./report.ts";
 import { formatNumber } from "./table.ts";
 
-const { vpn, kernelNat, fakeTcp, builtin, wireguardGo, wireguardGoInstalled, nebula, openvpn } =
-  ContenderName;
+const {
+  vpn,
+  kernelNat,
+  fakeTcp,
+  libcrypto,
+  builtin,
+  wireguardGo,
+  wireguardGoInstalled,
+  nebula,
+  openvpn,
+} = ContenderName;
 
 /** A row: one or two figures beside each other. */
 interface Row {
@@ -37,6 +46,13 @@ const ROWS: readonly Row[] = [
     title: "the same by fake TCP",
     figures: ["tcp-1-up", "tcp-1-down"],
     ours: fakeTcp,
+    oursAlone: true,
+    ...GBIT,
+  },
+  {
+    title: "the same by libcrypto, without IPsec-MB",
+    figures: ["tcp-1-up", "tcp-1-down"],
+    ours: libcrypto,
     oursAlone: true,
     ...GBIT,
   },

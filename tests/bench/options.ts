@@ -5,6 +5,7 @@ import { parseArgs } from "node:util";
 export const CONTENDERS = [
   "vpn",
   "faketcp",
+  "libcrypto",
   "builtin",
   "wireguard-go",
   "wireguard-go-installed",

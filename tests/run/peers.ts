@@ -1,5 +1,6 @@
 /** Outside programs that tests compare with or look on with, and installing them where that can be done. */
 import { isInstalled } from "../support/net.ts";
+import { isMissing, PACKAGE_NAMES } from "../support/ipsec_mb_package.ts";
 import { runStreamed } from "./streamed_command.ts";
 
 /** A program that network tests call, by the Debian package that has it. */
@@ -36,10 +37,16 @@ const UPDATE = ["-qq", "update"];
 const INSTALL = ["-qq", "--yes", "--no-install-recommends", "install"];
 
 /**
- * Has apt fetch the packages of programs that are missing, a hundred megabytes of them, and change nothing else yet.
- * Whatever goes wrong, `installPeers()` says.
+ * Installs IPsec-MB, which is small, and has apt fetch the packages of programs that are missing, a hundred megabytes
+ * of them, and change nothing else yet. Whatever goes wrong, `installPeers()` says, or the tests that are left out.
  */
 export async function fetchPeers(): Promise<void> {
+  if (isMissing() && Deno.uid() === 0 && isDebian()) {
+    await runApt(UPDATE, () => {});
+    for (const name of PACKAGE_NAMES) {
+      if ((await runApt([...INSTALL, name], () => {})).code === 0) break;
+    }
+  }
   const missing = missingPrograms(PACKAGES);
   if (missing.length === 0 || Deno.uid() !== 0 || !isDebian()) return;
   const packages = missing.map((program) => PACKAGES[program]!);

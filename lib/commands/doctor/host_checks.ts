@@ -1,7 +1,9 @@
 /** Checks of the host for any tunnel: privileges, devices, room for the journal, a cipher. */
 import { Arena } from "../../../ffi/arena.ts";
 import { Capability, hasCapability } from "../../../ffi/capabilities.ts";
+import { openIpsecMb } from "../../../ffi/crypto/ipsec_mb.ts";
 import { openLibcrypto } from "../../../ffi/crypto/libcrypto.ts";
+import { createBuiltinAead } from "../../core/noise/aead_builtin.ts";
 import { ownResolvConfs } from "../../host/dns/resolv_conf_file.ts";
 import { AppError } from "../../process/errors.ts";
 import { describeChange } from "../../host/journal/host_change.ts";
@@ -148,8 +150,22 @@ function otherName(name: string): string {
 function checkCipher({ config }: Subject): Verdict[] {
   const wanted = config?.interface.aead ?? "auto";
   if (wanted === "builtin") return [ok("Aead = builtin: slower than libcrypto, as configured")];
-  const library = openLibcrypto(new Arena(ARENA_SIZE));
-  if (library !== null) return [ok("libcrypto is installed: ChaCha20-Poly1305 at full speed")];
+  const arena = new Arena(ARENA_SIZE);
+  const library = openLibcrypto(arena);
+  const packets = wanted === "libcrypto" ? null : openIpsecMb(arena, createBuiltinAead(arena));
+  if (packets !== null) return [ok(`${packets.name}: ChaCha20-Poly1305 by AVX-512`)];
+  if (wanted === "ipsec-mb") {
+    return [fail(
+      "Aead = ipsec-mb, but there is no libIPSec_MB, or the processor has no AVX-512 with IFMA",
+      "`apt install libipsec-mb1` (libipsec-mb2 on newer releases), or `Aead = auto`",
+    )];
+  }
+  if (library !== null) {
+    const better = wanted === "auto" && hasIfma()
+      ? "; with `apt install libipsec-mb1` (or libipsec-mb2) packets take half of the time"
+      : "";
+    return [ok(`${library.name}: ChaCha20-Poly1305 at full speed${better}`)];
+  }
   const remedy = "`apt install libssl3`, or the package that has libcrypto.so.3 on this system";
   return wanted === "libcrypto"
     ? [
@@ -159,4 +175,13 @@ function checkCipher({ config }: Subject): Verdict[] {
       ),
     ]
     : [warn("libcrypto.so.3 is not installed: encryption takes several times as long", remedy)];
+}
+
+/** Whether the processor has what IPsec-MB takes, by proc_cpuinfo(5). */
+function hasIfma(): boolean {
+  try {
+    return /^flags\s*:.*\bavx512ifma\b/m.test(Deno.readTextFileSync("/proc/cpuinfo"));
+  } catch {
+    return false;
+  }
 }

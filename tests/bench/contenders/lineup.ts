@@ -15,7 +15,7 @@ import {
 import type { Contender } from "./contender.ts";
 import { nebula } from "./nebula.ts";
 import { openvpn } from "./openvpn.ts";
-import { type Program, vpn, vpnBuiltin, vpnFakeTcp, vpnKernelNat } from "./vpn.ts";
+import { type Program, vpn, vpnBuiltin, vpnFakeTcp, vpnKernelNat, vpnLibcrypto } from "./vpn.ts";
 import { mixed, wireguardGo } from "./wireguard_go.ts";
 
 /** What a contender needs besides this project. */
@@ -29,6 +29,7 @@ interface Needs {
 const NEEDS: Readonly<Record<ContenderKey, Needs>> = {
   "vpn": { installed: [] },
   "faketcp": { installed: [] },
+  "libcrypto": { installed: [] },
   "builtin": { installed: [] },
   "wireguard-go": { installed: ["wg"], fetched: "wireguard-go" },
   "wireguard-go-installed": { installed: ["wireguard-go", "wg"] },
@@ -126,6 +127,8 @@ async function make(
       return vpn(program);
     case "faketcp":
       return vpnFakeTcp(program);
+    case "libcrypto":
+      return vpnLibcrypto(program);
     case "builtin":
       return vpnBuiltin(program);
     case "wireguard-go":

@@ -48,6 +48,11 @@ export function vpnFakeTcp(program: Program): Contender {
   return contender(program, { name: ContenderName.fakeTcp, transport: "faketcp" });
 }
 
+/** The same with libcrypto for packets, too. */
+export function vpnLibcrypto(program: Program): Contender {
+  return contender(program, { name: ContenderName.libcrypto, aead: "libcrypto" });
+}
+
 /** The same without libcrypto: the cipher that is in the executable. */
 export function vpnBuiltin(program: Program): Contender {
   return contender(program, { name: ContenderName.builtin, aead: "builtin" });

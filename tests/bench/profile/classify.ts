@@ -7,7 +7,7 @@ export const ACTIVITIES = [
   "system call: UDP send",
   "system call: UDP receive",
   "system call: others",
-  "cipher (libcrypto)",
+  "cipher",
   "JavaScript: split, merge, checksums",
   "JavaScript: all else",
   "copies (libc)",
@@ -66,10 +66,10 @@ export function activityOf({ frames }: Sample): Activity {
     }
     return "system call: others";
   }
-  if (/libcrypto/.test(object)) return "cipher (libcrypto)";
+  if (/libcrypto|libIPSec_MB/.test(object)) return "cipher";
   if (/\/libc\.so/.test(object)) {
     // libcrypto finds its parameters by comparing names; nothing else on the way of a packet compares strings.
-    return /^_*str/.test(symbol) ? "cipher (libcrypto)" : "copies (libc)";
+    return /^_*str/.test(symbol) ? "cipher" : "copies (libc)";
   }
   if (/perf-\d+\.map/.test(object)) {
     if (!symbol.startsWith("JS:")) return "Deno and V8 (calls into C, builtins)";

@@ -41,7 +41,7 @@ netTest(
       ["vpn0", "server", 51820, network.identity.publicKey],
     );
     assertEquals(server.addresses, [`${INSIDE}/24`]);
-    assertMatch(server.aead, /^(libcrypto|builtin)/);
+    assertMatch(server.aead, /^(libIPSec_MB|libcrypto|builtin)/);
     assert(server.nat.mappings >= 1, JSON.stringify(server.nat));
     assertEquals(server.drops["no_route"], 1);
     const [peer] = server.peers;

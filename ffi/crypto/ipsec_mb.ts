@@ -1,0 +1,140 @@
+/**
+ * IPsec-MB provider: ChaCha20-Poly1305 for packets by Intel's library, several in one call. Handshake fields, which
+ * have associated data and come one by one, are the other provider's that it stands on.
+ */
+import type { Arena } from "../arena.ts";
+import { IMB_DECRYPT, IMB_ENCRYPT, IpsecMbBurst } from "./ipsec_mb_burst.ts";
+import { type KeyPlace, KeyPlaces } from "./ipsec_mb_keys.ts";
+import { type FoundIpsecMb, loadIpsecMb } from "./ipsec_mb_library.ts";
+import { burstsWork, type FieldCipher } from "./ipsec_mb_trial.ts";
+
+const KEY_SIZE = 32;
+
+/**
+ * Opens the library for this thread.
+ *
+ * @param arena where packets are; some bytes of it become scratch space
+ * @param fields does handshake fields, and is what the library is tried against
+ * @param names file names or paths, the first that works is taken
+ * @returns null where there is none, it has nothing better for this processor, or it differs in a single bit
+ * @throws {Deno.errors.NotCapable} without `--allow-ffi`
+ */
+export function openIpsecMb(
+  arena: Arena,
+  fields: FieldCipher,
+  names?: readonly string[],
+): IpsecMbAead | null {
+  const found = loadIpsecMb(names);
+  if (found === null) return null;
+  if (burstsWork(found.library.symbols, fields)) return new IpsecMbAead(found, arena, fields);
+  found.library.close();
+  return null;
+}
+
+/** The provider; it has the shape of `AeadProvider` in lib/core/noise/aead.ts, where the methods are described. */
+class IpsecMbAead {
+  readonly name: string;
+  readonly #found: FoundIpsecMb;
+  readonly #fields: FieldCipher;
+  readonly #bursts: Bursts;
+  readonly #places = new KeyPlaces();
+
+  /** Use `openIpsecMb`. */
+  constructor(found: FoundIpsecMb, arena: Arena, fields: FieldCipher) {
+    const { name, library: { symbols } } = found;
+    this.name = name;
+    this.#found = found;
+    this.#fields = fields;
+    this.#bursts = {
+      sealing: new IpsecMbBurst(symbols, arena, { direction: IMB_ENCRYPT, capacity: 1 }),
+      opening: new IpsecMbBurst(symbols, arena, { direction: IMB_DECRYPT, capacity: 1 }),
+    };
+  }
+
+  key(key: Uint8Array): IpsecMbKey {
+    if (key.length !== KEY_SIZE) {
+      throw new RangeError(
+        `Cannot use ChaCha20-Poly1305 key: it is ${key.length} bytes, not ${KEY_SIZE}`,
+      );
+    }
+    return new IpsecMbKey(key, this.#places, this.#bursts);
+  }
+
+  seal(
+    key: Uint8Array,
+    nonce: Uint8Array,
+    associatedData: Uint8Array,
+    plaintext: Uint8Array,
+  ): Uint8Array {
+    return this.#fields.seal(key, nonce, associatedData, plaintext);
+  }
+
+  open(
+    key: Uint8Array,
+    nonce: Uint8Array,
+    associatedData: Uint8Array,
+    ciphertext: Uint8Array,
+  ): Uint8Array | null {
+    return this.#fields.open(key, nonce, associatedData, ciphertext);
+  }
+
+  /** Unloads the library. All keys must be destroyed before. */
+  close(): void {
+    this.#bursts.sealing.close();
+    this.#bursts.opening.close();
+    this.#found.library.close();
+  }
+}
+
+/** By direction. */
+interface Bursts {
+  readonly sealing: IpsecMbBurst;
+  readonly opening: IpsecMbBurst;
+}
+
+/** It has the shape of `AeadKey` in lib/core/noise/aead.ts, where the methods are described. */
+class IpsecMbKey {
+  readonly #places: KeyPlaces;
+  readonly #bursts: Bursts;
+  #place: KeyPlace | null;
+
+  constructor(key: Uint8Array, places: KeyPlaces, bursts: Bursts) {
+    this.#places = places;
+    this.#bursts = bursts;
+    this.#place = places.take(key);
+  }
+
+  seal(
+    destination: number,
+    source: number,
+    length: number,
+    counterLow: number,
+    counterHigh: number,
+  ): boolean {
+    const place = this.#place;
+    if (place === null) return false;
+    const { sealing } = this.#bursts;
+    sealing.add(place, destination, source, length, counterLow, counterHigh);
+    return sealing.run();
+  }
+
+  open(
+    destination: number,
+    source: number,
+    length: number,
+    counterLow: number,
+    counterHigh: number,
+  ): boolean {
+    const place = this.#place;
+    if (place === null) return false;
+    const { opening } = this.#bursts;
+    const number = opening.add(place, destination, source, length, counterLow, counterHigh);
+    return opening.run() && opening.isRight(number);
+  }
+
+  destroy(): void {
+    if (this.#place === null) return;
+    this.#places.release(this.#place);
+    this.#place = null;
+  }
+}

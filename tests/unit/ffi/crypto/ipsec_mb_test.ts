@@ -1,0 +1,301 @@
+/** Tests of ChaCha20-Poly1305 by IPsec-MB, where the host has it and a processor that it is quicker on. */
+import { Arena } from "../../../../ffi/arena.ts";
+import { openIpsecMb } from "../../../../ffi/crypto/ipsec_mb.ts";
+import {
+  IMB_DECRYPT,
+  IMB_ENCRYPT,
+  IpsecMbBurst,
+  pointerHalves,
+} from "../../../../ffi/crypto/ipsec_mb_burst.ts";
+import { KeyPlaces } from "../../../../ffi/crypto/ipsec_mb_keys.ts";
+import { type IpsecMbLibrary, loadIpsecMb } from "../../../../ffi/crypto/ipsec_mb_library.ts";
+import { burstsWork } from "../../../../ffi/crypto/ipsec_mb_trial.ts";
+import type { AeadProvider } from "../../../../lib/core/noise/aead.ts";
+import { createBuiltinAead } from "../../../../lib/core/noise/aead_builtin.ts";
+import { assert, assertEquals, assertStrictEquals, assertThrows } from "../../../support/assert.ts";
+import { heapGrowth } from "../../../support/heap_growth.ts";
+import { nativeGrowth } from "../../../support/native_growth.ts";
+import { testAead } from "../../../support/noise/aead_suite.ts";
+import { hostTest, whereAllowed } from "../../../support/permissions.ts";
+import { Random } from "../../../support/random.ts";
+
+/** Made here, as making one takes the permission as well. */
+const UNUSED_ARENA = whereAllowed(() => new Arena(64));
+/** Calls for which a single 16-byte object each would show as 320 kB. */
+const CALLS = 20_000;
+const NAMES = ["libIPSec_MB.so.2", "libIPSec_MB.so.1"];
+const TAG_SIZE = 16;
+
+const ignore = !NAMES.some(isPresent);
+const reason = ignore
+  ? " (ignored: no libIPSec_MB.so here, or no processor with AVX-512 and IFMA)"
+  : "";
+
+for (const name of NAMES) {
+  testAead(`openIpsecMb(${name})`, {
+    ignore: !isPresent(name),
+    open: () => openFixture([name]),
+  });
+}
+
+hostTest({
+  name: "openIpsecMb(): seal() and open() allocate nothing when a packet passes" + reason,
+  ignore,
+  fn() {
+    const { provider, close } = openFixture();
+    const key = provider.key(new Uint8Array(32));
+    let good = true;
+    let counter = 0;
+    const grown = heapGrowth(CALLS, () => {
+      counter++;
+      good &&= key.seal(4096, 4096, 1420, counter, 0) && key.open(4096, 4096, 1420, counter, 0);
+    });
+    key.destroy();
+    close();
+    assert(good);
+    assert(grown < CALLS, `${grown} bytes in ${CALLS} calls`);
+  },
+});
+
+hostTest({
+  name: "openIpsecMb(): key() keeps no memory when it is destroyed" + reason,
+  ignore,
+  fn() {
+    const { provider, close } = openFixture();
+    const limit = 8e6;
+    const grown = nativeGrowth(limit, () => {
+      for (let round = 0; round < 200_000; round++) provider.key(new Uint8Array(32)).destroy();
+    });
+    close();
+    assert(grown < limit, `${grown} bytes`);
+  },
+});
+
+hostTest({
+  name: "openIpsecMb(): packets of all lengths up to 2,000 bytes are as another library has them" +
+    reason,
+  ignore,
+  fn() {
+    const { provider, memory, close } = openFixture();
+    const random = new Random(3);
+    const secret = random.bytes(32);
+    const key = provider.key(secret);
+    const other = createBuiltinAead(memory).key(secret);
+    for (let i = 0; i < 2_000; i++) memory.bytes[4096 + i] = random.between(0, 255);
+    for (let length = 0; length <= 2_000; length++) {
+      assert(key.seal(8192, 4096, length, length, 1) && other.open(8192, 8192, length, length, 1));
+      assert(other.seal(8192, 4096, length, length, 2) && key.open(8192, 8192, length, length, 2));
+      assert(isEqual(memory, { a: 4096, b: 8192, length }), `${length} bytes`);
+    }
+    key.destroy();
+    other.destroy();
+    close();
+  },
+});
+
+hostTest({
+  name: "IpsecMbBurst: keys of packets in one burst are each packet's own" + reason,
+  ignore,
+  fn() {
+    using fixture = openBursts(8);
+    const { arena, sealing, opening, keys, packets } = fixture;
+    const [one, two] = keys;
+    const expected = [arena.bytes.slice(packets, packets + 100), new Uint8Array(100).fill(9)];
+    arena.bytes.set(expected[1], packets + 512);
+    sealing.add(one, packets, packets, 100, 7, 0);
+    sealing.add(two, packets + 512, packets + 512, 100, 7, 0);
+    assert(sealing.run());
+    const numbers = [
+      opening.add(one, packets, packets, 100, 7, 0),
+      opening.add(one, packets + 1024, packets + 512, 100, 7, 0),
+      opening.add(two, packets + 512, packets + 512, 100, 7, 0),
+    ];
+    assert(opening.run());
+    assertEquals(numbers.map((number) => opening.isRight(number)), [true, false, true]);
+    assertEquals(arena.bytes.slice(packets, packets + 100), expected[0]);
+    assertEquals(arena.bytes.slice(packets + 512, packets + 612), expected[1]);
+  },
+});
+
+hostTest({
+  name: "IpsecMbBurst: packets are zeros when the library has not sealed them" + reason,
+  ignore,
+  fn() {
+    for (
+      const lie of [
+        { submit_burst_nocheck_avx512_t2: () => 0 },
+        { submit_burst_nocheck_avx512_t2: (_: unknown, length: number) => length },
+      ]
+    ) {
+      using fixture = openBursts(2);
+      const { arena, packets, keys, lies } = fixture;
+      arena.bytes.fill(5, packets, packets + 300);
+      Object.assign(lies, lie);
+      fixture.sealing.add(keys[0], packets, packets, 100, 1, 0);
+      fixture.sealing.add(keys[0], packets + 128, packets + 128, 100, 2, 0);
+      assertEquals(fixture.sealing.run(), false);
+      for (const at of [packets, packets + 128]) {
+        assertEquals(arena.bytes.slice(at, at + 116), new Uint8Array(100 + TAG_SIZE));
+      }
+      const number = fixture.opening.add(keys[0], packets, packets, 0, 1, 0);
+      assertEquals([fixture.opening.run(), fixture.opening.isRight(number)], [false, false]);
+    }
+  },
+});
+
+hostTest({
+  name: "KeyPlaces: a key is wiped when it is released, and its place used again",
+  fn() {
+    const places = new KeyPlaces();
+    const key = new Random(4).bytes(32);
+    const all = Array.from({ length: 300 }, () => places.take(key));
+    assertEquals(new Set(all.map(({ low, high }) => `${high} ${low}`)).size, 300);
+    for (const { low, high, bytes } of all) {
+      const { low: atLow, high: atHigh } = pointerHalves(
+        Deno.UnsafePointer.of(bytes as Uint8Array<ArrayBuffer>),
+      );
+      assertEquals([atLow, atHigh], [low, high]);
+      assertEquals(bytes, key);
+    }
+    places.release(all[7]);
+    assertEquals(all[7].bytes, new Uint8Array(32));
+    assertStrictEquals(places.take(key), all[7]);
+  },
+});
+
+hostTest({
+  name: "burstsWork() says yes of the host's IPsec-MB" + reason,
+  ignore,
+  fn() {
+    const found = loadIpsecMb()!;
+    assert(burstsWork(found.library.symbols, createBuiltinAead(new Arena(4096))));
+    found.library.close();
+  },
+});
+
+for (
+  const [what, lie] of Object.entries<(symbols: Symbols) => Partial<Symbols>>({
+    "gives too few jobs": () => ({ get_next_burst_avx512_t2: () => 0 }),
+    "leaves its jobs undone": () => ({ submit_burst_nocheck_avx512_t2: () => 0 }),
+    "says that it has done what it has not": () => ({
+      submit_burst_nocheck_avx512_t2: (_, length) => length,
+    }),
+    "has jobs elsewhere": ({ get_next_burst_avx512_t2 }) => ({
+      get_next_burst_avx512_t2: (manager, length, jobs) => {
+        const count = get_next_burst_avx512_t2(manager, length, jobs);
+        new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(jobs!, 8 * length))[5] ^= 0x10;
+        new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(jobs!, 8 * length))[3] ^= 0x10;
+        return count;
+      },
+    }),
+    "makes no manager": () => ({ alloc_mb_mgr: () => null }),
+    "fails its own test": () => ({ imb_get_errno: () => 2050 }),
+  })
+) {
+  hostTest({
+    name: `burstsWork() says no of a library that ${what}` + reason,
+    ignore,
+    fn() {
+      const { library } = loadIpsecMb()!;
+      const { symbols } = library;
+      const reference = createBuiltinAead(new Arena(4096));
+      assertEquals(burstsWork({ ...symbols, ...lie(symbols) }, reference), false);
+      library.close();
+    },
+  });
+}
+
+hostTest({
+  name: "burstsWork() says no where another library has other bytes" + reason,
+  ignore,
+  fn() {
+    const { library } = loadIpsecMb()!;
+    const right = createBuiltinAead(new Arena(4096));
+    for (const at of [0, 15]) {
+      const wrong = {
+        name: "wrong",
+        seal: (...fields: Parameters<AeadProvider["seal"]>) => {
+          const sealed = right.seal(...fields);
+          sealed[sealed.length - 1 - at] ^= 1;
+          return sealed;
+        },
+        open: () => null,
+      };
+      assertEquals(burstsWork(library.symbols, wrong), false);
+    }
+    library.close();
+  },
+});
+
+hostTest("openIpsecMb() gives null when no name can be opened, or is another library's", () => {
+  const arena = new Arena(16_384);
+  const fields = createBuiltinAead(arena);
+  for (const name of ["libIPSec_MB.so.0", "/nonexistent", "libc.so.6", "libcrypto.so.3"]) {
+    assertStrictEquals(openIpsecMb(arena, fields, [name]), null);
+  }
+});
+
+hostTest({
+  name: "openIpsecMb() throws when the permission is missing, for that is no missing library",
+  permissions: { ffi: false },
+  fn() {
+    const fields = createBuiltinAead(UNUSED_ARENA);
+    assertThrows(() => openIpsecMb(UNUSED_ARENA, fields), Deno.errors.NotCapable);
+  },
+});
+
+type Symbols = IpsecMbLibrary["symbols"];
+
+function openFixture(names: readonly string[] = NAMES) {
+  const memory = new Arena(65_536);
+  memory.allocate(12_288);
+  const library = openIpsecMb(memory, createBuiltinAead(memory), names);
+  assert(library !== null);
+  const provider: AeadProvider = library;
+  return { memory, provider, close: () => library.close() };
+}
+
+/** Bursts of both directions of a library that tells lies as soon as it is given some. */
+function openBursts(capacity: number) {
+  const { library } = loadIpsecMb()!;
+  const lies: Partial<Symbols> = {};
+  const { symbols } = library;
+  const lying: Symbols = {
+    ...symbols,
+    submit_burst_nocheck_avx512_t2: (...args) =>
+      (lies.submit_burst_nocheck_avx512_t2 ?? symbols.submit_burst_nocheck_avx512_t2)(...args),
+  };
+  const arena = new Arena(16_384);
+  const packets = arena.allocate(4096);
+  const sealing = new IpsecMbBurst(lying, arena, { direction: IMB_ENCRYPT, capacity });
+  const opening = new IpsecMbBurst(lying, arena, { direction: IMB_DECRYPT, capacity });
+  const places = new KeyPlaces();
+  const keys = [1, 2].map((value) => places.take(new Uint8Array(32).fill(value)));
+  return {
+    arena,
+    packets,
+    sealing,
+    opening,
+    keys,
+    lies,
+    [Symbol.dispose]() {
+      sealing.close();
+      opening.close();
+      library.close();
+    },
+  };
+}
+
+function isPresent(name: string): boolean {
+  const found = whereAllowed(() => loadIpsecMb([name])) ?? null;
+  found?.library.close();
+  return found !== null;
+}
+
+function isEqual(
+  { bytes }: { readonly bytes: Uint8Array },
+  { a, b, length }: { readonly a: number; readonly b: number; readonly length: number },
+): boolean {
+  for (let i = 0; i < length; i++) if (bytes[a + i] !== bytes[b + i]) return false;
+  return true;
+}
