@@ -71,6 +71,7 @@ export class LocalSocket implements AsyncDisposable {
     socket.#resources.use(journal.keep({
       // The kernel tells of it only those who watch the folder.
       isPolled: true,
+      yieldsToPostUp: false,
       missing: () => isThere(path) ? [] : [`socket ${path}`],
       putBack: () => socket.#listenAgain(),
     }));

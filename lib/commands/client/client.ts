@@ -140,8 +140,8 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
       oneThread,
     };
     const reloader = await serveClient(client, settings);
-    await hooks.postUp();
     const upkeep = host.watch();
+    await upkeep.whilePostUp(() => hooks.postUp());
     dropPrivileges({ ...host.toUndo, configPath: options.configPath, logger });
     sayConnected(client, startedAt);
     start.reloads.serveBy(reloader);

@@ -15,7 +15,6 @@ import {
 import type { InnerGuard } from "../../host/firewall/inner_guard.ts";
 import { KillSwitch } from "../../host/firewall/kill_switch.ts";
 import { ReturnPath } from "../../host/firewall/return_path.ts";
-import { DETOUR_REASON } from "../../host/network/detour.ts";
 import type { InterfaceSettings } from "../../host/network/host_network.ts";
 import { NetworkConflict } from "../../host/network/network_conflict.ts";
 import type { RoutePlan } from "../../host/network/route_plan.ts";
@@ -132,13 +131,7 @@ export class ClientHost implements Disposable {
 
   /** All of it is there: from now on it is put back where others take it away. */
   watch(): Upkeep {
-    const { start: { network, journal, logger }, services } = this.#options;
-    for (const lost of network.detours.flatMap((detour) => detour.missing())) {
-      logger.warn("the tunnel is degraded, without {lost}: {reason}: remove it", {
-        lost,
-        reason: DETOUR_REASON,
-      });
-    }
+    const { start: { network, journal }, services } = this.#options;
     return this.#upkeep = services.use(startUpkeep({ network, journal }));
   }
 

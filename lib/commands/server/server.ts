@@ -340,8 +340,8 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
       record: (detail) => kept.record("virtual-address", null, detail),
       moveEgress: (virtual) => gateway.setVirtual(virtual, dataPlane),
     });
-    await hooks.postUp();
     const watched = upkeep = services.use(startUpkeep({ network, journal }));
+    await watched.whilePostUp(() => hooks.postUp());
     dropPrivileges({
       commands: hooks.hasDown ? "PreDown and PostDown" : null,
       foreignFile: null,

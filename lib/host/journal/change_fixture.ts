@@ -26,6 +26,8 @@ type RouteChange = Extract<HostChange, { kind: "route" }>;
 /** How to look at a change, and to make it again. */
 interface Keeping {
   readonly isPolled: boolean;
+  /** True if left out. */
+  readonly yieldsToPostUp?: boolean;
   isInPlace(): boolean;
   putBack(): void;
 }
@@ -42,6 +44,7 @@ export function changeFixture(change: HostChange, firewall: Nftables | null): Fi
   const name = describeChange(change);
   return {
     isPolled: keeping.isPolled,
+    yieldsToPostUp: keeping.yieldsToPostUp ?? true,
     missing: () => keeping.isInPlace() ? [] : [name],
     putBack: () => keeping.putBack(),
   };
@@ -112,6 +115,7 @@ function areProxiesThere(change: ProxiedNeighboursChange): boolean {
 function tableKeeping({ table }: TableChange, firewall: Nftables): Keeping {
   return {
     isPolled: false,
+    yieldsToPostUp: false,
     isInPlace: () => firewall.isIntact(table),
     putBack: () => firewall.putBack(table),
   };

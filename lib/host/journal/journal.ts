@@ -69,6 +69,7 @@ export class Journal {
   /** The file itself: without it, nobody undoes what a crash leaves, and `vpn status` does not find the tunnel. */
   readonly #ownFile: Fixture = {
     isPolled: true,
+    yieldsToPostUp: false,
     missing: () => isThere(this.#path) ? [] : [`journal ${this.#path}`],
     putBack: () => this.#writeAgain(),
   };

@@ -9,9 +9,6 @@ import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import { NetlinkError } from "../../../ffi/netlink/socket.ts";
 import type { Fixture } from "../upkeep/fixture.ts";
 
-/** Why it cannot be put back. */
-export const DETOUR_REASON = "a rule or route of another program takes precedence over ours";
-
 /** Addresses far from any host's own networks; in both halves, as some VPNs replace a default route by two routes. */
 const PROBES = {
   ipv4: ["1.1.1.1", "193.0.0.1"],
@@ -29,16 +26,12 @@ export interface DetourOptions {
 /** What packets take another way than the tunnel; no more than that can be done about it. */
 export class Detour implements Fixture {
   readonly isPolled = false;
+  readonly yieldsToPostUp = false;
+  readonly isOfOthers = true;
   readonly #options: DetourOptions;
-  readonly #others: () => readonly Fixture[];
 
-  /**
-   * @param others our own fixtures: while one of them is lost, it is no other program's route that leads past the
-   * tunnel
-   */
-  constructor(options: DetourOptions, others: () => readonly Fixture[]) {
+  constructor(options: DetourOptions) {
     this.#options = options;
-    this.#others = others;
   }
 
   missing(): readonly string[] {
@@ -48,7 +41,6 @@ export class Detour implements Fixture {
       const link = linkTo(netlink, probe, 0);
       // By the way of the tunnel's own datagrams: by another tunnel's device, it is not in the clear.
       if (link === null || link !== linkTo(netlink, probe, mark)) continue;
-      if (this.#others().some((fixture) => fixture.missing().length > 0)) return [];
       const name = netlink.links.find(link)?.name ?? `link ${link}`;
       return [`the routes through ${device} (packets to ${probe} go through ${name})`];
     }
@@ -56,7 +48,7 @@ export class Detour implements Fixture {
   }
 
   putBack(): void {
-    throw new Error(DETOUR_REASON);
+    throw new Error("a rule or route of another program takes precedence over ours");
   }
 }
 

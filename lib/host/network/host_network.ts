@@ -295,8 +295,7 @@ export class HostNetwork implements Disposable {
     device: string,
     { mark, families }: { readonly mark: number; readonly families: readonly AddressFamily[] },
   ): void {
-    const others = () => [...this.#fixtures, ...this.#journal.fixtures];
-    this.#detours = families.map((family) => new Detour({ family, device, mark }, others));
+    this.#detours = families.map((family) => new Detour({ family, device, mark }));
   }
 
   [Symbol.dispose](): void {

@@ -92,6 +92,7 @@ function linkOf(netlink: Rtnetlink, { name, index }: LinkState) {
 function switchedOn(netlink: Rtnetlink, stateNow: () => LinkState): Fixture {
   return {
     isPolled: false,
+    yieldsToPostUp: true,
     missing: () => linkOf(netlink, stateNow()).up ? [] : [`${stateNow().name} being up`],
     putBack: () => netlink.links.configure(stateNow().index, { up: true }),
   };
@@ -100,6 +101,7 @@ function switchedOn(netlink: Rtnetlink, stateNow: () => LinkState): Fixture {
 function mtu(netlink: Rtnetlink, stateNow: () => LinkState): Fixture {
   return {
     isPolled: false,
+    yieldsToPostUp: true,
     missing: () => {
       const state = stateNow();
       return linkOf(netlink, state).mtu === state.mtu ? [] : [`MTU ${state.mtu} of ${state.name}`];
@@ -111,6 +113,7 @@ function mtu(netlink: Rtnetlink, stateNow: () => LinkState): Fixture {
 function ipv6Settings(netlink: Rtnetlink, stateNow: () => LinkState): Fixture {
   return {
     isPolled: false,
+    yieldsToPostUp: true,
     missing: () => {
       const state = stateNow();
       const { name } = linkOf(netlink, state);
@@ -127,11 +130,14 @@ function addresses(netlink: Rtnetlink, stateNow: () => LinkState): Fixture {
       .map(({ address, prefixLength }) => formatPrefix({ address, length: prefixLength }));
     return [...addresses.map(formatCidr), ...addresses6].filter((text) => !there.includes(text));
   };
+  const nameOf = (text: string) => `address ${text}`;
   return {
     isPolled: false,
-    missing: () => lost().map((text) => `address ${text}`),
-    putBack: () => {
+    yieldsToPostUp: true,
+    missing: () => lost().map(nameOf),
+    putBack: (wanted) => {
       for (const text of lost()) {
+        if (!wanted.includes(nameOf(text))) continue;
         const { address, length: prefixLength } = parsePrefix(text);
         const isUnasked = address.length === 16;
         netlink.addresses.replace(stateNow().index, { address, prefixLength, isUnasked });
@@ -150,12 +156,16 @@ function localRoutes(netlink: Rtnetlink, stateNow: () => LinkState): Fixture {
       !there.includes(formatCidr({ address, prefixLength: 32 }))
     );
   };
+  const nameOf = (own: Ipv4Prefix) => `local route of ${formatCidr(own)}`;
   return {
     isPolled: false,
-    missing: () => lost().map((address) => `local route of ${formatCidr(address)}`),
-    putBack: () => {
+    yieldsToPostUp: true,
+    missing: () => lost().map(nameOf),
+    putBack: (wanted) => {
       const { index } = stateNow();
-      for (const { address, prefixLength } of lost()) {
+      for (const own of lost()) {
+        if (!wanted.includes(nameOf(own))) continue;
+        const { address, prefixLength } = own;
         const preferredSource = ipv4FromNumber(address);
         const put = (address: number, type: RouteType) => {
           const destination = { address: ipv4FromNumber(address), length: 32 };
@@ -186,16 +196,19 @@ function localRoutes6(netlink: Rtnetlink, stateNow: () => LinkState): Fixture {
     const there = localAddresses(netlink, AF_INET6, index);
     return addresses6.filter((text) => !there.includes(`${addressOf6(text)}/128`));
   };
+  const nameOf = (text: Ipv6PrefixText) => `local route of ${text}`;
   return {
     isPolled: true,
+    yieldsToPostUp: true,
     missing: () => {
       const before = missed;
       missed = lost();
-      return missed.filter((text) => before.includes(text)).map((text) => `local route of ${text}`);
+      return missed.filter((text) => before.includes(text)).map(nameOf);
     },
-    putBack: () => {
+    putBack: (wanted) => {
       const { index } = stateNow();
       for (const text of lost()) {
+        if (!wanted.includes(nameOf(text))) continue;
         const { address, length: prefixLength } = parsePrefix(text);
         netlink.addresses.delete(index, { address, prefixLength });
         netlink.addresses.replace(index, { address, prefixLength, isUnasked: true });
@@ -226,10 +239,14 @@ function routes(netlink: Rtnetlink, stateNow: () => LinkState): Fixture {
   };
   return {
     isPolled: false,
+    yieldsToPostUp: true,
     missing: () => lost().map(textOf),
-    putBack: () => {
-      // Another one may have taken its place: that is lost, too.
-      for (const route of lost()) netlink.routes.replace(routeSpec(stateNow().index, route));
+    putBack: (wanted) => {
+      for (const route of lost()) {
+        if (!wanted.includes(textOf(route))) continue;
+        // Another one may have taken its place: that is lost, too.
+        netlink.routes.replace(routeSpec(stateNow().index, route));
+      }
     },
   };
 }

@@ -8,7 +8,8 @@ import { getLogger } from "../../process/logging.ts";
 import { Upkeep } from "./upkeep.ts";
 
 /**
- * Watches what a tunnel has put on the host, from now on, and puts it back. To be begun when all of it is there.
+ * Watches what a tunnel has put on the host, from now on, and puts it back. To be begun when all of it is there; the
+ * `PostUp` commands run by `whilePostUp()`.
  *
  * @param network null for a relay, which has no device
  */

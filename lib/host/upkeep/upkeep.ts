@@ -63,8 +63,9 @@ export interface UpkeepLogger {
 export class Upkeep implements Disposable {
   readonly #options: UpkeepOptions;
   readonly #keepings = new Map<Fixture, Keeping>();
-  /** What was otherwise from the start: a `PostUp`, say, has its reasons. */
-  readonly #leftAlone: ReadonlySet<Fixture>;
+  /** What `PostUp` has taken away, which has its reasons, as `missing()` names it. */
+  readonly #leftAlone = new Map<Fixture, ReadonlySet<string>>();
+  #isPostUp = false;
   readonly #timer: ReturnType<typeof setInterval>;
   readonly #failed = Promise.withResolvers<never>();
   readonly #changes = new Swarm({
@@ -76,12 +77,8 @@ export class Upkeep implements Disposable {
   });
   #ticks = 0;
 
-  /** Begins, with everything as it is now. */
   constructor(options: UpkeepOptions) {
     this.#options = options;
-    this.#leftAlone = new Set(
-      options.fixtures().filter((fixture) => fixture.missing().length > 0),
-    );
     this.#failed.promise.catch(() => {});
     this.#timer = setInterval(
       guarded("upkeep", "watching the host's network", () => this.tick()),
@@ -97,6 +94,36 @@ export class Upkeep implements Disposable {
   /** What others take away again and again, in words; empty where all is well. */
   get degraded(): readonly string[] {
     return [...this.#keepings.values()].flatMap(({ lost }) => lost);
+  }
+
+  /**
+   * Calls what runs the `PostUp` commands. What others have taken away until then is put back first; what goes while
+   * they run is theirs to change, and left alone, but for what does not yield to them: that is watched meanwhile.
+   */
+  async whilePostUp(call: () => Promise<void>): Promise<void> {
+    guarded("upkeep", "looking at the host before PostUp", () => this.check(() => true))();
+    const before = this.#lostToPostUp();
+    this.#isPostUp = true;
+    try {
+      await call();
+    } finally {
+      this.#isPostUp = false;
+    }
+    const names: string[] = [];
+    for (const [fixture, lost] of this.#lostToPostUp()) {
+      const changed = new Set(lost).difference(new Set(before.get(fixture)));
+      this.#leftAlone.set(fixture, changed);
+      names.push(...changed);
+    }
+    if (names.length === 0) return;
+    this.#options.logger.info("changed while PostUp ran, and not restored: {names}", {
+      names: names.join(", "),
+    });
+  }
+
+  #lostToPostUp(): Map<Fixture, readonly string[]> {
+    const fixtures = this.#options.fixtures().filter(({ yieldsToPostUp }) => yieldsToPostUp);
+    return new Map(fixtures.map((fixture) => [fixture, fixture.missing()]));
   }
 
   /** Takes note that links, addresses, routes or rules have changed. */
@@ -122,7 +149,7 @@ export class Upkeep implements Disposable {
     const putBack: string[] = [];
     const errors: unknown[] = [];
     for (const fixture of fixtures) {
-      if (this.#leftAlone.has(fixture) || !isChosen(fixture)) continue;
+      if (this.#isPostUp && fixture.yieldsToPostUp || !isChosen(fixture)) continue;
       try {
         putBack.push(...this.#keep(fixture, now));
       } catch (error) {
@@ -150,7 +177,7 @@ export class Upkeep implements Disposable {
     const keeping = this.#keepings.get(fixture) ??
       { fixture, putBack: [], putBackAt: -Infinity, waitsUntil: 0, pause: 0, lost: [] };
     if (keeping.waitsUntil > now) return [];
-    const lost = fixture.missing();
+    const lost = this.#lostOf(fixture);
     if (lost.length === 0) {
       keeping.waitsUntil = 0;
       this.#trustAgain(keeping, now);
@@ -167,7 +194,7 @@ export class Upkeep implements Disposable {
     keeping.putBack = [...before, ...lost];
     keeping.putBackAt = now;
     try {
-      fixture.putBack();
+      fixture.putBack(lost);
     } catch (error) {
       if (error instanceof DeviceGone) throw error;
       const reason = `it cannot be restored (${error instanceof Error ? error.message : error})`;
@@ -175,6 +202,14 @@ export class Upkeep implements Disposable {
       return [];
     }
     return keeping.lost.length > 0 ? [] : lost;
+  }
+
+  #lostOf(fixture: Fixture): readonly string[] {
+    const leftAlone = this.#leftAlone.get(fixture);
+    const lost = fixture.missing().filter((each) => !leftAlone?.has(each));
+    if (lost.length === 0 || fixture.isOfOthers !== true) return lost;
+    const others = this.#options.fixtures().filter(({ isOfOthers }) => isOfOthers !== true);
+    return others.some((other) => this.#lostOf(other).length > 0) ? [] : lost;
   }
 
   #backOff(

@@ -59,9 +59,12 @@ async function takeAway(
   }
 }
 
+/** As hosts do that load their own rules with it. */
+const FLUSH = "nft flush ruleset";
+
 /** All that changes a client's host. */
 function everything(tunnel: SimpleTunnel): string {
-  const section = { DNS: "10.66.77.1", KillSwitch: "on", Transport: "faketcp" };
+  const section = { DNS: "10.66.77.1", KillSwitch: "on", Transport: "faketcp", PostUp: FLUSH };
   return tunnel.client({ ...section, Address: "10.66.77.2/24, fd00:77::2/64" }, {
     AllowedIPs: "0.0.0.0/0, 198.18.0.0/16, ::/0",
   });
@@ -75,6 +78,7 @@ netTest(
     await startVpn("server", server, tunnel.server({ Transport: "auto" }));
     const before = await stateOf(client);
     const process = await startVpn("client", client, everything(tunnel));
+    await process.waitFor(/restored: .*table ip vpn_vpn0_inner/);
     await takeAway(client, process, [
       ["ip link set vpn0 down; ip link set vpn0 up", /route 0\.0\.0\.0\/0 in table 51820/],
       ["ip link set vpn0 down", /vpn0 being up/],
@@ -236,14 +240,14 @@ netTest(
 for (
   const [name, section, losses] of [
     ["our NAT", { Transport: "auto", NatPorts: "40000-40999" }, [
-      ["nft flush ruleset", /netdev vpn_vpn0\b/],
-      ["nft delete table ip vpn_vpn0_faketcp", /vpn_vpn0_faketcp/],
       ["ip route flush dev vpn0", /route 10\.66\.77\.0\/24/],
+      [FLUSH, /netdev vpn_vpn0\b/],
+      ["nft delete table ip vpn_vpn0_faketcp", /vpn_vpn0_faketcp/],
       ["echo >/proc/sys/net/ipv4/ip_local_reserved_ports", /reserved ports/],
     ]],
     ["the kernel's NAT", { Egress: "kernel" }, [
-      ["nft flush ruleset", /table ip vpn_vpn0_/],
       ["sysctl -q -w net.ipv4.ip_forward=0", /ip_forward/],
+      [FLUSH, /table ip vpn_vpn0_/],
       ["ip link set vpn0 down", /vpn0 being up/],
     ]],
   ] as const
@@ -252,7 +256,13 @@ for (
     const { server } = await layWire(topology);
     await server.output(["ip", "route", "add", "default", "via", "192.0.2.9"]);
     const before = await stateOf(server);
-    const process = await startVpn("server", server, simpleTunnel().server(section));
+    const postUp = { PostUp: FLUSH };
+    const process = await startVpn(
+      "server",
+      server,
+      simpleTunnel().server({ ...section, ...postUp }),
+    );
+    await process.waitFor(/restored: .*table ip vpn_vpn0_inner/);
     await takeAway(server, process, losses);
     await endWell(process);
     assertEquals(await stateOf(server), before);

@@ -347,7 +347,7 @@ hostTest(
       Deno.removeSync(path);
       const lost = journal.fixtures.filter((fixture) => fixture.missing().length > 0);
       assertEquals(lost.flatMap((fixture) => fixture.missing()), [`socket ${path}`]);
-      for (const fixture of lost) fixture.putBack();
+      for (const fixture of lost) fixture.putBack([]);
       assertEquals(journal.fixtures.flatMap((fixture) => fixture.missing()), []);
       assertEquals(Deno.statSync(path).mode! & 0o777, 0o600);
       using after = await ControlClient.connect(findInstance(INTERFACE));

@@ -43,7 +43,7 @@ hostTest(
       Deno.removeSync(path);
       const [file] = journal.fixtures.filter((fixture) => fixture.missing().length > 0);
       assertEquals(file!.missing(), [`journal ${path}`]);
-      file!.putBack();
+      file!.putBack([]);
       assertEquals(file!.missing(), []);
       assert(isLocked(path));
       assertEquals(ownJournal()!.places, [place("a"), place("b")]);

@@ -16,6 +16,9 @@ class Thing implements Fixture {
   refusal: Error | null = null;
   error: Error | null = null;
 
+  yieldsToPostUp = true;
+  isOfOthers = false;
+
   constructor(readonly name: string, readonly isPolled = false) {}
 
   missing(): readonly string[] {
@@ -23,7 +26,7 @@ class Thing implements Fixture {
     return this.isThere ? [] : [this.name];
   }
 
-  putBack(): void {
+  putBack(_lost?: readonly string[]): void {
     if (this.refusal !== null) throw this.refusal;
     this.isThere = true;
     this.count++;
@@ -87,12 +90,86 @@ Deno.test("what is lost is put back at once, with one warning that names all of 
   assertEquals(scene.upkeep.degraded, []);
 });
 
-Deno.test("a change that was there before the upkeep began is left alone", () => {
-  const thing = new Thing("MTU 1420");
-  thing.isThere = false;
-  using scene = new Scene(thing);
+Deno.test("what PostUp changes is left alone, what others took before it is put back", async () => {
+  const [mtu, rule] = [new Thing("MTU 1420"), new Thing("a rule")];
+  rule.isThere = false;
+  using scene = new Scene(mtu, rule);
+  await scene.upkeep.whilePostUp(() => {
+    assertEquals(rule.isThere, true);
+    mtu.isThere = false;
+    scene.pass(10_000);
+    return Promise.resolve();
+  });
   scene.look();
-  assertEquals([thing.count, scene.warnings.length], [0, 0]);
+  assertEquals([mtu.count, rule.count], [0, 1]);
+  assertEquals(scene.warnings, [
+    "removed by another program and restored: a rule",
+    "changed while PostUp ran, and not restored: MTU 1420",
+  ]);
+});
+
+Deno.test("a PostUp that loads the firewall takes none of its tables, not even while it runs", async () => {
+  const table = new Thing("a table");
+  table.yieldsToPostUp = false;
+  using scene = new Scene(table);
+  await scene.upkeep.whilePostUp(() => {
+    table.isThere = false;
+    scene.firewallChanged = true;
+    scene.pass(250);
+    assertEquals(table.isThere, true);
+    scene.clock.advance(1_000);
+    table.isThere = false;
+    return Promise.resolve();
+  });
+  scene.look();
+  assertEquals(table.isThere, true);
+});
+
+Deno.test("of a fixture, PostUp keeps what it changed, and the rest is put back as ever", async () => {
+  const there = new Map([["route A", true], ["route B", true]]);
+  const routes = new Thing("routes");
+  routes.missing = () => [...there].filter(([, isThere]) => !isThere).map(([route]) => route);
+  routes.putBack = (lost: readonly string[] = []) =>
+    lost.forEach((route) => there.set(route, true));
+  using scene = new Scene(routes);
+  await scene.upkeep.whilePostUp(() => {
+    there.set("route A", false);
+    return Promise.resolve();
+  });
+  there.set("route B", false);
+  scene.look();
+  assertEquals([...there.values()], [false, true]);
+});
+
+Deno.test("what cannot be put back before PostUp is no change of its, and degraded", async () => {
+  const rule = new Thing("a rule");
+  rule.isThere = false;
+  rule.refusal = new Error("no buffers");
+  using scene = new Scene(rule);
+  await scene.upkeep.whilePostUp(() => Promise.resolve());
+  assertEquals(scene.upkeep.degraded, ["a rule"]);
+  rule.refusal = null;
+  scene.pass(500);
+  assertEquals(rule.isThere, true);
+});
+
+Deno.test("what follows from another's loss is told of once all others are in place, or PostUp's", async () => {
+  const [mtu, rule, detour] = [new Thing("MTU 1420"), new Thing("a rule"), new Thing("a detour")];
+  detour.isOfOthers = true;
+  detour.refusal = new Error("it is another program's");
+  using scene = new Scene(mtu, rule, detour);
+  await scene.upkeep.whilePostUp(() => {
+    mtu.isThere = false;
+    return Promise.resolve();
+  });
+  rule.refusal = new Error("no buffers");
+  rule.isThere = detour.isThere = false;
+  scene.look();
+  assertEquals(scene.upkeep.degraded, ["a rule"]);
+  rule.refusal = null;
+  scene.pass(1_000);
+  scene.look();
+  assertEquals(scene.upkeep.degraded.includes("a detour"), true);
 });
 
 Deno.test("what no notification reports is read twice a second, the rest when notified", () => {
