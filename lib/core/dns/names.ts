@@ -35,13 +35,20 @@ export class DomainName {
 
 const ROOT = new DomainName("", null);
 
+/** A label, or with null the place that a pointer leads to, and where it stands. */
+interface NamePart {
+  readonly at: number;
+  readonly label: string | null;
+}
+
 /**
- * Reads the names of a message. What pointers lead to is read once: an answer has thousands of names of a hundred
- * labels each if its sender likes, and must not take seconds.
+ * Reads the names of a message. What a pointer leads to is read once, and so is what stands behind each of its labels:
+ * an answer has thousands of names of a hundred labels each if its sender likes, a pointer into another place of them
+ * for each, and must not take tenths of a second.
  */
 export class NameReader {
   readonly #message: Uint8Array;
-  /** By where pointers lead. */
+  /** By where they begin, as far as pointers can lead. */
   readonly #known = new Map<number, DomainName>();
 
   constructor(message: Uint8Array) {
@@ -55,13 +62,15 @@ export class NameReader {
    */
   read(at: number): { readonly name: DomainName; readonly end: number } | null {
     const message = this.#message;
-    const labels: string[] = [];
-    /** Where pointers have led, and how many labels were read before. */
-    const targets: { readonly at: number; readonly index: number }[] = [];
+    const parts: NamePart[] = [];
+    let labels = 0;
     let rest: DomainName | undefined;
     let end = -1;
     // Each pointer leads before all that was read so far: none can lead in circles.
     for (let lowest = at; rest === undefined;) {
+      // Where the name itself ends is not known before a pointer was met.
+      rest = end < 0 ? undefined : this.#known.get(at);
+      if (rest !== undefined) break;
       const length = message[at];
       if (length === undefined) return null;
       if (length === 0) {
@@ -73,34 +82,28 @@ export class NameReader {
         const target = (length & ~POINTER) << 8 | message[at + 1]!;
         if (target >= lowest) return null;
         lowest = at = target;
-        rest = this.#known.get(target);
-        if (rest === undefined) targets.push({ at: target, index: labels.length });
+        parts.push({ at, label: null });
       } else {
-        if ((length & POINTER) !== 0 || labels.length >= MAX_NAME_SIZE) return null;
+        if ((length & POINTER) !== 0 || ++labels > MAX_NAME_SIZE) return null;
         if (at + 1 + length > message.length) return null;
-        labels.push(String.fromCharCode(...message.subarray(at + 1, at + 1 + length)));
+        const label = String.fromCharCode(...message.subarray(at + 1, at + 1 + length));
+        parts.push({ at, label });
         at += 1 + length;
       }
     }
-    return this.#join(labels, rest, targets, end);
+    const name = this.#join(parts, rest);
+    return name === null ? null : { name, end };
   }
 
-  #join(
-    labels: readonly string[],
-    rest: DomainName,
-    targets: { readonly at: number; readonly index: number }[],
-    end: number,
-  ): { readonly name: DomainName; readonly end: number } | null {
+  #join(parts: readonly NamePart[], rest: DomainName): DomainName | null {
     let name = rest;
-    for (let index = labels.length;; index--) {
+    for (let index = parts.length - 1; index >= 0; index--) {
+      const { at, label } = parts[index]!;
+      if (label !== null) name = new DomainName(label, name);
       if (name.size > MAX_NAME_SIZE) return null;
-      for (let last = targets.at(-1); last?.index === index; last = targets.at(-1)) {
-        this.#known.set(last.at, name);
-        targets.pop();
-      }
-      if (index === 0) return { name, end };
-      name = new DomainName(labels[index - 1]!, name);
+      if (at < POINTER_RANGE) this.#known.set(at, name);
     }
+    return name;
   }
 }
 

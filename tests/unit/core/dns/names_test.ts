@@ -70,6 +70,42 @@ Deno.test("what pointers lead to is read once, so that thousands of long names t
   assert(one!.rest === other!.rest);
 });
 
+Deno.test("a name that pointers lead into at each of its labels is read once for all of them", () => {
+  const reader = new NameReader(
+    Uint8Array.from([
+      ...LONG,
+      ...Array.from({ length: 127 }, (_, label) => [0xc0, 2 * label]).flat(),
+    ]),
+  );
+  const names = Array.from({ length: 127 }, (_, i) => reader.read(LONG.length + 2 * i)!.name);
+  let rest = names[0]!;
+  for (const name of names) {
+    assert(name === rest, "it was read again");
+    rest = rest.rest!;
+  }
+});
+
+Deno.test("pointers that lead to pointers are followed once", () => {
+  const count = 4_000;
+  const chain = Array.from({ length: count }, (_, i) => {
+    const target = i === 0 ? 0 : 3 + 2 * (i - 1);
+    return [0xc0 | target >> 8, target & 0xff];
+  });
+  const bytes = Uint8Array.from([1, 97, 0, ...chain.flat()]);
+  let reads = 0;
+  const message = new Proxy(bytes, {
+    get: (target, key) => {
+      if (typeof key === "string" && /^\d+$/.test(key)) reads++;
+      const value = Reflect.get(target, key);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+  const reader = new NameReader(message);
+  const end = bytes.length - 2;
+  for (let i = 0; i < 100; i++) assertEquals(reader.read(end)!.name.label, "a");
+  assert(reads < 4 * count, `${reads} bytes were looked at`);
+});
+
 Deno.test("isInDomain() compares whole labels without regard to case", () => {
   const name = nameOf(encodeName("www.Shop.example"))!;
   for (const domain of ["www.shop.example", "SHOP.EXAMPLE", "example", ""]) {
