@@ -1,6 +1,7 @@
 /**
  * Checks of the configuration itself: that it can be read, by which users, its keys, and the clock against its date.
  */
+import { atOnce } from "../../core/config/at_once.ts";
 import type { Config, PeerConfig } from "../../core/config/config.ts";
 import { ConfigError } from "../../core/config/config_error.ts";
 import { encodeKey } from "../../core/config/values/key_text.ts";
@@ -48,7 +49,7 @@ function checkAccessRules({ config, role }: Subject): Verdict[] {
   const count = [...config.peers, ...config.groups]
     .reduce((sum, { allow, deny }) => sum + allow.length + deny.length, 0);
   if (count === 0) return [];
-  const dead = deadRules(config);
+  const dead = atOnce(deadRules(config));
   if (dead.length === 0) return [ok(`each of ${count} access rules can decide about packets`)];
   return dead.map(({ line, rule, why }) =>
     warn(

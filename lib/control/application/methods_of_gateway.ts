@@ -2,6 +2,7 @@
 import type { ServerConfig } from "../../core/config/config.ts";
 import { deadRules } from "../../core/peers/dead_rules.ts";
 import { ConfigError } from "../../core/config/config_error.ts";
+import { paced } from "../../process/pace.ts";
 import type { LivePeers } from "../live_peers.ts";
 import type { Handler } from "../protocol.ts";
 import type { Reloader } from "../reload.ts";
@@ -41,7 +42,8 @@ async function health(
     peers.peers.values(),
     (peer) => ({ ...peer, otherEndpoints: [], zonedEndpoint: null, line: 0 }),
   );
-  const dead = deadRules({ ...config, peers: live, groups: peers.groups ?? config.groups });
+  const groups = peers.groups ?? config.groups;
+  const dead = await paced(deadRules({ ...config, peers: live, groups }));
   return {
     state: lacking.length === 0 ? "up" : "degraded",
     missing: lacking,

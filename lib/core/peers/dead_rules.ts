@@ -24,19 +24,46 @@ type DeadRulesConfig = Pick<Config, "peers" | "groups"> & {
   readonly interface: Pick<Config["interface"], "clientToClient" | "egress" | "egressAllow">;
 };
 
-export function deadRules(config: DeadRulesConfig): DeadRule[] {
-  const ofGroups = config.groups.flatMap((group) =>
-    deadIn(config, `[Group] ${group.name}`, group, null)
-  );
-  const ofPeers = config.peers.flatMap((peer) =>
-    deadIn(config, `[Peer] ${peer.name ?? `on line ${peer.line}`}`, peer, peer)
-  );
-  return [...ofPeers, ...ofGroups];
+/** What is looked up for each rule: thousands of peers have rules that name others. */
+interface Surroundings {
+  readonly options: DeadRulesConfig["interface"];
+  /** By their names; of several with one, the first. */
+  readonly peers: ReadonlyMap<string, PeerConfig>;
+  /** By the names of groups: how many peers are in it, and the last of them. */
+  readonly groups: ReadonlyMap<string, { readonly count: number; readonly last: PeerConfig }>;
+}
+
+/** Those of all sections, in steps of one section each. */
+export function* deadRules(config: DeadRulesConfig): Generator<void, DeadRule[]> {
+  const surroundings = surroundingsOf(config);
+  const dead: DeadRule[] = [];
+  for (const peer of config.peers) {
+    dead.push(...deadIn(surroundings, `[Peer] ${peer.name ?? `on line ${peer.line}`}`, peer, peer));
+    yield;
+  }
+  for (const group of config.groups) {
+    dead.push(...deadIn(surroundings, `[Group] ${group.name}`, group, null));
+    yield;
+  }
+  return dead;
+}
+
+function surroundingsOf({ peers, interface: options }: DeadRulesConfig): Surroundings {
+  const named = new Map<string, PeerConfig>();
+  const groups = new Map<string, { readonly count: number; readonly last: PeerConfig }>();
+  for (const peer of peers) {
+    const { name } = peer;
+    if (name !== null && !named.has(name)) named.set(name, peer);
+    for (const group of new Set(peer.groups)) {
+      groups.set(group, { count: (groups.get(group)?.count ?? 0) + 1, last: peer });
+    }
+  }
+  return { options, peers: named, groups };
 }
 
 /** Those of one section; `self` is the peer whose it is. */
 function deadIn(
-  config: DeadRulesConfig,
+  surroundings: Surroundings,
   header: string,
   section: Pick<GroupConfig, "allow" | "deny" | "line">,
   self: PeerConfig | null,
@@ -45,7 +72,7 @@ function deadIn(
   const dead: DeadRule[] = [];
   for (const [key, rules] of [["Deny", deny], ["Allow", allow]] as const) {
     for (const [i, rule] of rules.entries()) {
-      const why = unreachable(config, rule.target, self) ??
+      const why = unreachable(surroundings, rule.target, self) ??
         covered(rule, deny.slice(0, key === "Deny" ? i : undefined), "Deny") ??
         (key === "Deny" ? null : covered(rule, allow.slice(0, i), "Allow"));
       if (why !== null) {
@@ -58,7 +85,7 @@ function deadIn(
 
 /** Why no packet goes there; null where one may. */
 function unreachable(
-  { peers, interface: { clientToClient, egress, egressAllow } }: DeadRulesConfig,
+  { peers, groups, options: { clientToClient, egress, egressAllow } }: Surroundings,
   target: AccessTarget,
   self: PeerConfig | null,
 ): string | null {
@@ -66,14 +93,15 @@ function unreachable(
   if (isOfPeers && !clientToClient) return "ClientToClient = off keeps all peers from each other";
   switch (target.kind) {
     case "peer": {
-      const peer = peers.find(({ name }) => name === target.name);
+      const peer = peers.get(target.name);
       if (peer === undefined) return "there is no such peer";
       return peer === self ? "it is the peer itself" : null;
     }
     case "group": {
-      const members = peers.filter(({ groups }) => groups.includes(target.name));
-      if (members.length === 0) return "nobody is in that group";
-      return members.every((peer) => peer === self) ? "nobody else is in that group" : null;
+      const members = groups.get(target.name);
+      if (members === undefined) return "nobody is in that group";
+      const { count, last } = members;
+      return count === 1 && last === self ? "nobody else is in that group" : null;
     }
     case "internet":
       return egress === "off" ? "Egress = off leads nowhere" : null;

@@ -1,7 +1,8 @@
 /** Tests of lib/core/peers/dead_rules.ts: rules that can never decide, each planted. */
+import { atOnce } from "../../../../lib/core/config/at_once.ts";
 import { parseConfig } from "../../../../lib/core/config/parse_config.ts";
 import { deadRules } from "../../../../lib/core/peers/dead_rules.ts";
-import { assertEquals } from "../../../support/assert.ts";
+import { assert, assertEquals } from "../../../support/assert.ts";
 import { sampleKeys } from "../../../support/config/sample_keys.ts";
 
 /** What is dead among the rules of the laptop, and of a group that only it is in. */
@@ -33,7 +34,7 @@ function dead(
     ].join("\n"),
     "t.conf",
   );
-  return deadRules(config).map(({ rule, why }) => `${rule}: ${why}`);
+  return atOnce(deadRules(config)).map(({ rule, why }) => `${rule}: ${why}`);
 }
 
 Deno.test("rules that decide about some packet are not dead", () => {
@@ -77,4 +78,34 @@ Deno.test("rules of a group are looked at for all who are in it", () => {
   assertEquals(dead([], { group: ["Allow = @staff, peer:laptop, @empty"] }), [
     "[Group] staff: Allow = group:empty: nobody is in that group",
   ]);
+});
+
+Deno.test("each peer is looked at as often, however many there are", () => {
+  const count = 200;
+  let looks = 0;
+  const config = parseConfig(
+    [
+      "[Interface]",
+      `PrivateKey = ${sampleKeys(1).privateKey}`,
+      ...Array.from({ length: count }, (_, i) => [
+        "[Peer]",
+        `Name = p${i}`,
+        `PublicKey = ${sampleKeys(2 + i).publicKey}`,
+        `Groups = g${i % 10}`,
+        `Allow = peer:p${(i + 1) % count}, group:g${(i + 1) % 10}`,
+      ]).flat(),
+      ...Array.from({ length: 10 }, (_, i) => ["[Group]", `Name = g${i}`]).flat(),
+    ].join("\n"),
+    "t.conf",
+  );
+  const peers = config.peers.map((peer) =>
+    new Proxy(peer, {
+      get: (target, key) => {
+        if (key === "name" || key === "groups") looks++;
+        return Reflect.get(target, key);
+      },
+    })
+  );
+  assertEquals(atOnce(deadRules({ ...config, peers })), []);
+  assert(looks <= 10 * count, `${looks} looks at ${count} peers`);
 });
