@@ -86,10 +86,13 @@ export function judge(
   message: Uint8Array,
   { question, anyCase }: { question: Parsed; anyCase: boolean },
 ): Judgement {
+  // First, as it costs nothing: a resolver by TLS may send thousands of records for each of hundreds that wait.
+  if (message.length < HEADER_SIZE || message[0] !== asked[0] || message[1] !== asked[1]) {
+    return "wrong";
+  }
   const answer = parse(message);
-  if (answer === null && isBareFailure(asked, message)) return "refused";
+  if (answer === null && isBareFailure(message)) return "refused";
   if (answer === null || answer.question !== question.question) return "wrong";
-  if (message[0] !== asked[0] || message[1] !== asked[1]) return "wrong";
   if ((answer.flags & FLAG_RESPONSE) === 0 || (answer.flags & OPCODE_MASK) !== 0) return "wrong";
   for (let at = HEADER_SIZE; !anyCase && at < question.questionEnd; at++) {
     if (message[at] !== asked[at]) return "misspelt";
@@ -100,10 +103,7 @@ export function judge(
 /**
  * A header with an error: what servers say that have not got as far as the question, as to EDNS that they do not know.
  */
-function isBareFailure(asked: Uint8Array, message: Uint8Array): boolean {
-  if (message.length < HEADER_SIZE || message[0] !== asked[0] || message[1] !== asked[1]) {
-    return false;
-  }
+function isBareFailure(message: Uint8Array): boolean {
   const flags = message[2]! << 8 | message[3]!;
   const isResponse = (flags & FLAG_RESPONSE) !== 0 && (flags & OPCODE_MASK) === 0;
   return isResponse && message[4] === 0 && message[5] === 0 && cannotHelp(responseCode(flags));
