@@ -251,6 +251,17 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
         },
       }),
     );
+    networkChanged = () => {
+      innerGuard?.networkChanged();
+      gateway.networkChanged(dataPlane);
+      if (access.follow(gateway.surroundings())) {
+        background("server", "following the host's networks", livePeers.followAccess());
+      }
+      upkeep?.notice();
+      conflict.notice();
+    };
+    // Of what has changed since the start, nobody was told; and `PostUp` may change more, and take its time.
+    networkChanged();
     services.use(published).start(dataPlane);
     followHosts();
     services.use(
@@ -348,17 +359,6 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
       configPath: options.configPath,
       logger,
     });
-    networkChanged = () => {
-      innerGuard?.networkChanged();
-      gateway.networkChanged(dataPlane);
-      if (access.follow(gateway.surroundings())) {
-        background("server", "following the host's networks", livePeers.followAccess());
-      }
-      watched.notice();
-      conflict.notice();
-    };
-    // What changed meanwhile has been told nobody.
-    innerGuard?.networkChanged();
     await Promise.race([virtual?.joined(), stop.received]);
     const isTcpToo = config.interface.transport !== "udp";
     logger.info(

@@ -66,13 +66,14 @@ for (
       const network = await GatewayNetwork.lay(topology);
       const { gateway, internet, client: { namespace: client } } = network;
       await ip(gateway, "route delete default");
-      const server = await network.start(section);
+      // A boot in which DHCP comes late, and is not heard of again: the gateway is still starting.
+      const server = await network.start({
+        ...section,
+        PostUp: `ip route add default via ${ROUTER}; sleep 0.4`,
+      });
       await server.waitFor(/no route to the internet: packets to the internet are dropped/);
       await network.connect();
       await using _site = new Site(internet, 80);
-
-      // A boot in which DHCP comes late.
-      await ip(gateway, `route add default via ${ROUTER}`);
       await leavesAs(client, EXTERNAL);
 
       // A failover to an uplink that is dialled meanwhile.
