@@ -29,8 +29,10 @@ const SYMBOLS = {
 
 export type IpsecMbLibrary = Deno.DynamicLibrary<typeof SYMBOLS>;
 
-/** Newest first. */
-const LIBRARY_NAMES = ["libIPSec_MB.so.2", "libIPSec_MB.so.1"] as const;
+/** That of the executable: beside the bundled program, where compile.sh has put it. */
+const OWN_LIBRARY = new URL("./libIPSec_MB.so", import.meta.url).pathname;
+/** The executable's own, then the host's. */
+const LIBRARY_NAMES = [OWN_LIBRARY, "libIPSec_MB.so.2", "libIPSec_MB.so.1"] as const;
 
 /** `struct IMB_JOB` and the head of `struct IMB_MGR` are in all of these as they are here. */
 const FIRST_VERSION = 0x1_03_00;
@@ -52,8 +54,8 @@ const LINKER_NAMES = ["libc.so.6", "libdl.so.2"] as const;
 
 const RTLD_LAZY = 1;
 
-/** A library, and the name that it was found by. */
 export interface FoundIpsecMb {
+  /** Of its file. */
   readonly name: string;
   readonly library: IpsecMbLibrary;
 }
@@ -69,7 +71,7 @@ export function loadIpsecMb(names: readonly string[] = LIBRARY_NAMES): FoundIpse
   for (const name of names) {
     const library = open(name, SYMBOLS);
     if (library === null) continue;
-    if (isUsable(name, library)) return { name, library };
+    if (isUsable(name, library)) return { name: name.slice(name.lastIndexOf("/") + 1), library };
     library.close();
   }
   return null;

@@ -6,7 +6,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "../supp
 import { taskFlags } from "../net/support/programs/vpn.ts";
 import { netTest } from "../support/net.ts";
 import { output, run, type RunOptions, spawn } from "../support/process.ts";
-import { hostTest } from "../support/permissions.ts";
+import { hostTest, whereAllowed } from "../support/permissions.ts";
 
 const EXECUTABLE = new URL("../../dist/vpn", import.meta.url).pathname;
 /** The length of a self-extracting executable's head, in bytes. */
@@ -88,6 +88,31 @@ builtTest("vpn --version shows the version, and the commit where there is one", 
   const source = await output(null, [Deno.execPath(), "run", "--quiet", "-A", main, "--version"]);
   assertEquals(version.includes("("), source.includes("("));
 });
+
+{
+  const hasLibrary = / libIPSec_MB\.so:/.test(head ?? "");
+  const hasProcessor = /\bavx512ifma\b/.test(whereAllowed(readProcessors) ?? "");
+  const reason = !built
+    ? " (ignored: dist/vpn is not built, ./compile.sh does it)"
+    : !hasLibrary
+    ? " (ignored: the machine that built it had no IPsec-MB, or it does not unpack)"
+    : !hasProcessor
+    ? " (ignored: the processor has no AVX-512 with IFMA)"
+    : "";
+  hostTest({
+    name: `vpn ciphers by the IPsec-MB that it brings along, whose licence is beside it${reason}`,
+    ignore: reason !== "",
+    async fn() {
+      assertMatch(head!, / libIPSec_MB\.LICENSE:\d+ /);
+      const { stdout } = await run(null, [EXECUTABLE, "doctor"]);
+      assertMatch(stdout, /^ok +cipher +libIPSec_MB\.so:/m);
+    },
+  });
+}
+
+function readProcessors(): string {
+  return Deno.readTextFileSync("/proc/cpuinfo");
+}
 
 builtTest("vpn passes standard input and output on", async () => {
   const secret = await output(null, [EXECUTABLE, "genkey"]);
