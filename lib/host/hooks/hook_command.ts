@@ -2,8 +2,13 @@
  * Hook command: runs a command of the configuration by bash, as wg-quick promises, in a process group of its own, so
  * that Ctrl-C reaches us alone, with our environment, standard output and standard error, and in the network namespace
  * of the tunnel: a child belongs to that of the thread that starts it.
+ *
+ * It gets none of our sockets: a daemon that it leaves running, as another user perhaps, could answer at the control
+ * socket in our name.
  */
 import { spawnSync } from "node:child_process";
+import { openLibc } from "../../../ffi/libc.ts";
+import { closeSocketsOnExec } from "../../../ffi/sockets/close_on_exec.ts";
 import { getLogger } from "../../process/logging.ts";
 import { leaveToRuntime } from "../../process/orphans.ts";
 
@@ -25,6 +30,7 @@ export interface PreparedHook {
 /** Runs `PostDown` commands, also those of a process that died. One that fails, or takes too long, is a warning. */
 export function runPostDown(hooks: readonly PreparedHook[]): void {
   for (const hook of hooks) {
+    closeSocketsOnExec(openLibc());
     // With a limit, Deno gives the command a process group, and ends all of that when the time is over.
     const { status, signal, error } = spawnSync(shell(), ["-c", hook.command], {
       stdio: ["ignore", "inherit", "inherit"],
@@ -48,6 +54,7 @@ export function runPostDown(hooks: readonly PreparedHook[]): void {
  * @returns how it ended, in words; null for well
  */
 export async function runHook(command: string, limit: Promise<unknown>): Promise<string | null> {
+  closeSocketsOnExec(openLibc());
   const child = new Deno.Command(shell(), {
     args: ["-c", command],
     detached: true,

@@ -87,13 +87,19 @@ netTest("commands run in the namespace that --netns names", async (topology) => 
   assertEquals(notes.lines, keys.map((key) => `${key} ${namespace}`));
 }, { programs: PROGRAMS });
 
-netTest("commands can use what bash has, and their standard error is seen", async (topology) => {
-  const { client, server, tunnel } = await laid(topology);
-  await startVpn("server", server, tunnel.server());
-  const PostUp = '[[ %i == vpn* ]] && cat <(echo "seen by ${BASH_VERSION:+bash}") >&2';
-  const process = await startVpn("client", client, tunnel.client({ PostUp }));
-  assertMatch(process.stderr, /^seen by bash$/m);
-}, { programs: PROGRAMS });
+netTest(
+  "commands have what bash has, standard error, and none of our sockets",
+  async (topology) => {
+    const { client, server, tunnel } = await laid(topology);
+    await startVpn("server", server, tunnel.server());
+    const sockets = "! ls -l /proc/self/fd | grep socket: >&2";
+    const PostUp =
+      `[[ %i == vpn* ]] && cat <(echo "seen by \${BASH_VERSION:+bash}") >&2 && ${sockets}`;
+    const process = await startVpn("client", client, tunnel.client({ PostUp }));
+    assertMatch(process.stderr, /^seen by bash$/m);
+  },
+  { programs: PROGRAMS },
+);
 
 for (const key of ["PreUp", "PostUp"] as const) {
   netTest(`a ${key} that fails ends the start, and everything is undone`, async (topology) => {
