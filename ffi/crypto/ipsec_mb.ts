@@ -1,12 +1,12 @@
 /**
- * IPsec-MB provider: ChaCha20-Poly1305 for packets by Intel's library, several in one call. Handshake fields, which
- * have associated data and come one by one, are the other provider's that it stands on.
+ * IPsec-MB provider: ChaCha20-Poly1305 for packets by Intel's library. Handshake fields, which
+ * have associated data, are the other provider's that it stands on.
  */
 import type { Arena } from "../arena.ts";
-import { IMB_DECRYPT, IMB_ENCRYPT, IpsecMbBurst } from "./ipsec_mb_burst.ts";
+import { IMB_DECRYPT, IMB_ENCRYPT, IpsecMbJobs } from "./ipsec_mb_jobs.ts";
 import { type KeyPlace, KeyPlaces } from "./ipsec_mb_keys.ts";
 import { type FoundIpsecMb, loadIpsecMb } from "./ipsec_mb_library.ts";
-import { burstsWork, type FieldCipher } from "./ipsec_mb_trial.ts";
+import { type FieldCipher, jobsWork } from "./ipsec_mb_trial.ts";
 
 const KEY_SIZE = 32;
 
@@ -26,7 +26,7 @@ export function openIpsecMb(
 ): IpsecMbAead | null {
   const found = loadIpsecMb(names);
   if (found === null) return null;
-  if (burstsWork(found.library.symbols, fields)) return new IpsecMbAead(found, arena, fields);
+  if (jobsWork(found.library.symbols, fields)) return new IpsecMbAead(found, arena, fields);
   found.library.close();
   return null;
 }
@@ -36,7 +36,7 @@ class IpsecMbAead {
   readonly name: string;
   readonly #found: FoundIpsecMb;
   readonly #fields: FieldCipher;
-  readonly #bursts: Bursts;
+  readonly #directions: Directions;
   readonly #places = new KeyPlaces();
 
   /** Use `openIpsecMb`. */
@@ -45,9 +45,9 @@ class IpsecMbAead {
     this.name = name;
     this.#found = found;
     this.#fields = fields;
-    this.#bursts = {
-      sealing: new IpsecMbBurst(symbols, arena, { direction: IMB_ENCRYPT, capacity: 1 }),
-      opening: new IpsecMbBurst(symbols, arena, { direction: IMB_DECRYPT, capacity: 1 }),
+    this.#directions = {
+      sealing: new IpsecMbJobs(symbols, arena, IMB_ENCRYPT),
+      opening: new IpsecMbJobs(symbols, arena, IMB_DECRYPT),
     };
   }
 
@@ -57,7 +57,7 @@ class IpsecMbAead {
         `Cannot use ChaCha20-Poly1305 key: it is ${key.length} bytes, not ${KEY_SIZE}`,
       );
     }
-    return new IpsecMbKey(key, this.#places, this.#bursts);
+    return new IpsecMbKey(key, this.#places, this.#directions);
   }
 
   seal(
@@ -80,27 +80,27 @@ class IpsecMbAead {
 
   /** Unloads the library. All keys must be destroyed before. */
   close(): void {
-    this.#bursts.sealing.close();
-    this.#bursts.opening.close();
+    this.#directions.sealing.close();
+    this.#directions.opening.close();
     this.#found.library.close();
   }
 }
 
 /** By direction. */
-interface Bursts {
-  readonly sealing: IpsecMbBurst;
-  readonly opening: IpsecMbBurst;
+interface Directions {
+  readonly sealing: IpsecMbJobs;
+  readonly opening: IpsecMbJobs;
 }
 
 /** It has the shape of `AeadKey` in lib/core/noise/aead.ts, where the methods are described. */
 class IpsecMbKey {
   readonly #places: KeyPlaces;
-  readonly #bursts: Bursts;
+  readonly #directions: Directions;
   #place: KeyPlace | null;
 
-  constructor(key: Uint8Array, places: KeyPlaces, bursts: Bursts) {
+  constructor(key: Uint8Array, places: KeyPlaces, directions: Directions) {
     this.#places = places;
-    this.#bursts = bursts;
+    this.#directions = directions;
     this.#place = places.take(key);
   }
 
@@ -113,9 +113,8 @@ class IpsecMbKey {
   ): boolean {
     const place = this.#place;
     if (place === null) return false;
-    const { sealing } = this.#bursts;
-    sealing.add(place, destination, source, length, counterLow, counterHigh);
-    return sealing.run();
+    const { sealing } = this.#directions;
+    return sealing.take(place, destination, source, length, counterLow, counterHigh);
   }
 
   open(
@@ -127,9 +126,8 @@ class IpsecMbKey {
   ): boolean {
     const place = this.#place;
     if (place === null) return false;
-    const { opening } = this.#bursts;
-    const number = opening.add(place, destination, source, length, counterLow, counterHigh);
-    return opening.run() && opening.isRight(number);
+    const { opening } = this.#directions;
+    return opening.take(place, destination, source, length, counterLow, counterHigh);
   }
 
   destroy(): void {

@@ -1,5 +1,5 @@
 /** IPsec-MB keys: where the bytes of transport keys are that the library reads: at places that never move. */
-import { type Address, pointerHalves } from "./ipsec_mb_burst.ts";
+import { type Address, pointerHalves } from "./ipsec_mb_jobs.ts";
 
 const KEY_SIZE = 32;
 /** Keys of a block. */

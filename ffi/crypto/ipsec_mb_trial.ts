@@ -3,7 +3,7 @@
  * jobs are written by their offsets, which a version may have changed.
  */
 import { Arena } from "../arena.ts";
-import { IMB_DECRYPT, IMB_ENCRYPT, IpsecMbBurst, MAX_BURST } from "./ipsec_mb_burst.ts";
+import { IMB_DECRYPT, IMB_ENCRYPT, IpsecMbJobs } from "./ipsec_mb_jobs.ts";
 import { KeyPlaces } from "./ipsec_mb_keys.ts";
 import type { IpsecMbLibrary } from "./ipsec_mb_library.ts";
 
@@ -29,98 +29,70 @@ const LENGTHS = [0, 1, 15, 16, 64, 300, 1024, 1420, 1440];
 /** Neighbours, as in a tunnel; then every byte of the counter different. */
 const COUNTERS = [[0, 0], [1, 0], [0x8765_4321, 0x0fed_cba9]] as const;
 const SLOT_SIZE = 1536;
-const PACKETS = LENGTHS.length * COUNTERS.length;
-const TAG_SIZE = 16;
+const KEY_SIZE = 32;
 const NONCE_SIZE = 12;
+const TAG_SIZE = 16;
 const NO_DATA = new Uint8Array(0);
 
 /**
- * Seals packets of two keys in one burst, compares them with what `reference` makes of them, opens them, and those of
- * another counter, several times, so that each job of the library's ring has its turn.
+ * Seals packets, in place and not, compares them with what `reference` makes of them, opens them, and tries to with
+ * another counter. It takes some ms, once for each thread.
  *
  * @returns false where the library differs in a single bit, accepts a wrong tag, or does not do what it is asked
  */
-export function burstsWork(symbols: IpsecMbLibrary["symbols"], reference: FieldCipher): boolean {
-  const arena = new Arena(2 * PACKETS * SLOT_SIZE + 8 * 1024);
-  const packets = arena.allocate(2 * PACKETS * SLOT_SIZE);
-  const bursts: IpsecMbBurst[] = [];
+export function jobsWork(symbols: IpsecMbLibrary["symbols"], reference: FieldCipher): boolean {
+  const arena = new Arena(4 * SLOT_SIZE);
+  const made: IpsecMbJobs[] = [];
   try {
-    const capacity = MAX_BURST;
-    const sealing = new IpsecMbBurst(symbols, arena, { direction: IMB_ENCRYPT, capacity });
-    bursts.push(sealing);
-    const opening = new IpsecMbBurst(symbols, arena, { direction: IMB_DECRYPT, capacity });
-    bursts.push(opening);
-    const trial = { arena, packets, sealing, opening, reference };
-    for (let done = 0; done <= 2 * MAX_BURST; done += PACKETS) if (!agree(trial)) return false;
-    return true;
+    const sealing = new IpsecMbJobs(symbols, arena, IMB_ENCRYPT);
+    made.push(sealing);
+    const opening = new IpsecMbJobs(symbols, arena, IMB_DECRYPT);
+    made.push(opening);
+    const secrets = [1, 2].map((factor) =>
+      Uint8Array.from({ length: KEY_SIZE }, (_, index) => 7 * factor * index + 1)
+    );
+    const trial = { arena, packets: arena.allocate(2 * SLOT_SIZE), sealing, opening, reference };
+    return secrets.every((secret) =>
+      LENGTHS.every((length) => COUNTERS.every((counter) => agree(trial, secret, length, counter)))
+    );
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable) throw error;
     return false;
   } finally {
-    for (const burst of bursts) burst.close();
+    for (const jobs of made) jobs.close();
   }
 }
 
 interface Trial {
   readonly arena: Arena;
+  /** Offset of two slots. */
   readonly packets: number;
-  readonly sealing: IpsecMbBurst;
-  readonly opening: IpsecMbBurst;
+  readonly sealing: IpsecMbJobs;
+  readonly opening: IpsecMbJobs;
   readonly reference: FieldCipher;
 }
 
-function agree({ arena: { bytes }, packets, sealing, opening, reference }: Trial): boolean {
-  const places = new KeyPlaces();
-  const secrets = [1, 2].map((factor) =>
-    Uint8Array.from({ length: 32 }, (_, index) => 7 * factor * index + 1)
-  );
-  const keys = secrets.map((secret) => places.take(secret));
-  const all = LENGTHS.flatMap((length) => COUNTERS.map((counter) => ({ length, counter }))).map(
-    ({ length, counter: [low, high] }, index) => {
-      const plain = Uint8Array.from({ length }, (_, at) => 31 * at + index);
-      const nonce = new Uint8Array(NONCE_SIZE);
-      new DataView(nonce.buffer).setUint32(4, low, true);
-      new DataView(nonce.buffer).setUint32(8, high, true);
-      const at = packets + index * SLOT_SIZE;
-      return {
-        plain,
-        at,
-        copy: at + PACKETS * SLOT_SIZE,
-        length,
-        low,
-        high,
-        nonce,
-        key: index & 1,
-      };
-    },
-  );
-  for (const { plain, at, copy, length, low, high, key } of all) {
-    bytes.set(plain, copy);
-    // One in place, the next from elsewhere.
-    if (key === 0) bytes.set(plain, at);
-    sealing.add(keys[key], at, key === 0 ? at : copy, length, low, high);
-  }
-  if (!sealing.run()) return false;
-  const isSealed = all.every(({ plain, at, length, nonce, key }) => {
-    const expected = reference.seal(secrets[key], nonce, NO_DATA, plain);
-    return isEqual(bytes.subarray(at, at + length + TAG_SIZE), expected);
-  });
-  if (!isSealed) return false;
-  for (const { at, copy, length, low, high, key } of all) {
-    bytes.copyWithin(copy, at, at + length + TAG_SIZE);
-    opening.add(keys[key], at, at, length, low, high);
-  }
-  if (!opening.run()) return false;
-  const isOpened = all.every(({ plain, at, length }, number) =>
-    opening.isRight(number) && isEqual(bytes.subarray(at, at + length), plain)
-  );
-  if (!isOpened) return false;
-  for (const { copy, length, low, high, key } of all) {
-    opening.add(keys[key], copy, copy, length, low ^ 1, high);
-  }
-  return opening.run() && all.every((_, number) => !opening.isRight(number));
-}
-
-function isEqual(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, index) => byte === b[index]);
+function agree(
+  { arena: { bytes }, packets, sealing, opening, reference }: Trial,
+  secret: Uint8Array,
+  length: number,
+  [low, high]: readonly [number, number],
+): boolean {
+  const key = new KeyPlaces().take(secret);
+  const plain = Uint8Array.from({ length }, (_, at) => 31 * at + length);
+  const nonce = new Uint8Array(NONCE_SIZE);
+  new DataView(nonce.buffer).setUint32(4, low, true);
+  new DataView(nonce.buffer).setUint32(8, high, true);
+  const expected = reference.seal(secret, nonce, NO_DATA, plain);
+  const [at, other] = [packets, packets + SLOT_SIZE];
+  const holds = (offset: number, content: Uint8Array) =>
+    content.every((byte, index) => byte === bytes[offset + index]);
+  bytes.set(plain, at);
+  return sealing.take(key, other, at, length, low, high) && holds(other, expected) &&
+    sealing.take(key, at, at, length, low, high) && holds(at, expected) &&
+    expected.length === length + TAG_SIZE &&
+    opening.take(key, at, other, length, low, high) && holds(at, plain) &&
+    opening.take(key, other, other, length, low, high) && holds(other, plain) &&
+    sealing.take(key, other, at, length, low, high) &&
+    !opening.take(key, other, other, length, low ^ 1, high);
 }
