@@ -11,6 +11,7 @@
  */
 import type { GroupSettings, PeerSettings } from "../peers/peer_settings.ts";
 import type { StoredPeers } from "../peers/peer_store.ts";
+import { BucketEntries } from "./bucket_entries.ts";
 import { gatewayOfKey } from "./gateway_entries.ts";
 import { TERM_KEY } from "./mesh/term_entry.ts";
 import {
@@ -44,6 +45,13 @@ export interface StoreMirrorOptions {
 /** Entries that are left out at which keys of others' programs are no longer remembered, nor told of. */
 const MAX_LEFT_OUT = 1_000;
 
+/** Bytes of entries for each peer that there may be: a few hundred are usual. */
+const SIZE_FOR_PEER = 4_096;
+/** The same of an entry of the gateways themselves; of a longer one, nothing is kept but that it is there. */
+const MAX_GATEWAY_ENTRY = 4_096;
+/** What of the store that is more than there may be is remembered by. */
+const OVERFLOW = "";
+
 /** Members of a group that cannot be read reach nothing: without its rules they might reach more than they may. */
 const CLOSED_GROUP: GroupSettings = { Deny: "any" };
 
@@ -54,8 +62,7 @@ interface Placed<Settings> {
 
 export class StoreMirror {
   readonly #options: StoreMirrorOptions;
-  /** Entries as they are in the bucket, by key. */
-  readonly #entries = new Map<string, { revision: number; value: EntryValue | null }>();
+  readonly #entries: BucketEntries;
   /** Keys whose entries have come since the table last moved. */
   #touched = new Set<string>();
   #commit: (Commit & { readonly revision: number }) | null = null;
@@ -76,6 +83,8 @@ export class StoreMirror {
 
   constructor(options: StoreMirrorOptions) {
     this.#options = options;
+    const { maxPeers } = options;
+    this.#entries = new BucketEntries({ maxSize: maxPeers * SIZE_FOR_PEER, maxGone: 4 * maxPeers });
   }
 
   /** What there is; the same object until it changes. */
@@ -98,9 +107,9 @@ export class StoreMirror {
     return this.#leftOut.size;
   }
 
-  /** The revision of an entry, of one that is gone as well; 0 where there never was one. */
+  /** The revision of an entry, of one that is gone as well; 0 where there never was one, or it is not known. */
   revisionOf(key: string): number {
-    return this.#entries.get(key)?.revision ?? 0;
+    return this.#entries.revisionOf(key);
   }
 
   /**
@@ -123,14 +132,42 @@ export class StoreMirror {
       return false;
     }
     if (revision <= this.revisionOf(key)) return false;
-    this.#entries.set(key, { revision, value: value === null ? null : readEntry(id, value) });
-    this.#touched.add(key);
+    this.#takeEntry(key, id, { value, revision });
     return false;
   }
 
-  #takeGateway(entry: BucketEntry): boolean {
-    if (entry.revision <= (this.#gateways.get(entry.key)?.revision ?? 0)) return false;
-    this.#gateways.set(entry.key, entry);
+  #takeEntry(
+    key: string,
+    id: EntryId,
+    { value, revision }: Pick<BucketEntry, "value" | "revision">,
+  ): void {
+    const entries = this.#entries;
+    if (value === null) {
+      entries.remove(key, revision);
+      // Who puts entries there only to take them out again leaves nothing behind.
+      if (this.#isKnown(key, id)) this.#touched.add(key);
+      else this.#touched.delete(key);
+    } else if (entries.put(key, { revision, value: readEntry(id, value) }, value.length)) {
+      this.#touched.add(key);
+    } else {
+      // What the table has of it, by the commit that it is of, stays.
+      this.#touched.delete(key);
+      this.#leaveOut(OVERFLOW, "what is too much", "the store has more than peers need");
+    }
+  }
+
+  /** Whether the table, or what is said of it, has something of an entry. */
+  #isKnown(key: string, id: EntryId): boolean {
+    if (this.#leftOut.has(key)) return true;
+    return id.kind === "group"
+      ? this.#groups.has(id.name)
+      : this.#peers.has(id.publicKey) || this.#waiting.has(id.publicKey);
+  }
+
+  #takeGateway({ key, value, revision }: BucketEntry): boolean {
+    if (revision <= (this.#gateways.get(key)?.revision ?? 0)) return false;
+    const isTooLong = value !== null && value.length > MAX_GATEWAY_ENTRY;
+    this.#gateways.set(key, { key, value: isTooLong ? new Uint8Array() : value, revision });
     return this.#isLoaded;
   }
 
@@ -155,7 +192,7 @@ export class StoreMirror {
   #move(): void {
     const wanted = new Map<string, EntryValue | null>();
     const commit = this.#commit;
-    for (const key of this.#touched) wanted.set(key, this.#entries.get(key)!.value);
+    for (const key of this.#touched) wanted.set(key, this.#entries.valueOf(key));
     this.#touched = new Set();
     for (const [key, value] of commit?.changes ?? []) wanted.set(key, value);
     const ids = Array.from(wanted, ([key, value]) => ({ key, id: entryOfKey(key)!, value }));
@@ -183,6 +220,15 @@ export class StoreMirror {
       }
       return;
     }
+    const { maxPeers } = this.#options;
+    if (this.#groups.size >= maxPeers && !this.#groups.has(name)) {
+      this.#leaveOut(
+        key,
+        `group ${name}`,
+        `there are ${maxPeers} groups, the most that there may be`,
+      );
+      return;
+    }
     if ("settings" in value) {
       this.#leftOut.delete(key);
       this.#groups.set(name, this.#placed({ kind: "group", name }, value.settings));
@@ -196,7 +242,9 @@ export class StoreMirror {
     this.#waiting.delete(publicKey);
     if (value === null) this.#leftOut.delete(key);
     else if ("problem" in value) this.#leaveOut(key, `peer ${publicKey}`, value.problem);
-    else this.#waiting.set(publicKey, value.settings);
+    else if (this.#waiting.size >= 2 * this.#options.maxPeers) {
+      this.#leaveOut(key, `peer ${publicKey}`, "too many others are left out");
+    } else this.#waiting.set(publicKey, value.settings);
   }
 
   #placeWaiting(): void {
@@ -242,6 +290,8 @@ export class StoreMirror {
 
   #leaveOut(key: string, what: string, reason: string): void {
     if (this.#leftOut.get(key) === reason) return;
+    const most = MAX_LEFT_OUT + 4 * this.#options.maxPeers;
+    if (this.#leftOut.size >= most && !this.#leftOut.has(key)) return;
     this.#leftOut.set(key, reason);
     this.#options.onLeftOut(what, reason);
   }
