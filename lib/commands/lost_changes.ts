@@ -1,10 +1,17 @@
 /** Lost changes: what killed runs left on the host and no journal names, found by its own marks. */
 import { NetlinkError } from "../../ffi/netlink/socket.ts";
 import { AF_INET } from "../../ffi/socket_constants.ts";
-import { lostTables } from "../host/firewall/lost_tables.ts";
-import { describeChange, type HostChange, undoChange } from "../host/journal/host_change.ts";
+import type { NftablesTable } from "../../ffi/netlink/nftables/nftables_objects.ts";
+import { closingTables, lostTables } from "../host/firewall/lost_tables.ts";
+import {
+  describeChange,
+  type HostChange,
+  type SysctlChange,
+  undoChange,
+} from "../host/journal/host_change.ts";
 import { withJournalsLockedIfPossible } from "../host/journal/journal_files.ts";
 import { otherHolder } from "../host/journal/shared_change.ts";
+import { FORWARDING_SWITCHES } from "../host/network/forwarding_switch.ts";
 import { lostRouting, type RoutingChange } from "../host/network/lost_routing.ts";
 import { readSysctl, sysctlName } from "../host/network/sysctl.ts";
 import { getLogger } from "../process/logging.ts";
@@ -22,8 +29,11 @@ export function undoLost(): string[] {
   // Between looking and undoing, none may start.
   return withJournalsLockedIfPossible(() => {
     const { changes, isDoubtful } = lostRouting();
+    const tables = lostTables().ours;
     const found: HostChange[] = [
-      ...lostTables().ours.map((table): HostChange => ({ kind: "nftables-table", table })),
+      ...tables.map((table): HostChange => ({ kind: "nftables-table", table })),
+      // In front of the tables, which keep the host from being an open router: it would stay one.
+      ...closingTables(tables).flatMap(switchOf),
       ...isDoubtful ? [] : changes,
     ];
     return found.toReversed().flatMap((change) => {
@@ -40,6 +50,14 @@ export function undoLost(): string[] {
       }
     });
   });
+}
+
+/** The switch that a table's gateway has turned on, of which the table tells that it was off before. */
+function switchOf({ family }: NftablesTable): SysctlChange[] {
+  const path = family === "ip6" ? FORWARDING_SWITCHES.ip6 : FORWARDING_SWITCHES.ip;
+  const kind = "sysctl";
+  if (readSysctl(path) !== "1" || otherHolder({ kind, path }, "") !== undefined) return [];
+  return [{ kind, path, value: "1", before: "0", links: [] }];
 }
 
 /**

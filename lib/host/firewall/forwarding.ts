@@ -58,7 +58,8 @@ import { readSysctl } from "../network/sysctl.ts";
 
 /** How many connections are tracked: of a host that tracks none, 0. */
 const TRACKED = "/proc/sys/net/netfilter/nf_conntrack_count";
-const SUFFIX = "_forward";
+/** Of the table's name, behind that of the tunnel's interface. */
+export const FORWARDING_SUFFIX = "_forward";
 
 export interface ForwardingOptions {
   readonly family: "ip" | "ip6";
@@ -105,7 +106,10 @@ export class Forwarding implements Disposable {
   constructor(options: ForwardingOptions) {
     this.#options = options;
     this.#routers = new RouterListening(options.journal);
-    this.#table = { family: options.family, name: `vpn_${options.interfaceName}${SUFFIX}` };
+    this.#table = {
+      family: options.family,
+      name: `vpn_${options.interfaceName}${FORWARDING_SUFFIX}`,
+    };
   }
 
   /**
@@ -278,7 +282,8 @@ export class Forwarding implements Disposable {
   #otherTunnels(): string[] {
     return this.#options.journal.ofOthers("nftables-table")
       .filter(({ owner, change: { table } }) =>
-        table.family === this.#table.family && table.name === `vpn_${owner.interfaceName}${SUFFIX}`
+        table.family === this.#table.family &&
+        table.name === `vpn_${owner.interfaceName}${FORWARDING_SUFFIX}`
       )
       .map(({ owner }) => owner.interfaceName)
       .sort();

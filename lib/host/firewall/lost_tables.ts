@@ -5,14 +5,16 @@
 import { SystemCallError } from "../../../ffi/errno.ts";
 import { openLibc } from "../../../ffi/libc.ts";
 import { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
+import { dumpFirewall, readFirewall } from "../../../ffi/netlink/nftables/nftables_listing.ts";
 import type { NftablesTable } from "../../../ffi/netlink/nftables/nftables_objects.ts";
 import { Rtnetlink } from "../../../ffi/netlink/rtnetlink.ts";
 import { isInterfaceName } from "../../core/config/values/interface_name.ts";
 import { allJournals } from "../journal/journal_files.ts";
 import { currentNetworkNamespace, isSameNamespace } from "../journal/network_namespace.ts";
+import { FORWARDING_SUFFIX } from "./forwarding.ts";
 
 /** What our tables are called behind `vpn_` and the tunnel's interface, where they are not called by that alone. */
-const SUFFIXES: readonly string[] = ["_6", "_faketcp", "_forward", "_inner", "_return"];
+const SUFFIXES: readonly string[] = ["_6", "_faketcp", FORWARDING_SUFFIX, "_inner", "_return"];
 /** Of a relay, which has no interface by which it could be seen to run. */
 const RELAY = /^vpn_relay_.+_\d+$/;
 
@@ -42,6 +44,21 @@ export function lostTables(): LostTables {
       !isOurs(table) && (RELAY.test(table.name) || interfacesOf(table).length > 1)
     ),
   };
+}
+
+/**
+ * Those of these tables by which a host that forwarded nothing goes on without, though forwarding was switched on:
+ * their last rule is for every packet.
+ */
+export function closingTables(tables: readonly NftablesTable[]): NftablesTable[] {
+  const candidates = tables.filter(({ name }) => name.endsWith(FORWARDING_SUFFIX));
+  if (candidates.length === 0) return [];
+  const forAll = new Set(
+    readFirewall(dumpFirewall(openLibc())).rules
+      .filter(({ expressions }) => expressions.length === 1)
+      .map(({ table }) => keyOf(table)),
+  );
+  return candidates.filter((table) => forAll.has(keyOf(table)));
 }
 
 /** Of journals of the living and of the dead: those are undone by their journals. */

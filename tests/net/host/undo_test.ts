@@ -267,6 +267,8 @@ netTest("cleanup finds what a killed server left whose journal is lost", async (
   for (const section of [{ NatPorts: "40000-40999" }, { Egress: "kernel" }]) {
     await destroy(await startVpn("server", server, serverConfig(section)));
     const said = await server.output(vpnCommand("cleanup"));
+    // That the host was no router, the firewall tells: without it, it would be an open one.
+    assert(!said.includes("run `sysctl -w net.ipv4.ip_forward"), said);
     // What it was before, nobody knows: a person is told, and what to do.
     for (const [, command = ""] of said.matchAll(/run `(sysctl -w [^`]+)`/g)) {
       await server.output(command.split(" "));
