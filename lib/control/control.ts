@@ -1,5 +1,6 @@
 /** Control: the sockets by which a running server or client is asked, and its answer to each method. */
 import type { Config } from "../core/config/config.ts";
+import { joint } from "../core/limits/joint_answer.ts";
 import type { DataPlaneHandle } from "../dataplane/data_plane_handle.ts";
 import type { Journal } from "../host/journal/journal.ts";
 import { getLogger, type LogControl } from "../process/logging.ts";
@@ -112,11 +113,12 @@ function by({ user }: Caller): { readonly by: string } {
 function controlHandlers(tunnel: RunningTunnel): Readonly<Record<string, Handler>> {
   const { peers } = tunnel;
   const frame = { ...tunnel, since: new Date() };
+  const status = joint(async () => {
+    const now = await statusOf(tunnel.dataPlane, frame);
+    return new JsonChunks(await paced(chunked(statusTexts(now))));
+  });
   return {
-    "status": async () => {
-      const status = await statusOf(tunnel.dataPlane, frame);
-      return new JsonChunks(await paced(chunked(statusTexts(status))));
-    },
+    "status": status,
     "add-peer": (params, _emit, _signal, caller) => {
       return peers.change([{ kind: "put", peer: livePeer(params) }], by(caller));
     },

@@ -1,9 +1,12 @@
 /**
  * Pace of long work on the main thread: it is done in slices of a few milliseconds, between which all others have their
- * turn. So no request, however many peers it is about, keeps anybody waiting for longer.
+ * turn. So no request, however many peers it is about, keeps anybody waiting for longer; and nor do many of them
+ * together: one slice of one of them is done in a turn of the event loop.
  *
  * Work is a generator that yields often, where it may be interrupted; it knows of no time itself.
  */
+
+import { guarded } from "./guard.ts";
 
 /** ms of a slice; what is between two yields comes on top. */
 const SLICE = 10;
@@ -20,6 +23,8 @@ export async function paced<Result>(
   work: Generator<unknown, Result>,
   { now = () => performance.now(), rest = nextTurn }: PaceOptions = {},
 ): Promise<Result> {
+  // Others are in the middle of their work.
+  if (waiting.length > 0) await rest();
   let end = now() + SLICE;
   for (;;) {
     const step = work.next();
@@ -52,7 +57,18 @@ export function* chunked(pieces: Iterable<string>): Generator<void, string[]> {
   return chunks;
 }
 
+/** Those whose work goes on in turns to come, one in each. */
+const waiting: (() => void)[] = [];
+
 /** Resolves when all that waits has had its turn: between parts of work that are not done in steps. */
 export function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 0));
+  return new Promise((resolve) => {
+    waiting.push(resolve);
+    if (waiting.length === 1) setTimeout(letNextGoOn, 0);
+  });
 }
+
+const letNextGoOn = guarded("control", "going on with long work", () => {
+  waiting.shift()?.();
+  if (waiting.length > 0) setTimeout(letNextGoOn, 0);
+});

@@ -52,6 +52,35 @@ Deno.test("paced() lets a timer pass between slices", async () => {
   assert(passed >= 3);
 });
 
+Deno.test("of several that are paced at once, one goes on in a turn of the event loop", async () => {
+  const timers: (() => void)[] = [];
+  const { setTimeout } = globalThis;
+  using restored = new DisposableStack();
+  restored.defer(() => globalThis.setTimeout = setTimeout);
+  const keep = (handler: () => void) => timers.push(handler);
+  globalThis.setTimeout = keep as unknown as typeof setTimeout;
+  // Each step is a slice.
+  let time = 0;
+  const now = () => time += 100;
+  let isDone = false;
+  function* fiveSteps(): Generator<void, void> {
+    for (let step = 0; step < 5; step++) yield;
+  }
+  Promise.all(Array.from({ length: 8 }, () => paced(fiveSteps(), { now }))).then(() =>
+    isDone = true
+  );
+  let turns = 0;
+  let most = 0;
+  for (; !isDone; turns++) {
+    const due = timers.splice(0);
+    most = Math.max(most, due.length);
+    for (const handler of due) handler();
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+  assertEquals(most, 1);
+  assert(turns >= 8 * 5 - 1, `${turns} turns for 40 slices`);
+});
+
 function* broken(): Generator<void, void> {
   yield;
   throw new RangeError("no");
