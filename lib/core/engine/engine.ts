@@ -342,9 +342,10 @@ export class Engine {
   /** Sends what packet workers have sealed; what a full port has no room for stays where it is. */
   sendSealed(source: SealedSource, now: number): void {
     const queue = this.#sendQueue;
-    for (let left = SEALED; left > 0 && this.#full === null && source.hasMore; left--) {
-      source.take(queue, now);
-      if (queue.free === 0) this.flush(now);
+    for (let left = SEALED; left > 0 && this.#full === null && source.hasMore;) {
+      left -= Math.max(1, source.take(queue, now));
+      // So that a run is taken, and leaves, as a whole.
+      if (queue.free < MAX_MERGED) this.flush(now);
     }
   }
 

@@ -20,7 +20,7 @@ import {
   PATH_SLOT_SIZE,
   PATH_SOURCE_OFFSET,
 } from "../transport/path_slot.ts";
-import type { Paths } from "../transport/paths.ts";
+import { NO_PATH, type Paths } from "../transport/paths.ts";
 import { Transport } from "../transport/transport.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import { ecnOf } from "../wire/ecn.ts";
@@ -179,8 +179,11 @@ export class FakeTcpPort implements DatagramPort {
 
   send(datagrams: Datagrams, from: number, to: number, now: number): number {
     const { offsets, lengths, pathIds, ecns } = datagrams;
+    // Neighbours mostly travel by the same path, and no connection ends here.
+    let path = NO_PATH;
+    let session: Session | null = null;
     for (let i = Math.max(from, this.#taken); i < to; i++) {
-      const session = this.sessionTo(pathIds[i]);
+      if (session === null || pathIds[i] !== path) session = this.sessionTo(path = pathIds[i]);
       if (session === null) this.#drops.add(DropReason.fakeTcpNoSession, lengths[i]);
       else if (this.connections.send(session, offsets[i], lengths[i], now)) {
         // Into the header that stands before the datagram now; of one that waits, which was copied, it says nothing.

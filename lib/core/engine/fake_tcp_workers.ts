@@ -5,7 +5,7 @@
  * What a segment brought is named by the connection and the sequence number behind it: what a worker says of it later
  * acknowledges that, and no forged bytes behind it.
  */
-import { copyBytes, copyWords } from "../threads/copy_bytes.ts";
+import { copyBytes, copyWords, WORTH_A_PART } from "../threads/copy_bytes.ts";
 import type { RingReader, RingWriter } from "../threads/record_ring.ts";
 import type { FakeTcp } from "../transport/fake_tcp/fake_tcp.ts";
 import type { Session } from "../transport/fake_tcp/session.ts";
@@ -21,9 +21,13 @@ import {
   RECEIVED_PATH,
   RECEIVED_SEGMENT_SIZE,
   RECEIVED_SESSION,
-  SEALED_BYTES,
-  SEALED_ECN,
+  SEALED_COUNT,
+  SEALED_ECN_SHIFT,
+  SEALED_LENGTH_MASK,
+  SEALED_LENGTHS,
   SEALED_PATH,
+  SEALED_STRIDE,
+  sealedBytes,
 } from "../transport/fake_tcp/thread_records.ts";
 import { readPathRecord, writePathRecord } from "../transport/path_record.ts";
 import { NO_PATH, type Paths } from "../transport/paths.ts";
@@ -63,11 +67,14 @@ export class FakeTcpWorkers implements SealedSource {
   readonly #words: Int32Array;
   /** The ring whose turn it is. */
   #next = 0;
+  /** By ring, how many datagrams of its current record have been taken. */
+  readonly #taken: Int32Array;
 
   constructor(options: FakeTcpWorkersOptions) {
     this.#options = options;
     const { buffer, byteOffset, length } = options.memory.bytes;
     this.#words = new Int32Array(buffer, byteOffset, length >> 2);
+    this.#taken = new Int32Array(options.fromWorkers.length);
   }
 
   // To workers.
@@ -119,31 +126,82 @@ export class FakeTcpWorkers implements SealedSource {
     return false;
   }
 
-  take(queue: SendQueue, now: number): void {
+  take(queue: SendQueue, now: number): number {
     const { fromWorkers } = this.#options;
     for (let i = 0; i < fromWorkers.length; i++) {
-      const ring = fromWorkers[this.#next];
-      this.#next = this.#next + 1 === fromWorkers.length ? 0 : this.#next + 1;
+      const number = this.#next;
+      this.#next = number + 1 === fromWorkers.length ? 0 : number + 1;
+      const ring = fromWorkers[number];
       const kind = ring.next();
       if (kind === 0) continue;
-      if (kind === FakeTcpRecord.sealed) this.#send(ring, queue);
-      else this.#authentic(ring, now);
+      if (kind === FakeTcpRecord.sealed) return this.#send(ring, number, queue);
+      this.#authentic(ring, now);
       ring.passed();
-      return;
+      return 0;
     }
+    return 0;
   }
 
-  #send(ring: RingReader, queue: SendQueue): void {
-    const { drops, maxDatagram, paths } = this.#options;
-    const length = ring.length - SEALED_BYTES;
-    const slot = queue.reserve();
-    if (length > maxDatagram || slot < 0) {
+  /** Takes what the queue has room for; the rest stays in the ring. */
+  #send(ring: RingReader, number: number, queue: SendQueue): number {
+    const { view } = ring;
+    const count = view.getInt32(ring.offset + SEALED_COUNT, true);
+    const first = this.#taken[number];
+    const end = Math.min(count, first + queue.free);
+    const path = readPathRecord(view, ring.offset + SEALED_PATH, this.#options.paths);
+    if (!this.#takeWhole(ring, first, end, queue, path)) {
+      for (let i = first; i < end; i++) this.#takeOne(ring, i, queue, path);
+    }
+    this.#taken[number] = end;
+    if (end === count) {
+      this.#taken[number] = 0;
+      ring.passed();
+    }
+    return end - first;
+  }
+
+  /** Takes datagrams that stand as far apart as in the queue at once; false where it is not worth it, or none do. */
+  #takeWhole(
+    ring: RingReader,
+    first: number,
+    end: number,
+    queue: SendQueue,
+    path: number,
+  ): boolean {
+    const { offset, payloads, view } = ring;
+    const stride = view.getInt32(offset + SEALED_STRIDE, true);
+    if (stride !== queue.slotSize || (end - first) * stride < WORTH_A_PART) return false;
+    const words = offset + SEALED_LENGTHS;
+    const last = view.getInt32(words + 4 * (end - 1), true) & SEALED_LENGTH_MASK;
+    const at = offset + sealedBytes(view.getInt32(offset + SEALED_COUNT, true)) + first * stride;
+    const bytes = (end - 1 - first) * stride + last;
+    copyWords(payloads, at, this.#words, queue.reserve(), bytes);
+    for (let i = first; i < end; i++) {
+      const word = view.getInt32(words + 4 * i, true);
+      queue.commit(word & SEALED_LENGTH_MASK, path);
+      queue.setEcn(word >> SEALED_ECN_SHIFT);
+    }
+    return true;
+  }
+
+  #takeOne(
+    { offset, payloads, view }: RingReader,
+    i: number,
+    queue: SendQueue,
+    path: number,
+  ): void {
+    const { drops, maxDatagram } = this.#options;
+    const word = view.getInt32(offset + SEALED_LENGTHS + 4 * i, true);
+    const length = word & SEALED_LENGTH_MASK;
+    if (length > maxDatagram) {
       drops.add(DropReason.sendQueueFull, length);
       return;
     }
-    copyWords(ring.payloads, ring.offset + SEALED_BYTES, this.#words, slot, length);
-    queue.commit(length, readPathRecord(ring.view, ring.offset + SEALED_PATH, paths));
-    queue.setEcn(ring.view.getInt32(ring.offset + SEALED_ECN, true));
+    const at = offset + sealedBytes(view.getInt32(offset + SEALED_COUNT, true)) +
+      i * view.getInt32(offset + SEALED_STRIDE, true);
+    copyWords(payloads, at, this.#words, queue.reserve(), length);
+    queue.commit(length, path);
+    queue.setEcn(word >> SEALED_ECN_SHIFT);
   }
 
   #authentic({ offset, view }: RingReader, now: number): void {

@@ -76,8 +76,12 @@ export interface DatagramPort extends DatagramSource {
 /** What packet workers have for a transport of this thread's. */
 export interface SealedSource {
   readonly hasMore: boolean;
-  /** Takes the next of it, a datagram mostly, into the send queue, which has room for one. */
-  take(queue: SendQueue, now: number): void;
+  /**
+   * Takes the next of it, a run of datagrams mostly, into the send queue, as far as that has room.
+   *
+   * @returns how many datagrams
+   */
+  take(queue: SendQueue, now: number): number;
 }
 
 /** The host's end of the tunnel. */

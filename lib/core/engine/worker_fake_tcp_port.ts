@@ -2,7 +2,7 @@
  * Worker fake-TCP port: fake TCP as a packet worker has it: the connections are another thread's, which gives what they
  * bring, takes what is to leave by them, and is told what was authentic.
  */
-import { copyWords } from "../threads/copy_bytes.ts";
+import { copyWords, WORTH_A_PART } from "../threads/copy_bytes.ts";
 import type { RingReader, RingWriter } from "../threads/record_ring.ts";
 import {
   AUTHENTIC_END,
@@ -17,10 +17,15 @@ import {
   RECEIVED_PATH,
   RECEIVED_SEGMENT_SIZE,
   RECEIVED_SESSION,
-  SEALED_BYTES,
-  SEALED_ECN,
+  SEALED_COUNT,
+  SEALED_ECN_SHIFT,
+  SEALED_LENGTHS,
+  SEALED_MOST,
+  SEALED_MOST_BYTES,
   SEALED_PATH,
   SEALED_SHARE,
+  SEALED_STRIDE,
+  sealedBytes,
 } from "../transport/fake_tcp/thread_records.ts";
 import { readPathRecord, writePathRecord } from "../transport/path_record.ts";
 import type { Paths } from "../transport/paths.ts";
@@ -61,6 +66,10 @@ export class WorkerFakeTcpPort implements DatagramPort {
   #tag = 0;
   #end = 0;
   #length = 0;
+
+  // Of the datagrams measured last: whether they are copied with what lies between them, and how far apart they begin.
+  #isWhole = false;
+  #stride = 0;
 
   static readonly size: number = BATCH * MESSAGE_SIZE;
 
@@ -137,18 +146,61 @@ export class WorkerFakeTcpPort implements DatagramPort {
   // To the network.
 
   send(datagrams: Datagrams, from: number, to: number): number {
-    for (let i = from; i < to; i++) if (!this.#put(datagrams, i)) return i;
+    let next = from;
+    while (next < to) {
+      const count = this.#measure(datagrams, next, to);
+      if (!this.#put(datagrams, next, count)) return next;
+      next += count;
+    }
     return to;
   }
 
-  #put({ ecns, lengths, offsets, pathIds, paths }: Datagrams, index: number): boolean {
+  /** How many datagrams from `first` on leave by the same path, and are not too many for a record. */
+  #measure({ lengths, offsets, pathIds }: Datagrams, first: number, to: number): number {
+    const end = Math.min(to, first + SEALED_MOST);
+    const distance = end - first > 1 ? offsets[first + 1] - offsets[first] : 0;
+    let longest = lengths[first];
+    let bytes = longest;
+    let isEven = true;
+    let next = first + 1;
+    for (; next < end && pathIds[next] === pathIds[first]; next++) {
+      const length = lengths[next];
+      const most = Math.max(longest, length);
+      if ((next + 1 - first) * packedStride(most) > SEALED_MOST_BYTES) break;
+      if (offsets[next] - offsets[next - 1] !== distance) isEven = false;
+      longest = most;
+      bytes += length;
+    }
+    const count = next - first;
+    const span = count * distance;
+    // What lies between them is copied with them, which costs less where that is little.
+    this.#isWhole = isEven && distance >= longest && bytes >= WORTH_A_PART && span < 2 * bytes &&
+      span <= SEALED_MOST_BYTES;
+    this.#stride = this.#isWhole ? distance : packedStride(longest);
+    return count;
+  }
+
+  #put(datagrams: Datagrams, first: number, count: number): boolean {
+    const { ecns, lengths, offsets, pathIds, paths } = datagrams;
     const { toDevice: ring } = this.#options;
-    const length = lengths[index];
-    const at = ring.begin(FakeTcpRecord.sealed, SEALED_BYTES + length, SEALED_SHARE);
+    const stride = this.#stride;
+    const last = first + count - 1;
+    const bytes = (count - 1) * stride + lengths[last];
+    const start = sealedBytes(count);
+    const at = ring.begin(FakeTcpRecord.sealed, start + bytes, SEALED_SHARE);
     if (at < 0) return false;
-    writePathRecord(ring.bytes, at + SEALED_PATH, paths, pathIds[index]);
-    ring.view.setInt32(at + SEALED_ECN, ecns[index], true);
-    copyWords(this.#words, offsets[index], ring.payloads, at + SEALED_BYTES, length);
+    writePathRecord(ring.bytes, at + SEALED_PATH, paths, pathIds[first]);
+    ring.view.setInt32(at + SEALED_COUNT, count, true);
+    ring.view.setInt32(at + SEALED_STRIDE, stride, true);
+    for (let i = first, word = at + SEALED_LENGTHS; i <= last; i++, word += 4) {
+      ring.view.setInt32(word, lengths[i] | ecns[i] << SEALED_ECN_SHIFT, true);
+    }
+    if (this.#isWhole) copyWords(this.#words, offsets[first], ring.payloads, at + start, bytes);
+    else {
+      for (let i = first, to = at + start; i <= last; i++, to += stride) {
+        copyWords(this.#words, offsets[i], ring.payloads, to, lengths[i]);
+      }
+    }
     ring.commit();
     return true;
   }
@@ -165,4 +217,9 @@ export class WorkerFakeTcpPort implements DatagramPort {
   awaitRoom(isAwaited: boolean): void {
     this.isRoomAwaited = isAwaited;
   }
+}
+
+/** How far apart datagrams of up to so many bytes begin where they stand close together. */
+function packedStride(longest: number): number {
+  return (longest + 7) & -8;
 }

@@ -37,9 +37,12 @@ export class SendQueue {
   tail = 0;
   head = 0;
   readonly capacity: number;
+  /** How far apart slots begin, in bytes. */
+  readonly slotSize: number;
 
   constructor(region: SendQueueRegion) {
     this.capacity = region.slots;
+    this.slotSize = region.slotSize;
     this.paths = new Paths({
       holders: MAX_PEERS,
       unheld: UNHELD_PER_SLOT * region.slots,

@@ -8,7 +8,7 @@ import { PATH_RECORD_SIZE } from "../path_record.ts";
 export const FakeTcpRecord = {
   /** To a worker: what a segment, or several merged ones, brought. */
   received: 1,
-  /** From a worker: a datagram that is to leave. */
+  /** From a worker: datagrams that are to leave by one path, one behind the other. */
   sealed: 2,
   /** From a worker: what came by a connection was authentic. */
   authentic: 3,
@@ -24,8 +24,21 @@ export const RECEIVED_ECN: number = RECEIVED_SEGMENT_SIZE + 4;
 export const RECEIVED_BYTES: number = RECEIVED_ECN + 4;
 
 export const SEALED_PATH = 0;
-export const SEALED_ECN: number = PATH_RECORD_SIZE;
-export const SEALED_BYTES: number = SEALED_ECN + 4;
+/** How many datagrams there are, at most as many as `SEALED_MOST`, and how far apart they begin, in bytes. */
+export const SEALED_COUNT: number = PATH_RECORD_SIZE;
+export const SEALED_STRIDE: number = SEALED_COUNT + 4;
+/** Of each, a word: its length in bytes, and above `SEALED_ECN_SHIFT` its ECN bits. */
+export const SEALED_LENGTHS: number = SEALED_STRIDE + 4;
+export const SEALED_ECN_SHIFT = 16;
+export const SEALED_LENGTH_MASK = 0xffff;
+/** Of one record: several of the longest stand in a ring. */
+export const SEALED_MOST = 64;
+export const SEALED_MOST_BYTES: number = 1 << 17;
+
+/** Where the first of so many datagrams begins. */
+export function sealedBytes(count: number): number {
+  return (SEALED_LENGTHS + 4 * count + 7) & -8;
+}
 
 /** Whose it was, by tag (wireguard/workers/records.ts). */
 export const AUTHENTIC_TAG = 0;

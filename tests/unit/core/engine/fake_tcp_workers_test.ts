@@ -5,6 +5,7 @@ import type { FakeTcpRings } from "../../../../lib/core/engine/fake_tcp_workers.
 import { WorkerFakeTcpPort } from "../../../../lib/core/engine/worker_fake_tcp_port.ts";
 import { createRing, RingReader, RingWriter } from "../../../../lib/core/threads/record_ring.ts";
 import { SendQueue } from "../../../../lib/core/transport/send_queue.ts";
+import { Transport } from "../../../../lib/core/transport/transport.ts";
 import type { Session } from "../../../../lib/core/transport/fake_tcp/session.ts";
 import { GSO_SIZE_OFFSET } from "../../../../lib/core/offload/virtio_net_header.ts";
 import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";
@@ -29,14 +30,16 @@ class Worker {
   readonly memory = createMemory(SLOTS * SLOT_SIZE + WorkerFakeTcpPort.size);
   readonly queue = new SendQueue({ offset: 0, slots: SLOTS, slotSize: SLOT_SIZE });
   readonly port: WorkerFakeTcpPort;
+  readonly toDevice: RingWriter;
 
   constructor(fromDevice: SharedArrayBuffer, toDevice: SharedArrayBuffer) {
+    this.toDevice = new RingWriter(toDevice);
     this.port = new WorkerFakeTcpPort({
       memory: this.memory,
       offset: SLOTS * SLOT_SIZE,
       paths: this.queue.paths,
       fromDevice: new RingReader(fromDevice),
-      toDevice: new RingWriter(toDevice),
+      toDevice: this.toDevice,
       tagOf: (index) => index === PEER.index ? TAG : 0,
     });
   }
@@ -55,13 +58,18 @@ class Worker {
     return taken;
   }
 
-  /** Sends a datagram of this many bytes, the first of which is `first`, by a path. Returns whether it has left. */
+  /** Sends a datagram of this many bytes, each of which is `first`, by a path. Returns whether it has left. */
   send(path: number, first: number, size: number): boolean {
+    this.put(path, first, size);
+    return this.flush();
+  }
+
+  /** Puts one into the queue. */
+  put(path: number, first: number, size: number, ecn: number = Ecn.ect0): void {
     const at = this.queue.reserve();
     this.memory.bytes.fill(first, at, at + size);
     this.queue.commit(size, path);
-    this.queue.setEcn(Ecn.ect0);
-    return this.flush();
+    this.queue.setEcn(ecn);
   }
 
   flush(): boolean {
@@ -85,10 +93,10 @@ interface Site {
   takeWord(): void;
 }
 
-function site(): Site {
+function site(sealedRingSize = RING_SIZE): Site {
   const rings = Array.from({ length: WORKERS }, () => ({
     to: createRing(RING_SIZE),
-    from: createRing(RING_SIZE),
+    from: createRing(sealedRingSize),
   }));
   const ofDevice: FakeTcpRings = {
     toWorkers: rings.map(({ to }) => new RingWriter(to)),
@@ -125,11 +133,29 @@ function site(): Site {
     },
     takeWord() {
       const workers = server.workers!;
-      while (workers.hasMore) workers.take(server.datagrams, 0);
+      while (workers.hasMore) {
+        workers.take(server.datagrams, 0);
+        if (server.datagrams.free === 0) assert(server.send());
+      }
       assert(server.send());
     },
   };
 }
+
+/** Has each worker get a message. Returns the path by which it came, by the worker's own table. */
+function pathsOfWorkers({ receive, sendMessages, takeWord, workers }: Site): number[] {
+  sendMessages({ index: 0x10, size: 100 }, { index: 0x11, size: 60 });
+  receive();
+  const paths = workers.map((worker) => {
+    worker.receive();
+    return worker.port.messages.pathIds[0]!;
+  });
+  takeWord();
+  return paths;
+}
+
+/** Room for what a worker's queue holds, however it is told. */
+const WIDE_RING_SIZE = 1 << 18;
 
 familyTest("what a connection brings goes to the worker that its receiver index names", () => {
   const { receive, sendMessages, server, workers } = site();
@@ -254,15 +280,10 @@ familyTest(
 familyTest(
   "what workers have sealed leaves by their connection, in the order of each, and the word gets through where it fills the ring",
   () => {
-    const { client, receive, sendMessages, server, session, takeWord, workers } = site();
-    sendMessages({ index: 0x10, size: 100 }, { index: 0x11, size: 60 });
-    receive();
-    const paths = workers.map((worker) => {
-      worker.receive();
-      return worker.port.messages.pathIds[0]!;
-    });
+    const all = site();
+    const { client, receive, sendMessages, server, session, takeWord, workers } = all;
+    const paths = pathsOfWorkers(all);
     const [first, second] = workers as [Worker, Worker];
-    takeWord();
     let queued = 0;
     while (first.send(paths[0]!, queued, 1_000)) queued++;
     assert(queued > 5, `${queued}`);
@@ -285,3 +306,73 @@ familyTest(
     assertEquals(server.drops.total, 0);
   },
 );
+
+// Runs: short ones stand close together in the ring, long ones as they do in the queue, as one copy is cheaper then.
+for (
+  const [kind, sizeOf] of [
+    ["short", (i: number) => 33 + i],
+    ["long", (i: number) => i === SLOTS - 1 ? 40 : 1_400],
+    ["mixed", (i: number) => i % 3 === 0 ? 1_400 : 32 + i],
+  ] as const
+) {
+  familyTest(`a run of ${kind} datagrams is one record, and leaves as it was sealed`, () => {
+    const all = site(WIDE_RING_SIZE);
+    const { client, server, workers: [worker] } = all;
+    const [path] = pathsOfWorkers(all);
+    assert(worker !== undefined && path !== undefined);
+    const { count } = worker.toDevice;
+    for (let i = 0; i < SLOTS; i++) worker.put(path, 64 + i, sizeOf(i), i % 4);
+    assert(worker.flush());
+    assertEquals(worker.toDevice.count - count, 1);
+    assertEquals(server.workers!.take(server.datagrams, 0), SLOTS);
+    assert(!server.workers!.hasMore);
+    const { ecns, tail } = server.datagrams;
+    assertEquals(
+      Array.from(ecns.subarray(0, tail)),
+      Array.from({ length: SLOTS }, (_, i) => i % 4),
+    );
+    assert(server.send());
+    assertEquals(
+      client.receive(server.wire.sent.splice(0)),
+      Array.from({ length: SLOTS }, (_, i) => String.fromCharCode(64 + i).repeat(sizeOf(i))),
+    );
+    assertEquals([client.drops.total, server.drops.total], [0, 0]);
+  });
+}
+
+familyTest("a run that the queue has no room for is taken by parts, and none of it twice", () => {
+  const all = site(WIDE_RING_SIZE);
+  const { client, server, takeWord, workers: [first, second] } = all;
+  const paths = pathsOfWorkers(all);
+  assert(first !== undefined && second !== undefined);
+  for (let i = 0; i < SLOTS; i++) first.put(paths[0]!, 64 + i, 1_400);
+  for (let i = 0; i < SLOTS; i++) second.put(paths[1]!, 32 + i, 50);
+  assert(first.flush() && second.flush());
+  const { datagrams } = server;
+  while (datagrams.free > 20) {
+    datagrams.reserve();
+    datagrams.commit(0, 0);
+  }
+  assertEquals(server.workers!.take(datagrams, 0), 20);
+  assertEquals(server.workers!.take(datagrams, 0), 0);
+  datagrams.sentUpTo(datagrams.tail - 20);
+  assert(server.send());
+  takeWord();
+  const texts = client.receive(server.wire.sent.splice(0));
+  const of = (length: number) =>
+    texts.filter((text) => text.length === length).map((text) => text.charCodeAt(0));
+  assertEquals(of(1_400), Array.from({ length: SLOTS }, (_, i) => 64 + i));
+  assertEquals(of(50), Array.from({ length: SLOTS }, (_, i) => 32 + i));
+});
+
+familyTest("datagrams of different paths are in records of their own", () => {
+  const all = site(WIDE_RING_SIZE);
+  const { workers: [worker] } = all;
+  const [path] = pathsOfWorkers(all);
+  assert(worker !== undefined && path !== undefined);
+  const elsewhere = worker.queue.paths.intern(0x0a000001, 4_000, 0, Transport.fakeTcp);
+  const { count } = worker.toDevice;
+  for (const by of [path, path, elsewhere, elsewhere, path]) worker.put(by, 64, 100);
+  assert(worker.flush());
+  assertEquals(worker.toDevice.count - count, 3);
+});
