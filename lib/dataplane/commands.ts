@@ -22,7 +22,7 @@ import type { PathProber } from "./path_prober.ts";
 import { TunDevice } from "./ports/tun_device.ts";
 import type { Reports } from "./reports.ts";
 import type { StatisticsPages } from "./statistics.ts";
-import { enableTunOffload, NO_TUN_OFFLOAD } from "./tun_offload.ts";
+import { enableTunOffload, NO_TUN_OFFLOAD, TunOffload } from "./tun_offload.ts";
 
 export interface CommandsOptions {
   readonly prober: PathProber;
@@ -203,11 +203,12 @@ export class Commands {
   #openTun(name: string): void {
     const { arena, config, engine, libc, loop } = this.#parts;
     const tun = this.#options.opened.use(Tun.open(libc, arena, name));
-    if (config.offload && !enableTunOffload(tun, carriesIpv6(config))) {
+    const offload = config.offload ? enableTunOffload(tun, carriesIpv6(config)) : TunOffload.none;
+    if (config.offload && offload === TunOffload.none) {
       this.#options.reports.log("warning", NO_TUN_OFFLOAD);
     }
     loop.add(tun.fd, (_, now) => engine.readTun(now));
-    engine.attachTun(new TunDevice(tun, loop));
+    engine.attachTun(new TunDevice(tun, loop, offload));
   }
 
   #openFakeTcp(endpoints: FakeTcpEndpoints): void {

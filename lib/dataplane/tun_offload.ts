@@ -11,13 +11,22 @@ import {
 export const NO_TUN_OFFLOAD =
   "this kernel's TUN has no segmentation offload: packets are read one at a time";
 
+/** Of which protocols there are super-packets, both ways. */
+export const TunOffload = {
+  none: 0,
+  tcp: 1,
+  tcpAndUdp: 2,
+} as const;
+export type TunOffload = (typeof TunOffload)[keyof typeof TunOffload];
+
 /**
- * Lets the kernel hand over super-packets: of TCP, and of UDP where it can (both flags of USO together, Linux 6.2).
- * Returns false where it has none.
+ * Lets the kernel hand over super-packets: of TCP, and of UDP where it can (both flags of USO together, Linux 6.2). What
+ * it hands over, it takes as well. It counts for all queues of the device, whichever asks.
  *
  * @param carriesIpv6 whether those of TCP may be of IPv6
  */
-export function enableTunOffload(tun: Tun, carriesIpv6: boolean): boolean {
+export function enableTunOffload(tun: Tun, carriesIpv6: boolean): TunOffload {
   const tcp = TUN_F_CSUM | TUN_F_TSO4 | (carriesIpv6 ? TUN_F_TSO6 : 0);
-  return tun.setOffload(tcp | TUN_F_USO4 | TUN_F_USO6) || tun.setOffload(tcp);
+  if (tun.setOffload(tcp | TUN_F_USO4 | TUN_F_USO6)) return TunOffload.tcpAndUdp;
+  return tun.setOffload(tcp) ? TunOffload.tcp : TunOffload.none;
 }

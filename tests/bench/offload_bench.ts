@@ -57,7 +57,7 @@ const superPacket = buildTcp({
     queue.push(i * SLOT, packet.length);
   }
   Deno.bench(`merge ${COUNT} packets into a super-packet`, { group: "offload" }, () => {
-    coalescer.group(queue);
+    coalescer.group(queue, true);
     if (coalescer.count !== 1) throw new Error(`Cannot merge: ${coalescer.count} groups`);
   });
 }

@@ -86,6 +86,8 @@ export interface SealedSource {
 
 /** The host's end of the tunnel. */
 export interface TunPort {
+  /** Whether super-packets of UDP may be written. */
+  readonly mergesUdp: boolean;
   /**
    * Reads one packet, behind its virtio-net header, to `offset`.
    *
@@ -97,8 +99,10 @@ export interface TunPort {
    */
   beginWrite(): void;
   addPiece(offset: number, length: number): void;
-  /** Hands the packet over. Returns the bytes written, or less than 0 where it was refused. */
+  /** Hands the packet over. Returns the bytes written, or minus the error number where it was refused. */
   endWrite(): number;
+  /** Takes note that a super-packet of UDP was refused, with what `endWrite()` said. */
+  refusedUdp(result: number): void;
   /** Has the loop woken, or not, when there is something to read. */
   awaitPackets(isAwaited: boolean): void;
 }

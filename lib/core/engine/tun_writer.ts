@@ -45,7 +45,7 @@ export class TunWriter {
 
   #writeGroups(tun: TunPort, coalescer: Coalescer): void {
     const { offsets, lengths } = this.#queue;
-    coalescer.group(this.#queue);
+    coalescer.group(this.#queue, tun.mergesUdp);
     for (let group = 0; group < coalescer.count; group++) {
       const first = coalescer.firstPacket(group);
       if (!coalescer.isMerged(group)) {
@@ -59,7 +59,8 @@ export class TunWriter {
       for (let i = coalescer.nextPacket(first); i >= 0; i = coalescer.nextPacket(i)) {
         tun.addPiece(offsets[i] + headerSize, lengths[i] - headerSize);
       }
-      this.#endWrite(tun, lengths[first]);
+      const result = this.#endWrite(tun, lengths[first]);
+      if (result < 0 && coalescer.isUdp(group)) tun.refusedUdp(result);
     }
   }
 
@@ -70,7 +71,9 @@ export class TunWriter {
     this.#endWrite(tun, this.#queue.lengths[index]);
   }
 
-  #endWrite(tun: TunPort, length: number): void {
-    if (tun.endWrite() < 0) this.#drops.add(DropReason.tunWriteError, length);
+  #endWrite(tun: TunPort, length: number): number {
+    const result = tun.endWrite();
+    if (result < 0) this.#drops.add(DropReason.tunWriteError, length);
+    return result;
   }
 }

@@ -1,10 +1,10 @@
 /**
  * Coalescer: merges received packets into super-packets, so that the host's stack is entered once for many of them.
  *
- * It merges what the kernel's own GRO would (net/ipv4/tcp_offload.c, af_inet.c, net/ipv6/ip6_offload.c): neighbours
- * in one TCP flow with consecutive sequence numbers, equal headers and sizes, plain ACK or PSH|ACK, and right
- * checksums. A packet that does not fit begins a group of its own behind the others, so the order within a flow is
- * kept; that between flows is as the groups began.
+ * It merges what the kernel's own GRO would (net/ipv4/tcp_offload.c, udp_offload.c, af_inet.c, net/ipv6/ip6_offload.c):
+ * neighbours in one flow with equal headers and sizes and right checksums; of TCP with consecutive sequence numbers,
+ * plain ACK or PSH|ACK. A packet that does not fit begins a group of its own behind the others, so the order within a
+ * flow is kept; that between flows is as the groups began.
  *
  * Groups are chains through the packet queue: nothing is copied, the pieces are gathered by the write itself.
  */
@@ -14,7 +14,8 @@ import * as ipv6 from "../wire/ipv6.ts";
 import type { Memory } from "../wire/memory.ts";
 import { createSum, type Sum } from "../wire/simd_sum.ts";
 import * as tcp from "../wire/tcp.ts";
-import { GSO_TCPV4, GSO_TCPV6, writeTcpHeader } from "./virtio_net_header.ts";
+import * as udp from "../wire/udp.ts";
+import { GSO_TCPV4, GSO_TCPV6, writeTcpHeader, writeUdpHeader } from "./virtio_net_header.ts";
 
 /** Packets waiting to be written: parallel arrays of their offsets and lengths. */
 export interface Packets {
@@ -31,9 +32,8 @@ const MAX_GROUP_BYTES = 65535;
 /** Flows whose open group is found again; two that share a place only lose merging. */
 const FLOW_PLACES = 256;
 const NONE = -1;
-/** Stand for the size of the headers in front of TCP's, where there are none. */
+/** Stands for the size of the headers in front of TCP's or UDP's. */
 const FRAGMENT = -1;
-const NOT_TCP = 0;
 
 /** What the first byte of a header of 20 bytes, without options, says. */
 const VERSION_AND_IHL = 0x45;
@@ -60,6 +60,8 @@ export class Coalescer {
   readonly #segmentSize: Int32Array;
   /** By group that others may join: bytes of the IP header, by which its family is told. */
   readonly #ipHeaderSize: Int32Array;
+  /** By group that others may join: 1 for UDP, 0 for TCP. */
+  readonly #isUdp: Uint8Array;
   /** By group: whether it is still to be checked that the first packet's checksum is right. */
   readonly #unverified: Uint8Array;
   /** By group of several: whether its packets have one IP id in common. */
@@ -67,6 +69,7 @@ export class Coalescer {
   /** By place: the group that a flow's next packet may join. */
   readonly #open: Int32Array = new Int32Array(FLOW_PLACES).fill(NONE);
   #queue: Packets | null = null;
+  #mergesUdp = false;
 
   /** @param capacity the most packets that a queue holds */
   constructor(memory: Memory, capacity: number) {
@@ -79,13 +82,19 @@ export class Coalescer {
     this.#bytes = new Int32Array(capacity);
     this.#segmentSize = new Int32Array(capacity);
     this.#ipHeaderSize = new Int32Array(capacity);
+    this.#isUdp = new Uint8Array(capacity);
     this.#unverified = new Uint8Array(capacity);
     this.#fixedIdentification = new Uint8Array(capacity);
   }
 
-  /** Sorts the queue's packets, which have all passed `checkIpv4` or `checkIpv6`, into groups. */
-  group(queue: Packets): void {
+  /**
+   * Sorts the queue's packets, which have all passed `checkIpv4` or `checkIpv6`, into groups.
+   *
+   * @param mergesUdp whether the kernel takes super-packets of UDP
+   */
+  group(queue: Packets, mergesUdp: boolean): void {
     this.#queue = queue;
+    this.#mergesUdp = mergesUdp;
     this.count = 0;
     this.#open.fill(NONE);
     for (let i = 0; i < queue.length; i++) this.#place(i, queue.offsets[i], queue.lengths[i]);
@@ -106,11 +115,16 @@ export class Coalescer {
     return this.#packets[group] > 1;
   }
 
+  /** Whether a merged group is of UDP. */
+  isUdp(group: number): boolean {
+    return this.#isUdp[group] === 1;
+  }
+
   /**
    * Makes the first packet's headers those of the whole group.
    *
    * @param header offset of the virtio-net header to fill in
-   * @returns bytes of the IP and TCP headers, which the group's other packets are written without
+   * @returns bytes of the IP and TCP or UDP headers, which the group's other packets are written without
    */
   prepare(group: number, header: number): number {
     const view = this.#view;
@@ -118,9 +132,6 @@ export class Coalescer {
     const ipHeaderSize = this.#ipHeaderSize[group];
     const segment = packet + ipHeaderSize;
     const bytes = this.#bytes[group];
-    const last = this.#queue!.offsets[this.#last[group]] + ipHeaderSize;
-    const headerSize = ipHeaderSize + tcp.headerSize(view, segment);
-    const flags = tcp.flags(view, segment) | (tcp.flags(view, last) & tcp.FLAG_PSH);
     const isIpv6 = ipHeaderSize === ipv6.HEADER_SIZE;
 
     if (isIpv6) view.setUint16(packet + ipv6.PAYLOAD_LENGTH_OFFSET, bytes - ipHeaderSize);
@@ -129,9 +140,20 @@ export class Coalescer {
       view.setUint16(packet + ipv4.HEADER_CHECKSUM_OFFSET, 0);
       view.setUint16(packet + ipv4.HEADER_CHECKSUM_OFFSET, finish(sum(view, packet, ipHeaderSize)));
     }
-    view.setUint8(segment + tcp.FLAGS_OFFSET, flags);
     // A partial checksum: that of the pseudo-header, not complemented. The kernel adds the rest.
-    view.setUint16(segment + tcp.CHECKSUM_OFFSET, this.#pseudoHeader(packet, bytes, isIpv6));
+    if (this.#isUdp[group] === 1) {
+      view.setUint16(segment + udp.LENGTH_OFFSET, bytes - ipHeaderSize);
+      const partial = this.#pseudoHeader(packet, bytes, isIpv6, ipv4.PROTOCOL_UDP);
+      view.setUint16(segment + udp.CHECKSUM_OFFSET, partial);
+      writeUdpHeader(view, header, ipHeaderSize, this.#segmentSize[group]);
+      return ipHeaderSize + udp.HEADER_SIZE;
+    }
+    const last = this.#queue!.offsets[this.#last[group]] + ipHeaderSize;
+    const headerSize = ipHeaderSize + tcp.headerSize(view, segment);
+    const flags = tcp.flags(view, segment) | (tcp.flags(view, last) & tcp.FLAG_PSH);
+    view.setUint8(segment + tcp.FLAGS_OFFSET, flags);
+    const partial = this.#pseudoHeader(packet, bytes, isIpv6, ipv4.PROTOCOL_TCP);
+    view.setUint16(segment + tcp.CHECKSUM_OFFSET, partial);
     const type = isIpv6 ? GSO_TCPV6 : GSO_TCPV4;
     writeTcpHeader(view, header, ipHeaderSize, headerSize, this.#segmentSize[group], type);
     return headerSize;
@@ -140,22 +162,28 @@ export class Coalescer {
   #place(index: number, packet: number, length: number): void {
     const view = this.#view;
     const isIpv6 = ipv6.isIpv6(view, packet);
-    const ipHeaderSize = isIpv6 ? headersBeforeTcp6(view, packet) : headersBeforeTcp(view, packet);
+    const upper = isIpv6 ? ipv6.upperLayer(view, packet) : 0;
+    const protocol = isIpv6 ? ipv6.protocolOf(upper) : ipv4.protocol(view, packet);
+    const isUdp = protocol === ipv4.PROTOCOL_UDP;
+    const ipHeaderSize = isIpv6 ? headersSize6(upper) : headersSize(view, packet);
     if (ipHeaderSize === FRAGMENT) {
       // Fragments do not name their flow: none may be overtaken.
       this.#open.fill(NONE);
       this.#begin(index, length);
       return;
     }
-    if (ipHeaderSize === NOT_TCP) {
+    if (isUdp ? !this.#mergesUdp : protocol !== ipv4.PROTOCOL_TCP) {
       this.#begin(index, length);
       return;
     }
     const segment = packet + ipHeaderSize;
     const place = this.#placeOf(packet, segment, isIpv6);
-    const payloadSize = length - ipHeaderSize - tcp.headerSize(view, segment);
-    const flags = tcp.flags(view, segment);
-    const mergeable = payloadSize > 0 && (flags & ~tcp.FLAG_PSH) === tcp.FLAG_ACK &&
+    const payloadSize = length - ipHeaderSize -
+      (isUdp ? udp.HEADER_SIZE : tcp.headerSize(view, segment));
+    const mergeable = payloadSize > 0 &&
+      (isUdp
+        ? isWholeDatagram(view, segment, length - ipHeaderSize)
+        : (tcp.flags(view, segment) & ~tcp.FLAG_PSH) === tcp.FLAG_ACK) &&
       (isIpv6 ? ipHeaderSize === ipv6.HEADER_SIZE : view.getUint8(packet) === VERSION_AND_IHL &&
         (view.getUint16(packet + ipv4.FLAGS_OFFSET) & FLAGS_REFUSED) === 0);
     if (!mergeable) {
@@ -163,18 +191,21 @@ export class Coalescer {
       this.#begin(index, length);
       return;
     }
+    const isPushed = !isUdp && (tcp.flags(view, segment) & tcp.FLAG_PSH) !== 0;
     const group = this.#open[place];
-    if (group !== NONE && this.#append(group, index, packet, payloadSize, ipHeaderSize)) {
+    if (
+      group !== NONE && this.#isUdp[group] === (isUdp ? 1 : 0) &&
+      this.#append(group, index, packet, payloadSize, ipHeaderSize)
+    ) {
       // A shorter packet, or one that asks to be delivered, is the last of its group, as in the kernel.
-      if (payloadSize < this.#segmentSize[group] || (flags & tcp.FLAG_PSH) !== 0) {
-        this.#open[place] = NONE;
-      }
+      if (payloadSize < this.#segmentSize[group] || isPushed) this.#open[place] = NONE;
       return;
     }
     const fresh = this.#begin(index, length);
     this.#segmentSize[fresh] = payloadSize;
     this.#ipHeaderSize[fresh] = ipHeaderSize;
-    this.#open[place] = (flags & tcp.FLAG_PSH) === 0 ? fresh : NONE;
+    this.#isUdp[fresh] = isUdp ? 1 : 0;
+    this.#open[place] = isPushed ? NONE : fresh;
   }
 
   #begin(index: number, length: number): number {
@@ -204,12 +235,14 @@ export class Coalescer {
       this.#packets[group] === MAX_GROUP_PACKETS || this.#ipHeaderSize[group] !== ipHeaderSize ||
       !this.#continues(group, first, packet, ipHeaderSize)
     ) return false;
+    const protocol = this.#isUdp[group] === 1 ? ipv4.PROTOCOL_UDP : ipv4.PROTOCOL_TCP;
     // Checksums are looked at last, for they cost the most, and only when there is something to gain.
     if (this.#unverified[group] === 1) {
-      if (!this.#isIntact(first, queue.lengths[this.#first[group]], ipHeaderSize)) return false;
+      const length = queue.lengths[this.#first[group]];
+      if (!this.#isIntact(first, length, ipHeaderSize, protocol)) return false;
       this.#unverified[group] = 0;
     }
-    if (!this.#isIntact(packet, queue.lengths[index], ipHeaderSize)) return false;
+    if (!this.#isIntact(packet, queue.lengths[index], ipHeaderSize, protocol)) return false;
     this.#next[this.#last[group]] = index;
     this.#next[index] = NONE;
     this.#last[group] = index;
@@ -218,17 +251,28 @@ export class Coalescer {
     return true;
   }
 
-  /** Whether `packet` is what a sender's next segment after the group would be: the same headers, counted on. */
+  /** Whether `packet` is what a sender's next one after the group would be: the same headers, counted on. */
   #continues(group: number, first: number, packet: number, ipHeaderSize: number): boolean {
     const view = this.#view;
     const a = first + ipHeaderSize;
     const b = packet + ipHeaderSize;
-    const headerSize = tcp.headerSize(view, a);
     const isIpv6 = ipHeaderSize === ipv6.HEADER_SIZE;
     if (
       !(isIpv6 ? ipv6.haveOneHeader(view, first, packet) : haveOneHeader(view, first, packet)) ||
       // Both ports.
-      view.getUint32(a) !== view.getUint32(b) ||
+      view.getUint32(a) !== view.getUint32(b)
+    ) return false;
+    return this.#isUdp[group] === 1
+      ? isIpv6 || this.#continuesDatagrams(group, first, packet)
+      : this.#continuesSegments(group, a, b, ipHeaderSize) &&
+        (isIpv6 || this.#continuesIdentification(group, first, packet));
+  }
+
+  /** Of two TCP headers. */
+  #continuesSegments(group: number, a: number, b: number, ipHeaderSize: number): boolean {
+    const view = this.#view;
+    const headerSize = tcp.headerSize(view, a);
+    if (
       // The header's size and the reserved bits beside it.
       view.getUint8(a + tcp.DATA_OFFSET_OFFSET) !== view.getUint8(b + tcp.DATA_OFFSET_OFFSET) ||
       tcp.acknowledgmentNumber(view, a) !== tcp.acknowledgmentNumber(view, b) ||
@@ -240,8 +284,14 @@ export class Coalescer {
     }
     const payload = this.#bytes[group] - ipHeaderSize - headerSize;
     const expected = (tcp.sequenceNumber(view, a) + payload) >>> 0;
-    return tcp.sequenceNumber(view, b) === expected &&
-      (isIpv6 || this.#continuesIdentification(group, first, packet));
+    return tcp.sequenceNumber(view, b) === expected;
+  }
+
+  /** Ids count up, as they will when the group is split again; with DF they mean nothing (RFC 6864 section 4.1). */
+  #continuesDatagrams(group: number, first: number, packet: number): boolean {
+    const view = this.#view;
+    const gap = (ipv4.identification(view, packet) - ipv4.identification(view, first)) & 0xffff;
+    return ipv4.dontFragment(view, first) || gap === this.#packets[group];
   }
 
   /**
@@ -258,29 +308,29 @@ export class Coalescer {
     return gap === (this.#fixedIdentification[group] === 1 ? 0 : count);
   }
 
-  /** Whether the TCP checksum is right; merging would otherwise put a right one in the place of a wrong one. */
-  #isIntact(packet: number, length: number, ipHeaderSize: number): boolean {
+  /** Whether the checksum is right; merging would otherwise put a right one in the place of a wrong one. */
+  #isIntact(packet: number, length: number, ipHeaderSize: number, protocol: number): boolean {
     const isIpv6 = ipHeaderSize === ipv6.HEADER_SIZE;
-    const pseudoHeader = this.#pseudoHeader(packet, length, isIpv6);
+    const pseudoHeader = this.#pseudoHeader(packet, length, isIpv6, protocol);
     return finish(this.#sum(packet + ipHeaderSize, length - ipHeaderSize, pseudoHeader)) === 0;
   }
 
   /**
    * The sum of the pseudo-header of a packet of `bytes` bytes in all; addresses as int32, which are never on the heap.
    */
-  #pseudoHeader(packet: number, bytes: number, isIpv6: boolean): number {
+  #pseudoHeader(packet: number, bytes: number, isIpv6: boolean, protocol: number): number {
     if (isIpv6) {
       const addresses = sum(
         this.#view,
         packet + ipv6.SOURCE_ADDRESS_OFFSET,
         ipv6.ADDRESSES_SIZE,
       );
-      return fold(addresses + ipv4.PROTOCOL_TCP + bytes - ipv6.HEADER_SIZE);
+      return fold(addresses + protocol + bytes - ipv6.HEADER_SIZE);
     }
     return pseudoHeaderSum(
       this.#view.getInt32(packet + ipv4.SOURCE_ADDRESS_OFFSET),
       this.#view.getInt32(packet + ipv4.DESTINATION_ADDRESS_OFFSET),
-      ipv4.PROTOCOL_TCP,
+      protocol,
       bytes - ipv4.MIN_HEADER_SIZE,
     );
   }
@@ -298,18 +348,20 @@ export class Coalescer {
   }
 }
 
-/** Bytes of the headers in front of TCP's; `FRAGMENT` or `NOT_TCP`. */
-function headersBeforeTcp(view: DataView, packet: number): number {
-  if (view.getUint16(packet + ipv4.FLAGS_OFFSET) & FRAGMENT_BITS) return FRAGMENT;
-  return ipv4.protocol(view, packet) === ipv4.PROTOCOL_TCP
-    ? ipv4.headerSize(view, packet)
-    : NOT_TCP;
+/** Bytes of the headers in front of TCP's or UDP's, or `FRAGMENT`. */
+function headersSize(view: DataView, packet: number): number {
+  const isFragment = (view.getUint16(packet + ipv4.FLAGS_OFFSET) & FRAGMENT_BITS) !== 0;
+  return isFragment ? FRAGMENT : ipv4.headerSize(view, packet);
 }
 
-function headersBeforeTcp6(view: DataView, packet: number): number {
-  const upper = ipv6.upperLayer(view, packet);
-  if (ipv6.isFragment(upper)) return FRAGMENT;
-  return ipv6.protocolOf(upper) === ipv4.PROTOCOL_TCP ? ipv6.headersSizeOf(upper) : NOT_TCP;
+/** @param upper as `ipv6.upperLayer()` says */
+function headersSize6(upper: number): number {
+  return ipv6.isFragment(upper) ? FRAGMENT : ipv6.headersSizeOf(upper);
+}
+
+/** Whether `length` bytes are one datagram with a checksum, and nothing behind it. */
+function isWholeDatagram(view: DataView, datagram: number, length: number): boolean {
+  return udp.length(view, datagram) === length && udp.checksum(view, datagram) !== 0;
 }
 
 /** Whether two packets have the same IPv4 header, but for what counts on. */

@@ -1,17 +1,20 @@
 /** TUN port: the tunnel's device as the engine's loop sees it. */
 import { EPOLLIN } from "../../../ffi/epoll.ts";
-import { EAGAIN, EBADFD, EINTR, SystemCallError } from "../../../ffi/errno.ts";
+import { EAGAIN, EBADFD, EINTR, EINVAL, SystemCallError } from "../../../ffi/errno.ts";
 import type { Tun } from "../../../ffi/tun.ts";
 import type { TunPort } from "../../core/engine/ports.ts";
 import { DeviceGone } from "../../process/device_gone.ts";
 import type { EventLoop } from "../event_loop.ts";
+import { TunOffload } from "../tun_offload.ts";
 
 export class TunDevice implements TunPort {
+  mergesUdp: boolean;
   readonly #tun: Tun;
   readonly #loop: EventLoop;
 
   /** @param loop watches the device already */
-  constructor(tun: Tun, loop: EventLoop) {
+  constructor(tun: Tun, loop: EventLoop, offload: TunOffload) {
+    this.mergesUdp = offload === TunOffload.tcpAndUdp;
     this.#tun = tun;
     this.#loop = loop;
   }
@@ -36,6 +39,11 @@ export class TunDevice implements TunPort {
 
   endWrite(): number {
     return this.#tun.endWrite();
+  }
+
+  /** Some kernels promise to take them, and do not: then they are written one by one from now on. */
+  refusedUdp(result: number): void {
+    if (result === -EINVAL) this.mergesUdp = false;
   }
 
   awaitPackets(isAwaited: boolean): void {

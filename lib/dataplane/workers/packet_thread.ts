@@ -44,7 +44,7 @@ import { FlowMetering } from "../flow_metering.ts";
 import { hearsRouters6 } from "../path_prober.ts";
 import { TunDevice } from "../ports/tun_device.ts";
 import { UdpPort } from "../ports/udp_port.ts";
-import { enableTunOffload, NO_TUN_OFFLOAD } from "../tun_offload.ts";
+import { enableTunOffload, NO_TUN_OFFLOAD, TunOffload } from "../tun_offload.ts";
 import type {
   PacketWorkerCommand,
   PacketWorkerConfig,
@@ -362,14 +362,15 @@ export class PacketThread implements Disposable {
           ? Tun.openQueue(this.#libc, this.#arena, name)
           : Tun.open(this.#libc, this.#arena, name, "many"),
       );
-      if (steering !== null) {
-        tun.steer(steering);
-        if (this.#config.offload && !enableTunOffload(tun, carriesIpv6(this.#config))) {
-          this.#log("warning", NO_TUN_OFFLOAD);
-        }
+      if (steering !== null) tun.steer(steering);
+      const offload = this.#config.offload
+        ? enableTunOffload(tun, carriesIpv6(this.#config))
+        : TunOffload.none;
+      if (steering !== null && this.#config.offload && offload === TunOffload.none) {
+        this.#log("warning", NO_TUN_OFFLOAD);
       }
       this.#loop.add(tun.fd, (_, at) => this.#engine.readTun(at));
-      this.#engine.attachTun(new TunDevice(tun, this.#loop));
+      this.#engine.attachTun(new TunDevice(tun, this.#loop, offload));
       this.#report({ kind: "opened" });
     } catch (error) {
       if (!(error instanceof SystemCallError)) throw error;

@@ -128,7 +128,7 @@ Deno.test("the coalescer puts each packet that checkIpv4() passed into one group
       queue.push(at, ipv4.totalLength(memory.view, at));
       at += packet.length;
     }
-    coalescer.group(queue);
+    coalescer.group(queue, true);
     let packets = 0;
     for (let group = 0; group < coalescer.count; group++) {
       if (coalescer.isMerged(group)) coalescer.prepare(group, 0);

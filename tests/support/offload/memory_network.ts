@@ -74,6 +74,7 @@ export const START = 1_000_000.25;
 
 /** A TUN that hands out one packet again and again, and counts what is written; it allocates nothing. */
 class TemplateTun implements TunPort {
+  readonly mergesUdp = true;
   /** Packets that were handed to the host, those of a super-packet one by one. */
   delivered = 0;
   /** Reads that are left. */
@@ -114,6 +115,8 @@ class TemplateTun implements TunPort {
     this.delivered += this.#pieces - 1;
     return this.#pieces;
   }
+
+  refusedUdp(): void {}
 
   awaitPackets(): void {}
 }

@@ -152,26 +152,32 @@ export function merge(packets: readonly Bytes[]): { header: Bytes; packet: Bytes
   const parts = packets.map(takeApart);
   const { ipHeader, transportHeader, payload } = parts[0]!;
   const headerLength = ipHeader.length + transportHeader.length;
-  transportHeader[13]! |= packets.at(-1)![ipHeader.length + 13]! & PSH;
+  const isTcp = ipHeader[9] === TCP;
+  const checksumOffset = isTcp ? 16 : 6;
+  if (isTcp) transportHeader[13]! |= packets.at(-1)![ipHeader.length + 13]! & PSH;
   const merged = putTogether({
     ipHeader,
     transportHeader,
     payload: concatenate(...parts.map((part) => part.payload)),
   });
   const length = merged.length - ipHeader.length;
-  set16(merged, ipHeader.length + 16, 0xffff - referenceChecksum(pseudoHeader(merged, length)));
+  const partial = 0xffff - referenceChecksum(pseudoHeader(merged, length));
+  set16(merged, ipHeader.length + checksumOffset, partial);
   const header = virtioHeader({
     flags: 1,
-    type: 1,
+    type: isTcp ? 1 : 5,
     headerLength,
     segmentSize: payload.length,
     checksumStart: ipHeader.length,
-    checksumOffset: 16,
+    checksumOffset,
   });
   return { header, packet: merged };
 }
 
-/** Whether a packet is the next of a group of one flow: the rules of `tcp_gro_receive()` and `inet_gro_receive()`. */
+/**
+ * Whether a packet is the next of a group of one flow: the rules of `tcp_gro_receive()`, `udp_gro_receive()` and
+ * `inet_gro_receive()`.
+ */
 function mayJoin(group: readonly Bytes[], packet: Bytes): boolean {
   const first = group[0]!;
   const last = takeApart(group.at(-1)!);
@@ -182,13 +188,15 @@ function mayJoin(group: readonly Bytes[], packet: Bytes): boolean {
     group.length < 64 && total + packet.length <= 65_535 &&
     next.payload.length <= size && last.payload.length === size &&
     equal(constantPart(first), constantPart(packet)) &&
-    get32(next.transportHeader, 4) ===
-      (get32(last.transportHeader, 4) + last.payload.length) % 2 ** 32 &&
+    (packet[9] === UDP ||
+      get32(next.transportHeader, 4) ===
+        (get32(last.transportHeader, 4) + last.payload.length) % 2 ** 32) &&
     hasNextIdentification(group, packet);
 }
 
-/** Ids that count up, or, where DF makes them meaningless, one id for all. */
+/** Ids that count up, or, where DF makes them meaningless, one id for all of TCP, and any for UDP. */
 function hasNextIdentification(group: readonly Bytes[], packet: Bytes): boolean {
+  if (packet[9] === UDP && (get16(packet, 6) & DONT_FRAGMENT) !== 0) return true;
   const ids = [...group, packet].map((member) => get16(member, 4));
   const counting = ids.every((id, index) => id === (ids[0]! + index) % 2 ** 16);
   const fixed = (get16(packet, 6) & DONT_FRAGMENT) !== 0 && ids.every((id) => id === ids[0]);
@@ -199,21 +207,31 @@ function hasNextIdentification(group: readonly Bytes[], packet: Bytes): boolean 
 function constantPart(packet: Bytes): Bytes {
   const { ipHeader, transportHeader } = takeApart(packet);
   ipHeader.fill(0, 2, 6).fill(0, 10, 12);
-  transportHeader.fill(0, 4, 8).fill(0, 16, 18);
-  transportHeader[13]! &= 0xff - PSH;
+  transportHeader.fill(0, 4, 8);
+  if (packet[9] === TCP) {
+    transportHeader.fill(0, 16, 18);
+    transportHeader[13]! &= 0xff - PSH;
+  }
   return concatenate(ipHeader, transportHeader);
 }
 
-/** Whether anything can be merged with it: TCP data without IP options, not a fragment, ACK and at most PSH set. */
+/**
+ * Whether anything can be merged with it: data without IP options, not a fragment; of TCP with ACK and at most PSH set,
+ * of UDP with a checksum and nothing behind the datagram.
+ */
 function isMergeable(packet: Bytes): boolean {
-  if (packet[0] !== 0x45 || packet[9] !== TCP) return false;
+  if (packet[0] !== 0x45 || (packet[9] !== TCP && packet[9] !== UDP)) return false;
   if ((get16(packet, 6) & (0xffff - DONT_FRAGMENT)) !== 0) return false;
   const { transportHeader, payload } = takeApart(packet);
+  if (packet[9] === UDP) {
+    return payload.length > 0 && get16(transportHeader, 4) === 8 + payload.length &&
+      get16(transportHeader, 6) !== 0;
+  }
   return payload.length > 0 && (transportHeader[13]! | PSH) === (ACK | PSH);
 }
 
 function isPushed(packet: Bytes): boolean {
-  return (takeApart(packet).transportHeader[13]! & PSH) !== 0;
+  return packet[9] === TCP && (takeApart(packet).transportHeader[13]! & PSH) !== 0;
 }
 
 function isFragment(packet: Bytes): boolean {
@@ -225,11 +243,12 @@ function isIntact(packet: Bytes): boolean {
   return referenceChecksum(concatenate(pseudoHeader(packet, segment.length), segment)) === 0;
 }
 
-/** Of TCP: both addresses and ports. Other packets are alone. */
+/** Of TCP and UDP: both addresses and ports. Other packets are alone. */
 function flowOf(packet: Bytes): string {
-  if (packet[9] !== TCP || isFragment(packet)) return "none";
+  if ((packet[9] !== TCP && packet[9] !== UDP) || isFragment(packet)) return "none";
   const transport = (packet[0]! & 15) * 4;
-  return [...packet.subarray(12, 20), ...packet.subarray(transport, transport + 4)].join();
+  return [packet[9], ...packet.subarray(12, 20), ...packet.subarray(transport, transport + 4)]
+    .join();
 }
 
 function equal(one: Bytes, other: Bytes): boolean {

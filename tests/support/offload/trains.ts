@@ -37,7 +37,7 @@ export function coalesce(packets: readonly Bytes[], random = new Random(0)): Wri
     at += packet.length;
   }
   const coalescer = new Coalescer(memory, CAPACITY);
-  coalescer.group(queue);
+  coalescer.group(queue, true);
   return Array.from({ length: coalescer.count }, (_, group) => {
     const first = coalescer.firstPacket(group);
     const members = [first];

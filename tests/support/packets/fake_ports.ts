@@ -22,6 +22,8 @@ const PLACE_SIZE = 66_048;
 
 /** A TUN device: the host's packets go in at one end, the core reads and writes at the other. */
 export class FakeTun implements TunPort {
+  /** Whether the host takes super-packets of UDP. */
+  mergesUdp = false;
   /** Packets that the core wrote for the host, oldest first. */
   readonly written: Bytes[] = [];
   /** Takes each packet that the core writes, in place of `written`. */
@@ -73,6 +75,10 @@ export class FakeTun implements TunPort {
     if (this.onWritten === null) this.written.push(packet);
     else this.onWritten(packet);
     return VNET_HEADER_SIZE + packet.length;
+  }
+
+  refusedUdp(): void {
+    this.mergesUdp = false;
   }
 
   awaitPackets(isAwaited: boolean): void {

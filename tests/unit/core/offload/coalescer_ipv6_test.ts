@@ -40,7 +40,7 @@ function coalesce(packets: readonly Bytes[]): Written[] {
     at += packet.length;
   }
   const coalescer = new Coalescer(memory, packets.length);
-  coalescer.group(queue);
+  coalescer.group(queue, true);
   return Array.from({ length: coalescer.count }, (_, group) => {
     const first = coalescer.firstPacket(group);
     const headers = coalescer.isMerged(group) ? coalescer.prepare(group, 0) : 0;

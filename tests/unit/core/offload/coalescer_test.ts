@@ -202,7 +202,7 @@ Deno.test("group() lets nothing overtake a fragment", () => {
   }
 });
 
-Deno.test("group() leaves UDP and ICMP alone, and merges TCP around them", () => {
+Deno.test("group() leaves ICMP, and UDP that is no train, alone, and merges TCP around them", () => {
   const packets = train({ count: 2 });
   const udp = buildUdp({ payload: new Uint8Array(100) });
   const mixed = [packets[0]!, udp, buildIcmp(), packets[1]!, udp];
@@ -218,11 +218,11 @@ Deno.test("group() starts from an empty state when it is called again, whatever 
     memory.bytes.set(packet, 200 * index);
     if (index < 2) queue.push(200 * index, packet.length);
   });
-  coalescer.group(queue);
+  coalescer.group(queue, true);
   assertEquals(coalescer.count, 2);
   queue.clear();
   queue.push(400, second!.length);
-  coalescer.group(queue);
+  coalescer.group(queue, true);
   assertEquals([coalescer.count, coalescer.firstPacket(0), coalescer.nextPacket(0)], [1, 0, -1]);
 });
 
