@@ -203,7 +203,7 @@ export class Commands {
   #openTun(name: string): void {
     const { arena, config, engine, libc, loop } = this.#parts;
     const tun = this.#options.opened.use(Tun.open(libc, arena, name));
-    const offload = config.offload ? enableTunOffload(tun, carriesIpv6(config)) : TunOffload.none;
+    const offload = enableTunOffload(tun, config.offload, carriesIpv6(config));
     if (config.offload && offload === TunOffload.none) {
       this.#options.reports.log("warning", NO_TUN_OFFLOAD);
     }

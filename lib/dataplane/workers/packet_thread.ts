@@ -363,9 +363,7 @@ export class PacketThread implements Disposable {
           : Tun.open(this.#libc, this.#arena, name, "many"),
       );
       if (steering !== null) tun.steer(steering);
-      const offload = this.#config.offload
-        ? enableTunOffload(tun, carriesIpv6(this.#config))
-        : TunOffload.none;
+      const offload = enableTunOffload(tun, this.#config.offload, carriesIpv6(this.#config));
       if (steering !== null && this.#config.offload && offload === TunOffload.none) {
         this.#log("warning", NO_TUN_OFFLOAD);
       }

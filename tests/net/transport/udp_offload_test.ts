@@ -1,6 +1,6 @@
 /**
- * Tests of super-packets of UDP, which the TUN takes where the kernel has USO (Linux 6.2): datagrams arrive as they were
- * sent, at the host itself and where it sends them on to.
+ * Tests of super-packets of UDP, which the TUN takes where the kernel has USO (Linux 6.2): datagrams arrive as they
+ * were sent, at the host itself and where it sends them on to.
  */
 import { Arena } from "../../../ffi/arena.ts";
 import { openLibc } from "../../../ffi/libc.ts";
@@ -77,7 +77,7 @@ async function exchange(
 function takesUdp(namespace: TestNamespace): boolean {
   return namespace.inside(() => {
     using tun = Tun.open(openLibc(), new Arena(65_536), "trial0");
-    return enableTunOffload(tun, true) === TunOffload.tcpAndUdp;
+    return enableTunOffload(tun, true, true) === TunOffload.tcpAndUdp;
   });
 }
 

@@ -13,12 +13,7 @@ import { Engine, ENGINE_SCRATCH_SIZE } from "../../../lib/core/engine/engine.ts"
 import { Pipeline, PIPELINE_SCRATCH_SIZE } from "../../../lib/core/engine/pipeline.ts";
 import { shapingRegion } from "../../../lib/core/engine/shaping.ts";
 import { FlowMeter } from "../../../lib/core/flows/flow_meter.ts";
-import type {
-  DatagramPort,
-  Datagrams,
-  ReceivedMessages,
-  TunPort,
-} from "../../../lib/core/engine/ports.ts";
+import type { DatagramPort, Datagrams, ReceivedMessages } from "../../../lib/core/engine/ports.ts";
 import type { AeadProvider } from "../../../lib/core/noise/aead.ts";
 import type { KeyPair } from "../../../lib/core/noise/key_pair.ts";
 import { builtinX25519, keyPair } from "../../../lib/core/noise/x25519.ts";
@@ -31,13 +26,13 @@ import { PacketQueue } from "../../../lib/core/wire/packet_queue.ts";
 import { Device } from "../../../lib/core/wireguard/device.ts";
 import { createFastAead } from "../packets/fast_aead.ts";
 import { Random } from "../random.ts";
+import { TemplateTun } from "./template_tun.ts";
 import { type WorkerPart, workerPart } from "./worker_part.ts";
 
 const SLOTS = 256;
 /** Bytes in which packets wait for their peer's rate. */
 const SHAPING_SPACE = 512 * 1024;
 const QUEUE_CAPACITY = 1024;
-const MAX_PACKET_SIZE = 65_535;
 /** Messages that one end has room for. */
 const MESSAGES = 16;
 
@@ -71,55 +66,6 @@ const NEIGHBOUR: Place = {
 
 /** Monotonic ms at which everything begins, with a fraction as the real clock has it. */
 export const START = 1_000_000.25;
-
-/** A TUN that hands out one packet again and again, and counts what is written; it allocates nothing. */
-class TemplateTun implements TunPort {
-  readonly mergesUdp = true;
-  /** Packets that were handed to the host, those of a super-packet one by one. */
-  delivered = 0;
-  /** Reads that are left. */
-  reads = 0;
-  readonly #bytes: Uint8Array;
-  readonly #template: number;
-  #templateLength = 0;
-  #pieces = 0;
-
-  constructor(arena: Arena) {
-    this.#bytes = arena.bytes;
-    this.#template = arena.allocate(MAX_PACKET_SIZE + 100);
-  }
-
-  /** Hands out these bytes from now on: a virtio-net header and a packet. */
-  prepare(read: Uint8Array): void {
-    this.#bytes.set(read, this.#template);
-    this.#templateLength = read.length;
-  }
-
-  read(offset: number): number {
-    if (this.reads === 0) return 0;
-    this.reads--;
-    this.#bytes.copyWithin(offset, this.#template, this.#template + this.#templateLength);
-    return this.#templateLength;
-  }
-
-  beginWrite(): void {
-    this.#pieces = 0;
-  }
-
-  addPiece(): void {
-    this.#pieces++;
-  }
-
-  endWrite(): number {
-    // Behind the virtio-net header, each piece is a packet.
-    this.delivered += this.#pieces - 1;
-    return this.#pieces;
-  }
-
-  refusedUdp(): void {}
-
-  awaitPackets(): void {}
-}
 
 /**
  * A wire's end: neighbours of one size that are sent arrive in one message, as UDP_GRO merges them. It allocates

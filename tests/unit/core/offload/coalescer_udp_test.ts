@@ -1,4 +1,4 @@
-/** Tests that the coalescer merges datagrams of one UDP flow, where the kernel takes such super-packets, and no others. */
+/** Tests that the coalescer merges datagrams of one UDP flow where the kernel takes such super-packets. */
 import { Coalescer } from "../../../../lib/core/offload/coalescer.ts";
 import { createMemory } from "../../../../lib/core/wire/memory.ts";
 import { PacketQueue } from "../../../../lib/core/wire/packet_queue.ts";
