@@ -13,8 +13,10 @@ import { type ListenerWatch, watchPort } from "../../host/network/listener_watch
 import { listenerOn } from "../../host/network/port_safety.ts";
 import { type RequestBody, requestBody } from "../../host/network/request_body.ts";
 import { bracketed } from "../../core/wire/host_address.ts";
+import { sourceKey } from "../../core/wire/source_key.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import { guarded } from "../../process/guard.ts";
+import { UnsentBytes } from "./unsent_bytes.ts";
 
 /** Of a request without a body longer than this, all is taken. */
 export const MAX_BODY = 64 * 1024;
@@ -72,6 +74,7 @@ export class Listener implements AsyncDisposable {
     const shares = new ConnectionShares(
       connectionsWithin(Deno.readTextFileSync("/proc/self/limits")),
     );
+    const unsent = new UnsentBytes();
     const take = guarded(
       "console",
       "answering a request",
@@ -80,7 +83,7 @@ export class Listener implements AsyncDisposable {
         const body = requestBody(message, MAX_BODY);
         if (!shares.begin(socket, response)) return;
         try {
-          await serve(message, response, { body, answer, isSecure: tls !== null });
+          await serve(message, response, { body, answer, unsent, isSecure: tls !== null });
         } finally {
           shares.end(socket);
         }
@@ -140,8 +143,9 @@ export function connectionsWithin(limits: string): number {
 async function serve(
   message: IncomingMessage,
   response: ServerResponse,
-  { body: awaited, answer, isSecure }: Pick<ListenerOptions, "answer"> & {
+  { body: awaited, answer, unsent, isSecure }: Pick<ListenerOptions, "answer"> & {
     readonly body: Promise<RequestBody>;
+    readonly unsent: UnsentBytes;
     readonly isSecure: boolean;
   },
 ): Promise<void> {
@@ -169,7 +173,8 @@ async function serve(
     body: method === "GET" || method === "HEAD" ? null : body,
     signal: signal.signal,
   });
-  await send(await answer(request, message.socket.remoteAddress ?? ""), { response, gone });
+  const source = message.socket.remoteAddress ?? "";
+  await send(await answer(request, source), { response, gone, unsent, source });
 }
 
 /** What is asked for; null where that, or of whom, cannot be told. */
@@ -209,7 +214,12 @@ function refuse(message: IncomingMessage, response: ServerResponse, status: numb
 /** @param to where it goes, and what resolves when nobody is there any more, which may be before it begins */
 async function send(
   answer: Response,
-  { response, gone }: { readonly response: ServerResponse; readonly gone: Promise<"gone"> },
+  { response, gone, unsent, source }: {
+    readonly response: ServerResponse;
+    readonly gone: Promise<"gone">;
+    readonly unsent: UnsentBytes;
+    readonly source: string;
+  },
 ): Promise<void> {
   for (const [name, value] of answer.headers) {
     if (name !== "set-cookie") response.setHeader(name, value);
@@ -230,6 +240,7 @@ async function send(
       return;
     }
     if (response.write(part.value)) continue;
+    using _held = unsent.hold(sourceKey(source), response, part.value.length);
     const room = new Promise<"room">((resolve) => response.once("drain", () => resolve("room")));
     if (await Promise.race([room, gone]) === "gone") break;
   }
