@@ -7,10 +7,14 @@ import type { RunOptions } from "../cli/command.ts";
 import { openControl, type RunningTunnel } from "../control/control.ts";
 import { type Reloader, ReloadRequests } from "../control/reload.ts";
 import { encodeKey } from "../core/config/values/key_text.ts";
-import type { Config, InterfaceConfig } from "../core/config/config.ts";
+import type { Config } from "../core/config/config.ts";
 import { DataPlaneHandle } from "../dataplane/data_plane_handle.ts";
 import type { DataPlaneListener } from "../dataplane/data_plane_listener.ts";
-import { workerCount } from "../dataplane/workers/worker_count.ts";
+import {
+  type WantedThreads,
+  type WorkerCount,
+  workerCount,
+} from "../dataplane/workers/worker_count.ts";
 import { DataPlaneError } from "../dataplane/thread/data_plane_error.ts";
 import type { DataPlaneConfig } from "../dataplane/data_plane_protocol.ts";
 import { loadConfig } from "../host/files/config_file.ts";
@@ -136,11 +140,15 @@ export function commonDataPlaneConfig(
     | "addresses6"
     | "watch"
   >
-  & { readonly threads: InterfaceConfig["dataPlaneThreads"] } {
+  & { readonly threads: WantedThreads } {
   const { privateKey, mtu, aead, addresses, addresses6, peerTimeout, releaseAfter } =
     config.interface;
   return {
-    threads: config.interface.dataPlaneThreads,
+    threads: {
+      wanted: config.interface.dataPlaneThreads,
+      isInFleet: config.interface.store.length > 0,
+      processors: navigator.hardwareConcurrency,
+    },
     interfaceName: options.interfaceName,
     privateKey,
     listenPort: config.listenPort,
@@ -161,26 +169,17 @@ export function commonDataPlaneConfig(
  */
 export async function startDataPlane(
   { threads, ...config }: Omit<DataPlaneConfig, "commandFd" | "shared"> & {
-    readonly threads: InterfaceConfig["dataPlaneThreads"];
+    readonly threads: WantedThreads;
   },
   listener: DataPlaneListener,
-): Promise<{
-  dataPlane: DataPlaneHandle;
-  port: number;
-  aead: string;
-  /** Why one thread moves the packets, or translates them, though several are asked for; null where it does not. */
-  oneThread: string | null;
-}> {
-  const { workers, hasOneNat, reason: oneThread } = workerCount(threads, config);
-  if (oneThread !== null) {
-    const what = hasOneNat ? "translates" : "moves packets";
-    const message = `one thread ${what}, though DataPlaneThreads = ${threads}: ${oneThread}`;
-    listener.onLog({ kind: "log", level: "warning", category: "dataplane", message });
-  }
+): Promise<{ dataPlane: DataPlaneHandle; port: number; aead: string; threads: WorkerCount }> {
+  const count = workerCount(threads, config);
+  logThreads(count);
+  const { workers, hasOneNat } = count;
   try {
     return {
       ...await DataPlaneHandle.start({ ...config, workers, hasOneNat }, listener),
-      oneThread,
+      threads: count,
     };
   } catch (error) {
     if (!(error instanceof DataPlaneError)) throw error;
@@ -201,6 +200,17 @@ export async function startDataPlane(
     }
     throw error;
   }
+}
+
+/** Says how many threads move packets, and why: loudly where more were asked for, and softly where nobody did. */
+function logThreads({ workers, hasOneNat, decidedBy, oneThread: reason }: WorkerCount): void {
+  const logger = getLogger("dataplane");
+  if (reason !== null) {
+    const what = hasOneNat ? "translates" : "moves packets";
+    logger.warn("one thread {what}, though {decidedBy}: {reason}", { what, decidedBy, reason });
+  } else if (workers > 1) {
+    logger.info("{workers} threads move packets ({decidedBy})", { workers, decidedBy });
+  } else logger.debug("one thread moves packets ({decidedBy})", { decidedBy });
 }
 
 /** Has the firewall protect the inner addresses; before the hooks, so that it is undone after them and the device. */
@@ -225,7 +235,7 @@ export interface ServedTunnel<Kind extends Config> extends
     | "port"
     | "mark"
     | "aead"
-    | "oneThread"
+    | "threads"
     | "dataPlane"
     | "settings"
     | "peers"

@@ -37,8 +37,8 @@ export interface RunningTunnel {
   readonly mark: number;
   /** What ciphers. */
   readonly aead: string;
-  /** Why one thread moves the packets though several are asked for; null where it does not. */
-  readonly oneThread: string | null;
+  /** How many threads move the packets, and why. */
+  readonly threads: StatusFrame["threads"];
   readonly dataPlane: DataPlaneHandle;
   readonly network: HostNetwork;
   readonly settings: InterfaceSettings;

@@ -13,6 +13,7 @@ import { formatCidr, type Ipv4Prefix } from "../core/wire/ipv4_text.ts";
 import type { Ipv6PrefixText } from "../core/wire/ipv6_prefix.ts";
 import type { DataPlaneHandle } from "../dataplane/data_plane_handle.ts";
 import type { PeerStatistics } from "../dataplane/data_plane_protocol.ts";
+import type { WorkerCount } from "../dataplane/workers/worker_count.ts";
 import type { Accounts, QuotaState } from "./accounts.ts";
 import type { StoreStatus } from "./fleet/store_status.ts";
 import type { ClientQueries } from "../core/dns/client_tally.ts";
@@ -54,7 +55,9 @@ export interface Status {
   readonly peers: readonly PeerStatus[];
   /** Of a fleet's gateway; null of one that has its peers from its file, and of a client. */
   readonly store: StoreStatus | null;
-  /** Packet workers, where `DataPlaneThreads` asks for several: messages and bytes, outside, by each. */
+  /** How many threads move packets, and why; missing of a host that is left closed, and of a `vpn` older than this. */
+  readonly threads?: { readonly count: number; readonly decidedBy: string };
+  /** Packet workers, where there are several threads: messages and bytes, outside, by each. */
   readonly workers: readonly WorkerStatus[];
   /**
    * Why one thread moves the packets, or translates them for all workers that there are, though `DataPlaneThreads` asks
@@ -165,8 +168,7 @@ export interface StatusFrame {
   readonly config: Config;
   readonly port: number;
   readonly aead: string;
-  /** As in `Status`. */
-  readonly oneThread: string | null;
+  readonly threads: Pick<WorkerCount, "workers" | "decidedBy" | "oneThread">;
   readonly peers: Pick<LivePeers, "peers" | "admissionOf" | "ruleText">;
   /** Null where nothing is kept: at a client. */
   readonly accounts: Pick<Accounts, "quotaOf"> | null;
@@ -211,7 +213,8 @@ export async function statusOf(
       sentMessages,
       sentBytes,
     })),
-    oneThread: frame.oneThread,
+    threads: { count: frame.threads.workers, decidedBy: frame.threads.decidedBy },
+    oneThread: frame.threads.oneThread,
     nat,
     services: frame.published?.status(statistics) ?? [],
     drops,

@@ -17,6 +17,7 @@ import { isIpv6 } from "../../core/wire/host_address.ts";
 import { formatCidr } from "../../core/wire/ipv4_text.ts";
 import { Refusals } from "../../dataplane/refusals.ts";
 import type { DataPlaneHandle } from "../../dataplane/data_plane_handle.ts";
+import type { WorkerCount } from "../../dataplane/workers/worker_count.ts";
 import type { InterfaceSettings } from "../../host/network/host_network.ts";
 import { ExitCode } from "../../process/errors.ts";
 import { dropPrivileges } from "../../process/privileges.ts";
@@ -65,7 +66,7 @@ interface Client {
   readonly dataPlane: DataPlaneHandle;
   readonly port: number;
   readonly aead: string;
-  readonly oneThread: string | null;
+  readonly threads: WorkerCount;
 }
 
 async function stayConnected(options: RunOptions, manager: ServiceManager): Promise<number> {
@@ -92,7 +93,7 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
   });
   using host = new ClientHost({ start, plan, transports, services });
   const connection = newConnection({ start, manager, preparation, transports, host });
-  const { dataPlane, port, aead, oneThread } = await startClientDataPlane(start, {
+  const { dataPlane, port, aead, threads } = await startClientDataPlane(start, {
     preparation,
     host,
     connection,
@@ -137,7 +138,7 @@ async function stayConnected(options: RunOptions, manager: ServiceManager): Prom
       dataPlane,
       port,
       aead,
-      oneThread,
+      threads,
     };
     const reloader = await serveClient(client, settings);
     const upkeep = host.watch();

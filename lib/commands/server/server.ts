@@ -133,7 +133,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
     record: (kind, peer, detail) => accounts?.record(kind, peer, detail),
     now: () => performance.now(),
   });
-  const { dataPlane, port, aead, oneThread } = await startDataPlane(
+  const { dataPlane, port, aead, threads } = await startDataPlane(
     {
       ...commonDataPlaneConfig(start),
       isGateway: true,
@@ -332,7 +332,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
       port,
       mark: config.interface.fwMark ?? 0,
       aead,
-      oneThread,
+      threads,
       dataPlane,
       settings,
       peers: livePeers,

@@ -140,9 +140,10 @@ function sharedKeyLines(peer: PeerStatus, colour: boolean): string[] {
   ];
 }
 
-function meansText({ aead, segmentation, nat: { mappings, sessions } }: Status): string {
+function meansText({ aead, segmentation, threads, nat: { mappings, sessions } }: Status): string {
   return [
     `cipher ${aead}`,
+    ...(threads ? [`${counted(threads.count, "thread")} (${threads.decidedBy})`] : []),
     `segmentation offload ${segmentation ? "on" : "off"}`,
     ...(mappings + sessions === 0
       ? []

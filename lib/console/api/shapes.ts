@@ -182,6 +182,7 @@ const statusMembers = {
     sentMessages: count,
     sentBytes: count,
   })),
+  threads: record({ count: whole(), decidedBy: text() }),
   oneThread: orNull(text()),
   nat: record({ mappings: count, sessions: count, sendErrors: mapOf(count) }),
   store: orNull(store),

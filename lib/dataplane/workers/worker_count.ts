@@ -12,24 +12,15 @@ import { RET, statement } from "../filters/bpf.ts";
 import { datagramSteering, outsideSteering, tunSteering } from "../filters/steering.ts";
 import type { DataPlaneConfig } from "../data_plane_protocol.ts";
 import type { EgressConfig } from "../egress/egress.ts";
+import { type AutomaticThreads, automaticThreads } from "./automatic_threads.ts";
+import { partsOf, wholeNat } from "./nat_parts.ts";
 
 /** Of what is only opened. */
 const ARENA_SIZE = 512 * 1024;
-/** Ports of the NAT that each worker has at least: a web page takes dozens, and a client has half at most. */
+/** Ports of the NAT that each has at least, however many are asked for: a page takes dozens, a client half at most. */
 const LEAST_PORTS = 256;
 /** The kernel puts a number there. */
 const TRIAL_TUN = "vpntrial%d";
-
-/** Why a NAT cannot be divided among so many workers; null where it can be. */
-function wholeNat(wanted: number, { capture, ports, services }: EgressConfig): string | null {
-  if (capture !== "packet") return "Capture = nfqueue needs one";
-  if (services.length > 0) {
-    return "a Forward to several back ends, to a peer's name, outside the tunnel, or at an address of its own needs one";
-  }
-  return ports.last - ports.first + 1 < wanted * LEAST_PORTS
-    ? `NatPorts has fewer than ${LEAST_PORTS} ports for each`
-    : null;
-}
 
 /** Packets are handed out by programs in the kernel, which containers and kernels may refuse. */
 function kernelsObstacle(nat: EgressConfig | null): string | null {
@@ -86,19 +77,58 @@ export interface WorkerCount {
   readonly workers: number;
   /** Whether one of them is to translate for all. */
   readonly hasOneNat: boolean;
-  /** Why there is one thread, or one that translates, though several are wanted; null where there is not. */
-  readonly reason: string | null;
+  /** What decided how many, in words. */
+  readonly decidedBy: string;
+  /** Why there is one thread, or one that translates, though several are asked for; null where there is not. */
+  readonly oneThread: string | null;
+}
+
+/** `DataPlaneThreads`, and what `auto` goes by besides the data plane's configuration. */
+export interface WantedThreads {
+  readonly wanted: "auto" | number;
+  /** Whether other gateways have the same peers. */
+  readonly isInFleet: boolean;
+  /** Those that this process may use: by its affinity, and by its control group's quota. */
+  readonly processors: number;
 }
 
 /** How many there are to be, and what is to be one's all the same. */
 export function workerCount(
-  wanted: "auto" | number,
-  config: Pick<DataPlaneConfig, "egress">,
+  { wanted, ...surroundings }: WantedThreads,
+  { egress, isGateway, hasFakeTcp }: Pick<DataPlaneConfig, "egress" | "isGateway" | "hasFakeTcp">,
 ): WorkerCount {
-  if (wanted === "auto" || wanted === 1) return { workers: 1, hasOneNat: false, reason: null };
-  const nat = typeof config.egress === "object" ? config.egress : null;
-  const whole = nat === null ? null : wholeNat(wanted, nat);
-  const reason = kernelsObstacle(whole === null ? nat : null);
-  if (reason !== null) return { workers: 1, hasOneNat: false, reason };
-  return { workers: wanted, hasOneNat: whole !== null, reason: whole };
+  const nat = typeof egress === "object" ? egress : null;
+  return wanted === "auto"
+    ? ofItself(automaticThreads({ ...surroundings, isGateway, hasFakeTcp, nat }), nat)
+    : asked(wanted, nat);
+}
+
+/** Nobody has asked for several, so that nobody misses them where the kernel refuses. */
+function ofItself({ threads, decidedBy }: AutomaticThreads, nat: EgressConfig | null): WorkerCount {
+  const obstacle = threads === 1 ? null : kernelsObstacle(nat);
+  return {
+    workers: obstacle === null ? threads : 1,
+    hasOneNat: false,
+    decidedBy: `auto: ${obstacle ?? decidedBy}`,
+    oneThread: null,
+  };
+}
+
+function asked(wanted: number, nat: EgressConfig | null): WorkerCount {
+  const decidedBy = `DataPlaneThreads = ${wanted}`;
+  const one = { workers: 1, hasOneNat: false, decidedBy, oneThread: null };
+  if (wanted === 1) return one;
+  const whole = nat === null ? null : obstacleToParts(nat, wanted);
+  const oneThread = kernelsObstacle(whole === null ? nat : null);
+  if (oneThread !== null) return { ...one, oneThread };
+  return { workers: wanted, hasOneNat: whole !== null, decidedBy, oneThread: whole };
+}
+
+/** Why a NAT cannot be divided among so many workers; null where it can be. */
+function obstacleToParts(nat: EgressConfig, wanted: number): string | null {
+  const whole = wholeNat(nat);
+  if (whole !== null) return whole;
+  return partsOf(nat, LEAST_PORTS) < wanted
+    ? `NatPorts has fewer than ${LEAST_PORTS} ports for each`
+    : null;
 }

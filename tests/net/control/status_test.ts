@@ -42,6 +42,12 @@ netTest(
     );
     assertEquals(server.addresses, [`${INSIDE}/24`]);
     assertMatch(server.aead, /^(libIPSec_MB|libcrypto|builtin)/);
+    // How many there are is the machine's business, but by itself it is said why.
+    assertEquals(server.threads!.count, Math.max(1, server.workers.length));
+    assertMatch(
+      server.threads!.decidedBy,
+      /^auto: (\d+ processors?|at least 2500 NatPorts for each)$/,
+    );
     assert(server.nat.mappings >= 1, JSON.stringify(server.nat));
     assertEquals(server.drops["no_route"], 1);
     const [peer] = server.peers;
@@ -73,6 +79,7 @@ netTest(
     const other = of(all, client);
     assertEquals([other.role, other.peers[0]!.endpoint], ["client", endpoint]);
     assertEquals(other.peers[0]!.publicKey, server.publicKey);
+    assertEquals(other.threads, { count: 1, decidedBy: "auto: a client needs one" });
   },
   { programs: PROGRAMS },
 );

@@ -21,7 +21,7 @@ const PROGRAMS = [...GATEWAY_PROGRAMS, "curl", "dig"];
 const CONNECT_FAILED = 7;
 
 const WAYS: Readonly<Record<string, Section>> = {
-  "our NAT": {},
+  "our NAT of one thread": { DataPlaneThreads: 1 },
   "our NAT of two packet workers": { DataPlaneThreads: 2 },
   "the kernel's NAT and two packet workers": { Egress: "kernel", DataPlaneThreads: 2 },
 };
@@ -200,7 +200,7 @@ for (const [way, section] of Object.entries(WAYS)) {
       const events = await network.gateway.output(vpnCommand("events"));
       assertMatch(events, /denied +laptop +\d+ packets?: .*no Allow/);
       assertMatch(events, /denied +printer +\d+ packets?: no Allow/);
-      const hasWorkers = section["DataPlaneThreads"] !== undefined;
+      const hasWorkers = section["DataPlaneThreads"] !== 1;
       const flows = await flowsOf(network, begun);
       const seen = (...names: readonly string[]) => names.map((name) => flows.get(name) ?? "none");
       assertEquals(

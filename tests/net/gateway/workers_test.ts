@@ -85,8 +85,9 @@ netTest(
       assertEquals(datagrams.outOfOrder, 0);
     }
     const all: Status[] = JSON.parse(await wire.server.output(vpnCommand("status", "--json")));
-    const { oneThread, peers, workers } = all.find(({ pid }) => pid === server.pid)!;
+    const { oneThread, peers, threads: told, workers } = all.find(({ pid }) => pid === server.pid)!;
     assertEquals([oneThread, workers.length, peers[0]!.transport], [null, 2, "faketcp"]);
+    assertEquals(told, { count: 2, decidedBy: "DataPlaneThreads = 2" });
     assert(Math.max(...workers.map(({ receivedBytes }) => receivedBytes)) > 1_000_000);
     await endWell(client);
     await endWell(server);

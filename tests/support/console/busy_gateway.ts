@@ -220,6 +220,7 @@ export class BusyGateway implements ConsoleGateway {
       listenPort: 51820,
       addresses: ["10.66.77.1/16", "fd66:77::1/64"],
       aead: "libcrypto 3.0.17",
+      threads: { count: 1, decidedBy: "auto: 2 processors" },
       oneThread: null,
       segmentation: true,
       store: fleetOf(this.#options.text),

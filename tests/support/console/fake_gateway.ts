@@ -203,6 +203,7 @@ export class FakeGateway implements ConsoleGateway {
       listenPort: 51820,
       addresses: ["10.66.77.1/24"],
       aead: "builtin",
+      threads: { count: 1, decidedBy: "auto: 2 processors" },
       oneThread: null,
       segmentation: true,
       store: null,

@@ -16,6 +16,7 @@ export function statusOf(given: Partial<Status> = {}): Status {
     listenPort: 51820,
     addresses: ["10.66.77.1/24"],
     aead: "libcrypto.so.3",
+    threads: { count: 1, decidedBy: "auto: 2 processors" },
     oneThread: null,
     workers: [],
     segmentation: true,

@@ -54,7 +54,7 @@ async function told(
     config: CONFIG,
     port: 51820,
     aead: "builtin",
-    oneThread: null,
+    threads: { workers: 1, decidedBy: "auto: 2 processors", oneThread: null },
     peers: {
       peers,
       admissionOf: (_key, peer) => states[KEYS.findIndex((key) => key[0] === peer.publicKey[0])]!,

@@ -79,7 +79,7 @@ Deno.test("statusLines() shows an instance and its peers, aligned", () => {
     ),
     [
       "vpn0  server on UDP port 51820, 10.66.77.1/24, up 1 h, process 4711",
-      "  cipher libcrypto.so.3, segmentation offload on, NAT 1 mapping 1,200 sessions",
+      "  cipher libcrypto.so.3, 1 thread (auto: 2 processors), segmentation offload on, NAT 1 mapping 1,200 sessions",
       "  send errors: EPERM 3",
       "  dropped: bad tag 1,000, no endpoint 2",
       "",
@@ -94,6 +94,16 @@ Deno.test("statusLines() says why one thread moves the packets though several ar
   const lines = statusLines(statusOf({ oneThread: "Capture = nfqueue needs one" }), PLAIN);
   assertEquals(lines[2], "  one thread moves packets: Capture = nfqueue needs one");
   assert(!statusLines(statusOf({}), PLAIN).join().includes("one thread"));
+});
+
+Deno.test("statusLines() says how many threads move packets and what decided it, but not of an older vpn", () => {
+  const threads = { count: 4, decidedBy: "auto: 4 processors" };
+  assertEquals(
+    statusLines(statusOf({ threads }), PLAIN)[1],
+    "  cipher libcrypto.so.3, 4 threads (auto: 4 processors), segmentation offload on",
+  );
+  const { threads: _, ...older } = statusOf();
+  assertEquals(statusLines(older, PLAIN)[1], "  cipher libcrypto.so.3, segmentation offload on");
 });
 
 Deno.test("statusLines() says why one of several packet workers translates for all", () => {
