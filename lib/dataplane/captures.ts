@@ -73,6 +73,10 @@ export class Captures implements PacketTap {
     }
   }
 
+  missed(peer: Peer, count: number): void {
+    for (let i = 0; i < this.#running.length; i++) this.#running[i].missed(peer, count);
+  }
+
   /** Bytes of a packet that some capture keeps; 0 where there is none. */
   get snapLength(): number {
     let longest = 0;

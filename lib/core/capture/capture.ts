@@ -72,8 +72,7 @@ export class Capture implements PacketTap {
   }
 
   take(peer: Peer, direction: PacketDirection, offset: number, length: number): void {
-    const known = this.#interfaces.get(peer);
-    const id = known === undefined ? this.#describe(peer) : known;
+    const id = this.#interfaceOf(peer);
     if (id < 0) {
       if (id === NO_ROOM) this.#missed++;
       return;
@@ -88,6 +87,12 @@ export class Capture implements PacketTap {
         this.#writer.packet(id, direction, time, bytes, offset, length, captured)
     ) this.#received[id]++;
     else this.#dropped[id]++;
+  }
+
+  missed(peer: Peer, count: number): void {
+    const id = this.#interfaceOf(peer);
+    if (id >= 0) this.#dropped[id] += count;
+    else if (id === NO_ROOM) this.#missed += count;
   }
 
   /** Takes note that a chunk was taken: there is room for another. */
@@ -122,6 +127,11 @@ export class Capture implements PacketTap {
     });
     if (this.#writer.length > 0) this.#options.onChunk(this.#chunk());
     return counts;
+  }
+
+  #interfaceOf(peer: Peer): number {
+    const known = this.#interfaces.get(peer);
+    return known === undefined ? this.#describe(peer) : known;
   }
 
   /** Gives a peer its interface, if it is one that is to be captured. */

@@ -15,4 +15,6 @@ export interface PacketTap {
    * @param length bytes, without padding
    */
   take(peer: Peer, direction: PacketDirection, offset: number, length: number): void;
+  /** Called with how many packets of a peer have passed that another thread had no room to show. */
+  missed(peer: Peer, count: number): void;
 }

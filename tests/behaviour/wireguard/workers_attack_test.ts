@@ -1,7 +1,7 @@
 /** Tests of packet workers (lib/core/wireguard/workers) against strangers and peers that send what they please. */
 import { DropReason } from "../../../lib/core/wire/drop_reason.ts";
 import { buildUdp } from "../../support/packets/packet_builder.ts";
-import { assert, assertEquals } from "../../support/assert.ts";
+import { assert, assertEquals, fail } from "../../support/assert.ts";
 import type { SimulatedDevice } from "../../support/packets/simulated_device.ts";
 import {
   CLIENT_INNER,
@@ -114,6 +114,7 @@ Deno.test("who watches more of a packet than a worker has shown sees zeros, and 
       const { bytes } = gateway.memory;
       shown.push(new TextDecoder().decode(bytes.slice(offset + 28, offset + length)));
     },
+    missed: () => fail(),
   };
   const { board } = gateway.workers!;
   for (const [length, text] of [[200, "private"], [30, "another"]] as const) {
@@ -123,6 +124,26 @@ Deno.test("who watches more of a packet than a worker has shown sees zeros, and 
     simulation.run(20);
   }
   assertEquals(shown, ["private", "an\0\0\0\0\0"]);
+});
+
+Deno.test("a capture is told how many packets workers had no room to show, of whom", () => {
+  const pair = connectedPair({ gatewayWorkers: 3 });
+  let [seen, missed] = [0, 0];
+  pair.gateway.device.tap = {
+    take: () => seen++,
+    missed: (peer, count) => {
+      assertEquals(peer, pair.toClient);
+      missed += count;
+    },
+  };
+  pair.gateway.workers!.board.watch(1500);
+  pair.gateway.poll();
+  const packets = Array.from({ length: 200 }, () => downward("x".repeat(1300)));
+  // Twice what there is room for.
+  whileBusy(pair.gateway, () => pair.gateway.send(...packets));
+  pair.simulation.run(1_000);
+  assert(missed > 0);
+  assertEquals(seen + missed, packets.length);
 });
 
 Deno.test("what came before a packet that another worker sent is no answer to it", () => {

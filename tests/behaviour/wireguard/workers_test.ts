@@ -5,7 +5,7 @@
 import { createBuiltinAead } from "../../../lib/core/noise/aead_builtin.ts";
 import { DropReason } from "../../../lib/core/wire/drop_reason.ts";
 import type { PeerOptions } from "../../../lib/core/wireguard/peer.ts";
-import { assert, assertEquals } from "../../support/assert.ts";
+import { assert, assertEquals, fail } from "../../support/assert.ts";
 import { KeyLedger } from "../../support/packets/key_ledger.ts";
 import { buildUdp, type Bytes } from "../../support/packets/packet_builder.ts";
 import type { SimulatedDevice } from "../../support/packets/simulated_device.ts";
@@ -294,6 +294,7 @@ Deno.test("a capture sees the packets that workers have, whole where they are sh
         `${direction} ${new TextDecoder().decode(bytes.slice(offset + 28, offset + length))}`,
       );
     },
+    missed: () => fail(),
   };
   pair.gateway.workers!.board.watch(200);
   pair.gateway.poll();

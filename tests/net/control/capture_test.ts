@@ -145,7 +145,7 @@ netTest(
       );
       assertEquals(lines.length, Number(packets));
       // The bytes of the flow, in packets of the tunnel's MTU.
-      const [, lost = "0"] = /, (\d+) lost/.exec(capture.stderr) ?? [];
+      const [, lost = "0"] = /, (\d+) dropped/.exec(capture.stderr) ?? [];
       assert(Number(packets) + Number(lost) > flow.receivedBytes / 1420);
       assertEquals(await ping(client.namespace, INSIDE), { sent: 3, received: 3 });
     } finally {

@@ -135,6 +135,8 @@ export const ACTIVITY_SENT_BYTES = 16;
 export const ACTIVITY_RECEIVED_AT = 24;
 export const ACTIVITY_SENT_AT = 32;
 export const ACTIVITY_RATE_LIMITED = 40;
+/** Packets that were to be watched, and found no room. */
+export const ACTIVITY_UNWATCHED = 44;
 export const ACTIVITY_SIZE = 48;
 
 export const UNSENT_BYTES = 8;

@@ -23,6 +23,7 @@ import {
   ACTIVITY_SENT_AT,
   ACTIVITY_SENT_BYTES,
   ACTIVITY_SENT_DATA,
+  ACTIVITY_UNWATCHED,
   DATAGRAM_BYTES,
   DATAGRAM_PATH,
   DROPS_COUNTS,
@@ -136,6 +137,8 @@ export class WorkerNews {
     const receivedAt = view.getFloat64(offset + ACTIVITY_RECEIVED_AT, true);
     const sentAt = view.getFloat64(offset + ACTIVITY_SENT_AT, true);
     peer.rateLimited += view.getInt32(offset + ACTIVITY_RATE_LIMITED, true);
+    const unwatched = view.getInt32(offset + ACTIVITY_UNWATCHED, true);
+    if (unwatched > 0) sender.tap?.missed(peer, unwatched);
     if (receivedAt >= 0) {
       const bytes = view.getFloat64(offset + ACTIVITY_RECEIVED_BYTES, true);
       const isData = (flags & ACTIVITY_RECEIVED_DATA) !== 0;

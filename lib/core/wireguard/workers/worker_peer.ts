@@ -72,6 +72,7 @@ export class WorkerPeer implements PacketPeer {
   sentBytes = 0;
   receivedAt = -1;
   sentAt = -1;
+  unwatched = 0;
   /** What it has had told by itself in a turn, and in which one. */
   toldCount = 0;
   toldIn = -1;
@@ -99,7 +100,8 @@ export class WorkerPeer implements PacketPeer {
   /** All has been told. */
   forgetActivity(): void {
     this.isActive = this.hasReceivedData = this.hasSentData = false;
-    this.receivedBytes = this.sentBytes = this.rateLimited = 0;
+    this.receivedBytes = this.sentBytes = 0;
+    this.rateLimited = this.unwatched = 0;
     this.receivedAt = this.sentAt = -1;
   }
 }

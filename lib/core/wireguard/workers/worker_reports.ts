@@ -19,6 +19,7 @@ import {
   ACTIVITY_SENT_BYTES,
   ACTIVITY_SENT_DATA,
   ACTIVITY_SIZE,
+  ACTIVITY_UNWATCHED,
   DATAGRAM_BYTES,
   DATAGRAM_PATH,
   DROPS_COUNTS,
@@ -154,12 +155,15 @@ export class WorkerReports implements AnyPacketTap {
     this.#ring.commit();
   }
 
-  /** Shows a packet to who watches them. */
+  /** Shows a packet to who watches them; what there is no room for is counted, and told with the next sum. */
   take(peer: WorkerPeer, direction: PacketDirection, offset: number, length: number): void {
     const ring = this.#ring;
     const copied = Math.min(length, this.watchLength);
     const at = ring.begin(RecordKind.watched, WATCHED_BYTES + copied, PACKETS_SHARE);
-    if (at < 0) return;
+    if (at < 0) {
+      peer.unwatched++;
+      return;
+    }
     ring.view.setInt32(at + PEER, peer.tag, true);
     ring.view.setInt32(at + WATCHED_DIRECTION, direction, true);
     ring.view.setInt32(at + WATCHED_LENGTH, length, true);
@@ -224,6 +228,7 @@ export class WorkerReports implements AnyPacketTap {
     view.setFloat64(at + ACTIVITY_RECEIVED_AT, peer.receivedAt, true);
     view.setFloat64(at + ACTIVITY_SENT_AT, peer.sentAt, true);
     view.setInt32(at + ACTIVITY_RATE_LIMITED, peer.rateLimited, true);
+    view.setInt32(at + ACTIVITY_UNWATCHED, peer.unwatched, true);
     ring.commit();
     peer.forgetActivity();
     return true;

@@ -140,6 +140,15 @@ Deno.test("Capture of one peer knows it by its key, also when it was removed and
   assertEquals(packetsOf(...chunks).map(({ bytes }) => bytes[0]), [1, 3]);
 });
 
+Deno.test("Capture counts what another thread could not show as dropped, of peers that it has", () => {
+  const [one, other] = [peer("one", 1), peer("other", 2)];
+  const { capture, packet } = subject({ publicKey: one.publicKey, peers: [] });
+  capture.missed(one, 3);
+  capture.missed(other, 5);
+  packet(one, 1);
+  assertEquals(capture.end(), { packets: 1, dropped: 3 });
+});
+
 Deno.test("Capture keeps so many bytes of a packet, and how many there were", () => {
   const { capture, chunks, packet } = subject({ snapLength: 5 });
   packet(peer("a", 1), 1, 4);
