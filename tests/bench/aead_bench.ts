@@ -1,14 +1,16 @@
 /** Micro-benchmarks of the ciphers: a packet sealed and opened, by each provider. */
 import { Arena } from "../../ffi/arena.ts";
+import { openIpsecMb } from "../../ffi/crypto/ipsec_mb.ts";
 import { openLibcrypto } from "../../ffi/crypto/libcrypto.ts";
 import type { AeadProvider } from "../../lib/core/noise/aead.ts";
 import { createBuiltinAead } from "../../lib/core/noise/aead_builtin.ts";
 import { FULL_SIZE, pattern, SMALL_SIZE } from "./packets.ts";
 
 const arena = new Arena(64 * 1024);
+const builtin = createBuiltinAead(arena);
 const libcrypto = openLibcrypto(arena);
-const providers: AeadProvider[] = [createBuiltinAead(arena)];
-if (libcrypto !== null) providers.unshift(libcrypto);
+const ipsecMb = openIpsecMb(arena, libcrypto ?? builtin);
+const providers: AeadProvider[] = [ipsecMb, libcrypto, builtin].filter((it) => it !== null);
 
 for (const length of [SMALL_SIZE, FULL_SIZE]) {
   const plain = arena.allocate(2048);
