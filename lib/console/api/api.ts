@@ -18,6 +18,9 @@ import { peerRoutes } from "./routes/peer_routes.ts";
 import { rotationRoutes } from "./routes/rotation_routes.ts";
 import { closed, mapOf, mistakeIn, type Schema } from "./schema.ts";
 
+/** Requests of one account that are answered at once: a third of those that may wait for the gateway. */
+const MAX_AT_ONCE = 24;
+
 /** What is known of a request before it is read. */
 interface Arrival extends CookiePlace {
   /** Address that it comes from. */
@@ -29,6 +32,8 @@ export class Api {
   readonly #services: ConsoleServices;
   readonly #origins: Origins;
   readonly #app = new Hono<{ Bindings: Arrival }>();
+  /** Requests under way, by account. */
+  readonly #underWay = new Map<string, number>();
 
   constructor(services: ConsoleServices, origins: Origins) {
     this.#services = services;
@@ -111,8 +116,27 @@ export class Api {
     };
     // Nobody would read it, or leave it.
     if (route.isStream && request.method === "HEAD") return responseOf({}, route, place);
+    using _place = this.#begin(principal?.account ?? null);
     const answer = await route.handle(call as ApiCall<never, never>);
     return responseOf(answer, route, place);
+  }
+
+  /** Who asks for more than he waits for takes nobody else's turn. @throws {Problem} */
+  #begin(account: string | null): Disposable | null {
+    if (account === null) return null;
+    const count = (this.#underWay.get(account) ?? 0) + 1;
+    if (count > MAX_AT_ONCE) {
+      const detail = "Too many requests of this account are being answered: wait for some of them.";
+      throw new Problem("too-many", detail, { retryAfter: 1 });
+    }
+    this.#underWay.set(account, count);
+    return {
+      [Symbol.dispose]: () => {
+        const left = this.#underWay.get(account)! - 1;
+        if (left > 0) this.#underWay.set(account, left);
+        else this.#underWay.delete(account);
+      },
+    };
   }
 
   #requireOwn(request: Request, origin: string): void {

@@ -122,7 +122,7 @@ function problemsOf(route: ApiRoute): Json {
     "misdirected",
     "internal",
     "not-stored",
-    ...(isPublic ? [] : ["unauthenticated", "forbidden"] as const),
+    ...(isPublic ? [] : ["unauthenticated", "forbidden", "too-many"] as const),
     ...(method === "get" ? [] : ["foreign-origin", "too-large"] as const),
     ...(body === undefined ? [] : ["media-type"] as const),
     ...(body === undefined && query === undefined ? [] : ["refused"] as const),

@@ -6,8 +6,9 @@ import {
   ConsoleFixture,
   PASSWORD,
 } from "../../../support/console/console_fixture.ts";
-import { keyOf } from "../../../support/console/fake_gateway.ts";
+import { FakeGateway, keyOf } from "../../../support/console/fake_gateway.ts";
 import { hostTest } from "../../../support/permissions.ts";
+import { eventually } from "../../../support/time/patience.ts";
 
 const DAY = 86_400_000;
 const RIGHT = { body: { name: "root", password: PASSWORD } };
@@ -147,4 +148,29 @@ hostTest("two consoles at one name, by ports of their own, keep their sessions a
   first.cookie = second.cookie = both;
   assertEquals((await first.ask("GET", "/account")).status, 200);
   assertEquals((await second.ask("GET", "/account")).status, 200);
+});
+
+hostTest("an account that asks for more than it waits for takes nobody else's turn", async () => {
+  const gateway = new FakeGateway();
+  const { promise: held, resolve: letGo } = Promise.withResolvers<void>();
+  const { ask } = gateway;
+  let waiting = 0;
+  gateway.ask = async (method, params) => {
+    if (method === "status" && waiting++ < 24) await held;
+    return await ask.call(gateway, method, params) as never;
+  };
+  await using fixture = await ConsoleFixture.open({ gateway });
+  const admin = await fixture.admin();
+  const eve = await fixture.user(admin, "eve", "viewer");
+  const statuses: number[] = [];
+  const all = Array.from({ length: 60 }, async () => {
+    statuses.push((await eve.ask("GET", "/status")).status);
+  });
+  await eventually(() => statuses.length === 60 - 24);
+  assertEquals(statuses, Array(60 - 24).fill(429));
+  assertEquals((await admin.ask("GET", "/status")).status, 200);
+  letGo();
+  await Promise.all(all);
+  assertEquals(statuses.slice(60 - 24), Array(24).fill(200));
+  assertEquals((await eve.ask("GET", "/status")).status, 200);
 });
