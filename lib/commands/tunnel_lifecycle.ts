@@ -213,7 +213,7 @@ function logThreads({ workers, hasOneNat, decidedBy, oneThread: reason }: Worker
   } else logger.debug("one thread moves packets ({decidedBy})", { decidedBy });
 }
 
-/** Has the firewall protect the inner addresses; before the hooks, so that it is undone after them and the device. */
+/** Has the firewall protect the inner addresses; before the device, so that it is undone after it and the hooks. */
 export function guardInnerAddresses(
   { role, options, config, journal, logger }: TunnelStart<Config>,
 ): ReturnType<typeof InnerGuard.install> {
@@ -319,8 +319,9 @@ export async function endTunnel(
       await services.disposeAsync();
     } finally {
       try {
-        // The rules before the device: while they stand, the host's traffic looks for the tunnel.
-        journal.undo({ until: "hook", staysClosed });
+        // The rules before the device: while they stand, the host's traffic looks for the tunnel. What shuts its inner
+        // addresses and its clients off from other interfaces, behind it.
+        journal.undo({ isDeviceThere: true, staysClosed });
       } finally {
         await dataPlane.stop();
         journal.undo({ staysClosed });

@@ -98,6 +98,7 @@ export class ClientHost implements Disposable {
     const { start, plan, services } = this.#options;
     const { options: { interfaceName }, config, network, hooks, logger, journal } = start;
     this.#innerGuard = services.use(guardInnerAddresses(start));
+    journal.deviceComes();
     await outside.dataPlane.openTun(interfaceName);
     await hooks.preUp();
     this.close(outside);

@@ -174,6 +174,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
     const { addresses, addresses6 } = config.interface;
     const innerGuard = services.use(guardInnerAddresses(start));
     gateway.close();
+    journal.deviceComes();
     await dataPlane.openTun(options.interfaceName);
     await hooks.preUp();
     const settings = { name: options.interfaceName, addresses, addresses6, mtu: innerMtu };

@@ -63,6 +63,8 @@ export class Journal {
   readonly #path: string;
   readonly #owner: JournalOwner;
   readonly #entries: OwnEntry[] = [];
+  /** What was made before the tunnel's device, and is undone behind it. */
+  #beforeDevice: ReadonlySet<JournalEntry> = new Set();
   readonly #fixtures = new Map<JournalEntry, Fixture>();
   /** What belongs to a change, and whose owner alone can put it back. */
   readonly #kept = new Set<Fixture>();
@@ -98,8 +100,7 @@ export class Journal {
 
   /** What of the changes is to be watched, in the order in which they were made. */
   get fixtures(): readonly Fixture[] {
-    const ownFile = this.#file === null ? [] : [this.#ownFile];
-    return [...ownFile, ...this.#fixtures.values(), ...this.#kept];
+    return [...this.#file ? [this.#ownFile] : [], ...this.#fixtures.values(), ...this.#kept];
   }
 
   /** Has one more thing watched, until what is returned is disposed of. */
@@ -137,6 +138,11 @@ export class Journal {
     };
     if (UNSHARED_KINDS.has(change.kind)) call();
     else this.exclusively(call);
+  }
+
+  /** Takes note that the tunnel's device comes now: what has been made so far is to outlast it. */
+  deviceComes(): void {
+    this.#beforeDevice = new Set(this.#entries);
   }
 
   /** The changes of one kind that other living instances have made in this network namespace. */
@@ -188,20 +194,19 @@ export class Journal {
    * Undoes all changes, the last one first, and removes the file. Safe to call again. What cannot be undone is a
    * warning, keeps nothing else from being undone, and stays in the file for `vpn cleanup`.
    *
-   * @param until the last change of this kind, and what was made before it, are left for a later call
+   * @param isDeviceThere what is to outlast the device, and what `PostDown` undoes, is left for a later call
    * @param staysClosed the kill switch is left to the next client, or to `vpn cleanup`
    */
   undo(
-    { until, staysClosed = false }: {
-      readonly until?: HostChange["kind"];
+    { isDeviceThere = false, staysClosed = false }: {
+      readonly isDeviceThere?: boolean;
       readonly staysClosed?: boolean;
     } = {},
   ): void {
-    const first = this.#entries.findLastIndex(({ change }) => change.kind === until) + 1;
-    for (let i = this.#entries.length - 1; i >= first; i--) {
-      const entry = this.#entries[i]!;
-      if (staysClosed && entry.change.kind === "kill-switch") continue;
-      this.#undoEntry(entry);
+    for (const entry of this.#entries.toReversed()) {
+      const { kind } = entry.change;
+      const isLater = isDeviceThere && (kind === "hook" || this.#beforeDevice.has(entry));
+      if (!isLater && !(staysClosed && kind === "kill-switch")) this.#undoEntry(entry);
     }
   }
 
@@ -231,9 +236,8 @@ export class Journal {
       this.#size = 0;
       this.#write(this.#owner);
     }
-    const offset = this.#size;
+    const entry = { change, offset: this.#size };
     this.#write(change);
-    const entry = { change, offset };
     this.#entries.push(entry);
     return entry;
   }
