@@ -171,8 +171,10 @@ export class PasskeyTable {
   ): Promise<string | null> {
     const challenge = this.#take(id);
     if (challenge === null || challenge.account !== null) return null;
+    // What else is in it is checked by the call below; a stranger's `id` may be an object that is no text.
     const answer = response as AuthenticationResponseJSON;
-    const row = this.#database.row("SELECT * FROM passkey WHERE id = ?", `${answer.id}`);
+    if (typeof answer.id !== "string") return null;
+    const row = this.#database.row("SELECT * FROM passkey WHERE id = ?", answer.id);
     if (row === undefined) return null;
     const passkey = passkeyOf(row);
     const { verifyAuthenticationResponse } = await webauthn();

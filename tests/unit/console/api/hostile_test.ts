@@ -365,3 +365,18 @@ hostTest(
     assertEquals(third.console.setupLink, null);
   },
 );
+
+hostTest(
+  "what is no answer of an authenticator logs nobody in, and is no fault of the console's",
+  async () => {
+    await using fixture = await ConsoleFixture.open();
+    await fixture.admin();
+    const stranger = fixture.browser(`http://localhost:${fixture.console.port}`);
+    for (const id of [{ toString: 1 }, { toString: null, valueOf: null }, null, [[]], 1, ""]) {
+      const { body } = await stranger.ask("POST", "/login/passkey/options", { body: {} });
+      const answer = { body: { id: body.id, response: { id } } };
+      assertEquals((await stranger.ask("POST", "/login/passkey", answer)).status, 401);
+    }
+    assertEquals(fixture.faults, []);
+  },
+);
