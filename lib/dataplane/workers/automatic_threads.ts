@@ -48,7 +48,7 @@ function obstacleOf(
   }
   // Connections that are kept when another gateway takes over, and answers by it, have one thread.
   if (isInFleet) return "Store needs one";
-  // One thread has the segments of all connections, and to hand them on takes 0.4 more of processor time.
+  // One thread has the segments of all connections, and to hand them on takes a quarter more processor time.
   if (hasFakeTcp) return "fake TCP does best with one";
   return nat === null ? null : wholeNat(nat);
 }
