@@ -160,7 +160,10 @@ netTest(
     const kept = await say("events", { peer: "phone", after: followed[0]!.id - 1 });
     const ofPhone = followed.filter(({ name }) => name === "phone");
     assertEquals((kept as { events: EventEntry[] }).events, ofPhone);
-    const reloads = followed.filter(({ event }) => event === "reloaded");
+    const reloads = await eventually(() => {
+      const told = followed.filter(({ event }) => event === "reloaded");
+      return told.length === 0 ? null : told;
+    });
     assertEquals(reloads.map(({ detail }) => detail), [
       "DnsDomain, groups, by alice (console)",
     ]);
