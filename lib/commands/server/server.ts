@@ -52,6 +52,8 @@ import { ServerReload } from "./server_reload.ts";
 import { VirtualAddress } from "./virtual_address.ts";
 
 /** Of a gateway's tunnel, the network of its own addresses alone can be another's, too. */
+/** Events that wait for the accounts to be opened: clients connect while `PreUp` runs. */
+const MAX_EARLY_EVENTS = 1_000;
 const NO_ROUTES = { isFullTunnel: false, inside: [], plain: { networks: [] } };
 
 /**
@@ -89,6 +91,11 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
   const innerMtu = config.interface.mtu ?? DEFAULT_MTU;
   const admitted = admittedPeers(config.peers, startedAt);
   let accounts: Accounts | null = null;
+  const recordedEarly: Parameters<Accounts["record"]>[] = [];
+  const record = (...event: Parameters<Accounts["record"]>) => {
+    if (accounts !== null) accounts.record(...event);
+    else if (recordedEarly.length < MAX_EARLY_EVENTS) recordedEarly.push(event);
+  };
   const published = new PublishedServices({
     forwards: config.interface.egress === "raw" ? config.interface.forwards : [],
     addresses: config.interface.addresses,
@@ -96,7 +103,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
     connect: connectTcp,
     drained: new DrainedFile(drainedPath(interfaceName, netns)),
     logger,
-    record: (kind, detail) => accounts?.record(kind, null, detail),
+    record: (kind, detail) => record(kind, null, detail),
   });
   using gateway = new Gateway({
     config,
@@ -129,10 +136,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
     usedEarly.push(publicKey);
   };
   const logged = logReports(logger);
-  const events = new PeerEvents({
-    record: (kind, peer, detail) => accounts?.record(kind, peer, detail),
-    now: () => performance.now(),
-  });
+  const events = new PeerEvents({ record, now: () => performance.now() });
   const { dataPlane, port, aead, threads } = await startDataPlane(
     {
       ...commonDataPlaneConfig(start),
@@ -191,6 +195,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
         logger: getLogger("control"),
       }),
     );
+    for (const event of recordedEarly.splice(0)) kept.record(...event);
     const webhooks = services.use(
       new GatewayWebhooks({
         path: accountsPath(interfaceName, options.netns),

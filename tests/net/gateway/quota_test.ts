@@ -26,8 +26,15 @@ netTest(
   async (topology) => {
     const { client, server } = await layWire(topology);
     const [gateway, laptop] = [newIdentity(), newIdentity()];
+    // While it is there, a gateway that starts takes clients in, and keeps no accounts yet.
+    const hold = `${Deno.makeTempDirSync({ prefix: "vpn-test-" })}/hold`;
     using file = temporaryFile(configText(
-      { PrivateKey: gateway.privateKey, ListenPort: SERVER_PORT, Address: `${SERVER_INSIDE}/24` },
+      {
+        PrivateKey: gateway.privateKey,
+        ListenPort: SERVER_PORT,
+        Address: `${SERVER_INSIDE}/24`,
+        PreUp: `while [ -e ${hold} ]; do sleep 0.1; done`,
+      },
       {
         Name: "laptop",
         PublicKey: laptop.publicKey,
@@ -35,12 +42,9 @@ netTest(
         Quota: "5M/total",
       },
     ));
-    const start = async (): Promise<BackgroundProcess> => {
-      const process = server.spawn(vpnCommand("server", "--config", file.path));
-      await process.waitFor(/listening on UDP port/);
-      return process;
-    };
-    const first = await start();
+    const spawn = () => server.spawn(vpnCommand("server", "--config", file.path));
+    const first = spawn();
+    await first.waitFor(/listening on UDP port/);
     const other = await startVpn(
       "client",
       client,
@@ -64,7 +68,11 @@ netTest(
     const kept = used.received + used.sent;
     assert(Math.abs(kept - received - sent) < TOLERANCE, `${kept} of ${received + sent}`);
 
-    const second = await start();
+    Deno.writeTextFileSync(hold, "");
+    const second = spawn();
+    await other.waitFor(/handshake completed[^]*handshake completed/);
+    Deno.removeSync(hold.slice(0, -"/hold".length), { recursive: true });
+    await second.waitFor(/listening on UDP port/);
     assert((await peerOf(second)).quota!.used >= kept);
     await eventually(async () => (await ping(client, SERVER_INSIDE, { wait: 1 })).received > 0);
     await client.run([
