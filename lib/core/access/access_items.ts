@@ -64,7 +64,12 @@ export type AccessItem =
     readonly groups: readonly number[];
   }
   | { readonly kind: "no-peer"; readonly id: number }
-  | { readonly kind: "surroundings"; readonly surroundings: AccessSurroundings };
+  /** What a host has, or more of it where it is not the first part. */
+  | {
+    readonly kind: "surroundings";
+    readonly isFirst: boolean;
+    readonly surroundings: AccessSurroundings;
+  };
 
 /** What `gateway`, `lan` and `internet` stand for. */
 export interface AccessSurroundings {

@@ -114,6 +114,7 @@ export class AccessTable {
   change(items: readonly AccessItem[]): void {
     const stale = new Set<number>();
     const lists = new Set<number>();
+    let surroundings: AccessSurroundings | null = null;
     for (const item of items) {
       switch (item.kind) {
         case "list":
@@ -132,10 +133,13 @@ export class AccessTable {
           stale.add(item.id);
           break;
         case "surroundings":
-          this.setSurroundings(item.surroundings);
+          surroundings = surroundings === null || item.isFirst
+            ? item.surroundings
+            : together(surroundings, item.surroundings);
           break;
       }
     }
+    if (surroundings !== null) this.setSurroundings(surroundings);
     if (lists.size > 0) {
       for (const [id, member] of this.#members) {
         if (member.lists.some((list) => lists.has(list))) stale.add(id);
@@ -329,4 +333,12 @@ function keptDenials(before: Member | null, lists: readonly List[]): Member["den
   }
   for (const [rule, count] of before.denials) if (rules.has(rule)) kept.set(rule, count);
   return kept;
+}
+
+function together(one: AccessSurroundings, more: AccessSurroundings): AccessSurroundings {
+  return {
+    inner: [...one.inner, ...more.inner],
+    outer: [...one.outer, ...more.outer],
+    lan: [...one.lan, ...more.lan],
+  };
 }

@@ -12,7 +12,7 @@ import {
   type RuleItem,
   TargetKind,
 } from "../access/access_items.ts";
-import { prefixWords } from "../access/inner_address.ts";
+import { type PrefixWords, prefixWords } from "../access/inner_address.ts";
 import type {
   AccessRule,
   AccessService,
@@ -74,6 +74,8 @@ const PLACES: Readonly<
 };
 /** Rules in one item: each is some 60 bytes of JSON. */
 const RULES_PER_ITEM = 200;
+/** Of each kind of a host's addresses and networks. */
+const PREFIXES_PER_ITEM = 100;
 /** Numbers of rules before they begin again. */
 const MAX_RULES = 1 << 22;
 
@@ -157,7 +159,7 @@ export class AccessBook {
       if (name !== null) names.set(name, id);
     }
     if (this.#told.has("surroundings") || surroundings !== NO_SURROUNDINGS) {
-      tell("surroundings", [{ kind: "surroundings", surroundings }]);
+      tell("surroundings", surroundingsItems(surroundings));
     }
     const isOtherGroups = groups !== this.#lastGroups;
     const goneGroups = new Set(this.#groups.keys());
@@ -301,6 +303,17 @@ export class AccessBook {
 /** The prefix of one address. */
 export function hostPrefix(address: HostAddress): Ipv4Prefix | Ipv6PrefixText {
   return isIpv6(address) ? `${address}/128` : { address, prefixLength: 32 };
+}
+
+/** In items that a message has room for each: a host may have thousands of addresses. */
+function surroundingsItems({ inner, outer, lan }: AccessSurroundings): AccessItem[] {
+  const longest = Math.max(1, inner.length, outer.length, lan.length);
+  return Array.from({ length: Math.ceil(longest / PREFIXES_PER_ITEM) }, (_, part) => {
+    const of = (all: readonly PrefixWords[]) =>
+      all.slice(part * PREFIXES_PER_ITEM, (part + 1) * PREFIXES_PER_ITEM);
+    const surroundings = { inner: of(inner), outer: of(outer), lan: of(lan) };
+    return { kind: "surroundings", isFirst: part === 0, surroundings };
+  });
 }
 
 /** Items in parts, for a message each: of so many bytes of JSON, or of one item that is longer. */

@@ -4,7 +4,11 @@
  */
 import { EAGAIN, SystemCallError } from "../../../ffi/errno.ts";
 import { type Libc, openLibc } from "../../../ffi/libc.ts";
-import { createWakeChannel, sendMessage } from "../../../ffi/sockets/wake_channel.ts";
+import {
+  createWakeChannel,
+  MAX_MESSAGE_SIZE,
+  sendMessage,
+} from "../../../ffi/sockets/wake_channel.ts";
 import { guarded } from "../../process/guard.ts";
 import {
   deathOf,
@@ -98,6 +102,10 @@ export class WorkerThread<Report extends { readonly kind: string }> {
    * sent after `close()`, nor to a thread that has died.
    */
   send(message: Uint8Array<ArrayBuffer>): void {
+    // Cut short, it would be the end of the thread.
+    if (message.length > MAX_MESSAGE_SIZE) {
+      throw new Error(`Cannot tell a thread something of ${message.length} bytes at once`);
+    }
     this.#unsent.push(message);
     if (this.#unsent.length === 1) this.#sendAll();
   }

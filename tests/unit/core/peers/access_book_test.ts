@@ -1,10 +1,13 @@
 /** Tests of lib/core/peers/access_book.ts: what the data plane is told of rules, and of changes of them. */
 import { type AccessItem, NO_SURROUNDINGS } from "../../../../lib/core/access/access_items.ts";
 import { AccessTable } from "../../../../lib/core/access/access_table.ts";
+import { prefixWords } from "../../../../lib/core/access/inner_address.ts";
+import { PacketFacts } from "../../../../lib/core/access/packet_facts.ts";
 import {
   AccessBook,
   accessParts,
   type AccessPeer,
+  hostPrefix,
   type KnownHosts,
 } from "../../../../lib/core/peers/access_book.ts";
 import { accessPeer, type PeerText, rules } from "../../../support/access/world.ts";
@@ -145,6 +148,34 @@ Deno.test("thousands of rules come in parts that fit a message, and count all to
   );
   assertEquals(count, 3000);
   assertEquals(new AccessTable(before).hasRules[1], 1);
+});
+
+Deno.test("a host's thousands of addresses are told in parts that messages have room for, and all count", () => {
+  const addresses = Array.from({ length: 2500 }, (_, i) => prefixWords(hostPrefix(0xc0000000 + i)));
+  const last = prefixWords({ address: 0x0a000000, prefixLength: 8 });
+  const { before } = new AccessBook().update({
+    peers: new Map([["a", accessPeer("a", { deny: "gateway, lan" })]]),
+    groups: [],
+    surroundings: { inner: [], outer: addresses, lan: [last] },
+    hosts: new Map(),
+  });
+  for (const part of accessParts(before, 16_384)) {
+    assert(JSON.stringify(part).length < 40_000, `${JSON.stringify(part).length}`);
+  }
+  const told = before.flatMap((item) => item.kind === "surroundings" ? [item] : []);
+  assertEquals(told.flatMap(({ surroundings }) => surroundings.outer), addresses);
+  assertEquals(told.flatMap(({ surroundings }) => surroundings.lan), [last]);
+  const table = new AccessTable(before);
+  const mayReach = (address: number) => {
+    const facts = new PacketFacts();
+    facts.destination.set(prefixWords(hostPrefix(address)).slice(0, 4));
+    return table.allows(1, 0, facts);
+  };
+  assertEquals([0xc0000000, 0xc0000000 + 2499, 0x0a010203].map(mayReach), [false, false, false]);
+  assertEquals(mayReach(0xc6336401), true);
+  // Others take the place of all of them.
+  table.change([{ ...told[0]!, surroundings: { inner: [], outer: [], lan: [last] } }]);
+  assertEquals([0xc0000000, 0xc0000000 + 2499].map(mayReach), [true, true]);
 });
 
 Deno.test("a rule that names a host holds for the addresses that it has now, and allows nothing else without any", () => {

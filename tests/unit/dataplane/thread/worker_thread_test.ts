@@ -1,7 +1,7 @@
 /** Tests of lib/dataplane/thread/worker_thread.ts, with a thread of its own. */
 import { MAX_MESSAGE_SIZE } from "../../../../ffi/sockets/wake_channel.ts";
 import { WorkerThread } from "../../../../lib/dataplane/thread/worker_thread.ts";
-import { assertEquals } from "../../../support/assert.ts";
+import { assertEquals, assertThrows } from "../../../support/assert.ts";
 import { hostTest } from "../../../support/permissions.ts";
 import type { TakenReport } from "../../../support/thread/listing_worker.ts";
 
@@ -26,6 +26,8 @@ hostTest(
       taken.push(report);
       if (taken.length === COUNT) resolve();
     });
+    // One that is longer would arrive cut short, and nobody could read it.
+    assertThrows(() => listing.send(new Uint8Array(MAX_MESSAGE_SIZE + 1)), Error, "65537 bytes");
     // It has not begun to read: the first few fill the channel.
     for (let i = 0; i < COUNT; i++) listing.send(new Uint8Array(MAX_MESSAGE_SIZE).fill(i));
     listing.start({});
