@@ -35,6 +35,20 @@ export type EgressNetworks = Pick<ServerConfig["interface"], "egressAllow" | "eg
 
 export const NOWHERE: EgressPlan = { rules: [], exits: [], exits6: [], uplink6: null };
 
+/** Refuses all of the outside: what holds where not all that is to be refused can be told. */
+export const SHUT: EgressPlan = {
+  ...NOWHERE,
+  rules: [
+    { address: 0, prefixLength: 0, verdict: "nowhere" },
+    { address: "::", prefixLength: 0, verdict: "nowhere" },
+  ],
+};
+
+/** A plan that can be followed: this one, or `SHUT` where it has too many rules. */
+export function followable(plan: EgressPlan): EgressPlan {
+  return plan.rules.length <= MAX_EGRESS_RULES ? plan : SHUT;
+}
+
 export interface EgressChoiceOptions {
   readonly config: ServerConfig;
   readonly interfaceName: string;

@@ -31,8 +31,10 @@ import {
   EgressChoice,
   type EgressNetworks,
   type EgressPlan,
+  followable,
   NOWHERE,
   requireFewRules,
+  SHUT,
 } from "./egress_choice.ts";
 import { Egress6, type PeerOfPrefix } from "./egress6.ts";
 import { KernelForwarding } from "./kernel_forwarding.ts";
@@ -109,6 +111,7 @@ export class Gateway implements Disposable {
   get degraded(): readonly string[] {
     if (this.dataPlaneConfig.egress === "off") return [];
     return [
+      ...this.#plan === SHUT ? ["the internet, as this host has too many networks"] : [],
       ...this.#external === null ? ["a route to the internet"] : [],
       ...this.#ipv6.isMissed ? ["an IPv6 route to the internet"] : [],
     ];
@@ -240,7 +243,7 @@ export class Gateway implements Disposable {
   ): void {
     this.#networks = networks;
     if (this.dataPlaneConfig.egress === "off") return;
-    this.#plan = this.#planned();
+    this.#plan = followable(this.#planned());
     dataPlane.setEgressRules(this.#plan.rules);
     this.#openExits(dataPlane);
   }
@@ -267,7 +270,7 @@ export class Gateway implements Disposable {
     const hadExternal6 = this.#ipv6.external !== null;
     this.#forwarding.open(this.#plan);
     if (hadExternal6 && this.#ipv6.external === null) {
-      this.#plan = this.#planned();
+      this.#plan = followable(this.#planned());
       dataPlane.setEgressRules(this.#plan.rules);
     }
     this.#ipv6.tell();
@@ -308,13 +311,14 @@ export class Gateway implements Disposable {
   /** What clients may reach is another set of addresses, by other exits. */
   #followNetworks(dataPlane: DataPlaneHandle): void {
     const { logger } = this.#options;
-    const plan = this.#planned();
-    if (plan.rules.length > MAX_EGRESS_RULES) {
-      logger.error("this host has {count} networks and routes, but only {most} can be followed", {
-        count: plan.rules.length,
-        most: MAX_EGRESS_RULES,
-      });
-      return;
+    const planned = this.#planned();
+    const plan = followable(planned);
+    if (plan === SHUT && this.#plan !== SHUT) {
+      logger.error(
+        "this host's networks and routes give {count} rules, more than the maximum of {most}: packets to the internet " +
+          "are refused until there are fewer",
+        { count: planned.rules.length, most: MAX_EGRESS_RULES },
+      );
     }
     const isNew = JSON.stringify(plan.rules) !== JSON.stringify(this.#plan.rules);
     this.#plan = plan;
