@@ -176,9 +176,12 @@ export class Upkeep implements Disposable {
   #keep(fixture: Fixture, now: number): readonly string[] {
     const keeping = this.#keepings.get(fixture) ??
       { fixture, putBack: [], putBackAt: -Infinity, waitsUntil: 0, pause: 0, lost: [] };
-    if (keeping.waitsUntil > now) return [];
-    const lost = this.#lostOf(fixture);
+    const waits = keeping.waitsUntil > now;
+    const missing = this.#lostOf(fixture);
+    // What is lost besides does not wait with what is taken away again and again.
+    const lost = waits ? missing.filter((each) => !keeping.lost.includes(each)) : missing;
     if (lost.length === 0) {
+      if (waits) return [];
       keeping.waitsUntil = 0;
       this.#trustAgain(keeping, now);
       return [];
@@ -186,11 +189,11 @@ export class Upkeep implements Disposable {
     this.#keepings.set(fixture, keeping);
     const before = now - keeping.putBackAt < AT_ONCE ? keeping.putBack : [];
     // Another part of it is another matter: the routes of IPv6 may be flushed after those of IPv4.
-    if (keeping.waitsUntil === 0 && lost.some((each) => before.includes(each))) {
+    if ((waits || keeping.waitsUntil === 0) && lost.some((each) => before.includes(each))) {
       this.#backOff(keeping, { lost, now, reason: "removed again at once" });
       return [];
     }
-    keeping.waitsUntil = 0;
+    if (!waits) keeping.waitsUntil = 0;
     keeping.putBack = [...before, ...lost];
     keeping.putBackAt = now;
     try {
@@ -201,7 +204,7 @@ export class Upkeep implements Disposable {
       this.#backOff(keeping, { lost, now, reason });
       return [];
     }
-    return keeping.lost.length > 0 ? [] : lost;
+    return lost.filter((each) => !keeping.lost.includes(each));
   }
 
   #lostOf(fixture: Fixture): readonly string[] {
@@ -220,14 +223,18 @@ export class Upkeep implements Disposable {
       readonly reason: string;
     },
   ): void {
-    keeping.pause = Math.min(MAX_PAUSE, Math.max(FIRST_PAUSE, 2 * keeping.pause));
-    keeping.waitsUntil = now + keeping.pause;
-    const isNew = keeping.lost.length === 0;
-    keeping.lost = lost;
-    if (!isNew) return;
+    const isWaiting = keeping.waitsUntil > now;
+    if (!isWaiting) {
+      keeping.pause = Math.min(MAX_PAUSE, Math.max(FIRST_PAUSE, 2 * keeping.pause));
+      keeping.waitsUntil = now + keeping.pause;
+    }
+    const told = keeping.lost;
+    const untold = lost.filter((each) => !told.includes(each));
+    keeping.lost = isWaiting ? [...told, ...untold] : lost;
+    if (untold.length === 0) return;
     this.#options.logger.warn(
       "the tunnel is degraded, without {lost}: {reason}: find the program that removes it; retrying at intervals of up to {most} s",
-      { lost: lost.join(", "), reason, most: MAX_PAUSE / 1000 },
+      { lost: untold.join(", "), reason, most: MAX_PAUSE / 1000 },
     );
   }
 

@@ -250,6 +250,34 @@ Deno.test("another part of what was just put back is put back at once as well, t
   ]);
 });
 
+Deno.test("what is lost besides is put back at once, and told, while another part waits", () => {
+  const there = new Map([["IPv4 routes", true], ["IPv6 routes", true]]);
+  const routes = new Thing("routes");
+  routes.missing = () => [...there].filter(([, isThere]) => !isThere).map(([part]) => part);
+  routes.putBack = (lost: readonly string[]) => lost.forEach((part) => there.set(part, true));
+  using scene = new Scene(routes);
+  for (let i = 0; i < 2; i++) {
+    there.set("IPv4 routes", false);
+    scene.look();
+    scene.clock.advance(300);
+  }
+  assertEquals(scene.upkeep.degraded, ["IPv4 routes"]);
+  there.set("IPv6 routes", false);
+  scene.look();
+  assertEquals([...there.values()], [false, true]);
+  assertEquals(scene.warnings.at(-1), "removed by another program and restored: IPv6 routes");
+  there.set("IPv6 routes", false);
+  scene.look();
+  assertEquals([...there.values()], [false, false]);
+  assertEquals(scene.upkeep.degraded, ["IPv4 routes", "IPv6 routes"]);
+  assertEquals(
+    scene.warnings.at(-1)?.startsWith("the tunnel is degraded, without IPv6 routes: removed again"),
+    true,
+  );
+  scene.pass(2_000);
+  assertEquals([...there.values()], [true, true]);
+});
+
 Deno.test("what cannot be put back is degraded, tried again, and keeps nothing else from it", () => {
   const [table, rule] = [new Thing("a table"), new Thing("a rule")];
   using scene = new Scene(table, rule);
