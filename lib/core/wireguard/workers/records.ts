@@ -135,7 +135,7 @@ export const ACTIVITY_SENT_BYTES = 16;
 export const ACTIVITY_RECEIVED_AT = 24;
 export const ACTIVITY_SENT_AT = 32;
 export const ACTIVITY_RATE_LIMITED = 40;
-/** Packets that were to be watched, and found no room. */
+/** Packets that were to be watched, found no room, and had none of the peer behind them that did. */
 export const ACTIVITY_UNWATCHED = 44;
 export const ACTIVITY_SIZE = 48;
 
@@ -144,6 +144,8 @@ export const UNSENT_BYTES = 8;
 export const WATCHED_DIRECTION = 4;
 /** Bytes of the packet, of which there may be fewer here. */
 export const WATCHED_LENGTH = 8;
+/** Packets of the peer before it that found no room. */
+export const WATCHED_MISSED = 12;
 export const WATCHED_BYTES = 16;
 
 export const REFUSED_SOURCE = 0;

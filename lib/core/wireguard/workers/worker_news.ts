@@ -41,6 +41,7 @@ import {
   WATCHED_BYTES,
   WATCHED_DIRECTION,
   WATCHED_LENGTH,
+  WATCHED_MISSED,
 } from "./records.ts";
 import type { Sharing } from "./sharing.ts";
 
@@ -175,6 +176,8 @@ export class WorkerNews {
     const { memory, sender: { tap }, scratch } = this.#options;
     const peer = this.#peerOf(ring.view, ring.offset + PEER);
     if (peer === null || tap === null || !this.#copy(ring, WATCHED_BYTES)) return;
+    const missed = ring.view.getInt32(ring.offset + WATCHED_MISSED, true);
+    if (missed > 0) tap.missed(peer, missed);
     const direction = ring.view.getInt32(ring.offset + WATCHED_DIRECTION, true);
     const length = ring.view.getInt32(ring.offset + WATCHED_LENGTH, true);
     // One who watches from now on may keep more than the worker knew of: nothing of what lay there before.

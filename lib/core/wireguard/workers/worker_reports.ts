@@ -41,6 +41,7 @@ import {
   WATCHED_BYTES,
   WATCHED_DIRECTION,
   WATCHED_LENGTH,
+  WATCHED_MISSED,
 } from "./records.ts";
 
 /** ms between two sums of what has passed: far less than any timer of a peer's takes. */
@@ -155,7 +156,7 @@ export class WorkerReports implements AnyPacketTap {
     this.#ring.commit();
   }
 
-  /** Shows a packet to who watches them; what there is no room for is counted, and told with the next sum. */
+  /** Shows a packet to who watches them; what there is no room for is counted, and told with the next one, or sum. */
   take(peer: WorkerPeer, direction: PacketDirection, offset: number, length: number): void {
     const ring = this.#ring;
     const copied = Math.min(length, this.watchLength);
@@ -167,6 +168,8 @@ export class WorkerReports implements AnyPacketTap {
     ring.view.setInt32(at + PEER, peer.tag, true);
     ring.view.setInt32(at + WATCHED_DIRECTION, direction, true);
     ring.view.setInt32(at + WATCHED_LENGTH, length, true);
+    ring.view.setInt32(at + WATCHED_MISSED, peer.unwatched, true);
+    peer.unwatched = 0;
     this.#copy(at + WATCHED_BYTES, offset, copied);
     ring.commit();
   }
