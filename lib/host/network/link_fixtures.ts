@@ -136,12 +136,11 @@ function addresses(netlink: Rtnetlink, stateNow: () => LinkState): Fixture {
     yieldsToPostUp: true,
     missing: () => lost().map(nameOf),
     putBack: (wanted) => {
-      for (const text of lost()) {
-        if (!wanted.includes(nameOf(text))) continue;
+      forEach(lost().filter((text) => wanted.includes(nameOf(text))), (text) => {
         const { address, length: prefixLength } = parsePrefix(text);
         const isUnasked = address.length === 16;
         netlink.addresses.replace(stateNow().index, { address, prefixLength, isUnasked });
-      }
+      });
     },
   };
 }
@@ -163,8 +162,7 @@ function localRoutes(netlink: Rtnetlink, stateNow: () => LinkState): Fixture {
     missing: () => lost().map(nameOf),
     putBack: (wanted) => {
       const { index } = stateNow();
-      for (const own of lost()) {
-        if (!wanted.includes(nameOf(own))) continue;
+      forEach(lost().filter((own) => wanted.includes(nameOf(own))), (own) => {
         const { address, prefixLength } = own;
         const preferredSource = ipv4FromNumber(address);
         const put = (address: number, type: RouteType) => {
@@ -179,7 +177,7 @@ function localRoutes(netlink: Rtnetlink, stateNow: () => LinkState): Fixture {
         if (prefixLength < 31) {
           put((address | ~prefixMask(prefixLength)) >>> 0, RouteType.broadcast);
         }
-      }
+      });
     },
   };
 }
@@ -207,15 +205,32 @@ function localRoutes6(netlink: Rtnetlink, stateNow: () => LinkState): Fixture {
     },
     putBack: (wanted) => {
       const { index } = stateNow();
-      for (const text of lost()) {
-        if (!wanted.includes(nameOf(text))) continue;
+      forEach(lost().filter((text) => wanted.includes(nameOf(text))), (text) => {
         const { address, length: prefixLength } = parsePrefix(text);
         netlink.addresses.delete(index, { address, prefixLength });
         netlink.addresses.replace(index, { address, prefixLength, isUnasked: true });
-      }
+      });
       missed = [];
     },
   };
+}
+
+/**
+ * Puts back one after the other. What the kernel refuses keeps none behind it from it: a route of IPv6, which somebody
+ * has switched off, those of IPv4.
+ *
+ * @throws what was thrown first
+ */
+function forEach<Item>(items: readonly Item[], putBack: (item: Item) => void): void {
+  const errors: unknown[] = [];
+  for (const item of items) {
+    try {
+      putBack(item);
+    } catch (error) {
+      errors.push(error);
+    }
+  }
+  if (errors.length > 0) throw errors[0];
 }
 
 /** The destinations of the local routes by a link. */
@@ -242,11 +257,10 @@ function routes(netlink: Rtnetlink, stateNow: () => LinkState): Fixture {
     yieldsToPostUp: true,
     missing: () => lost().map(textOf),
     putBack: (wanted) => {
-      for (const route of lost()) {
-        if (!wanted.includes(textOf(route))) continue;
+      forEach(lost().filter((route) => wanted.includes(textOf(route))), (route) => {
         // Another one may have taken its place: that is lost, too.
         netlink.routes.replace(routeSpec(stateNow().index, route));
-      }
+      });
     },
   };
 }

@@ -13,6 +13,11 @@ export interface Fixture {
   readonly isOfOthers?: boolean;
   /** What of it is lost, each in a few words; empty where all is in place. */
   missing(): readonly string[];
-  /** @param lost what of it to put back, as `missing()` named it */
+  /**
+   * Puts back all that it can: what cannot be keeps nothing else from it.
+   *
+   * @param lost what of it to put back, as `missing()` named it
+   * @throws where something of it could not be put back
+   */
   putBack(lost: readonly string[]): void;
 }

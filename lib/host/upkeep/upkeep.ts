@@ -29,17 +29,21 @@ const MAX_PAUSE = 30_000;
 /** ms that something must stay in place to be trusted again. */
 const CALM = 15_000;
 
-/** What the outcome of the last tries was. */
-interface Keeping {
-  readonly fixture: Fixture;
-  /** What was put back, when last, and before that where it was only just then. */
-  putBack: readonly string[];
+/** Times that something is put back until it counts as removed again and again, however slowly. */
+const TOLD_TIMES = 10;
+
+/** A part of a fixture that was lost and is not trusted again yet. */
+interface Part {
+  /** By `missing()`. */
+  readonly name: string;
+  /** When it was put back last, and how often. */
   putBackAt: number;
+  times: number;
   /** When it is tried again; 0 where it does not wait. */
   waitsUntil: number;
   pause: number;
-  /** What is lost again and again; empty where all is well. */
-  lost: readonly string[];
+  /** Whether it is lost again and again. */
+  isDegraded: boolean;
 }
 
 export interface UpkeepOptions {
@@ -62,7 +66,8 @@ export interface UpkeepLogger {
 
 export class Upkeep implements Disposable {
   readonly #options: UpkeepOptions;
-  readonly #keepings = new Map<Fixture, Keeping>();
+  /** Each for itself: what is removed again and again keeps nothing else waiting. */
+  readonly #parts = new Map<Fixture, Map<string, Part>>();
   /** What `PostUp` has taken away, which has its reasons, as `missing()` names it. */
   readonly #leftAlone = new Map<Fixture, ReadonlySet<string>>();
   #isPostUp = false;
@@ -93,7 +98,7 @@ export class Upkeep implements Disposable {
 
   /** What others take away again and again, in words; empty where all is well. */
   get degraded(): readonly string[] {
-    return [...this.#keepings.values()].flatMap(({ lost }) => lost);
+    return [...this.#parts.keys()].flatMap((fixture) => this.#degradedOf(fixture));
   }
 
   /**
@@ -137,7 +142,7 @@ export class Upkeep implements Disposable {
     const all = (this.#options.firewall?.hasChanged() ?? false) || this.#ticks % FULL_TICKS === 0;
     const polled = this.#ticks % POLL_TICKS === 0;
     this.check((fixture) =>
-      all || polled && fixture.isPolled || (this.#keepings.get(fixture)?.lost.length ?? 0) > 0
+      all || polled && fixture.isPolled || this.#degradedOf(fixture).length > 0
     );
   }
 
@@ -174,37 +179,43 @@ export class Upkeep implements Disposable {
 
   /** @returns what was put back that is not lost again and again */
   #keep(fixture: Fixture, now: number): readonly string[] {
-    const keeping = this.#keepings.get(fixture) ??
-      { fixture, putBack: [], putBackAt: -Infinity, waitsUntil: 0, pause: 0, lost: [] };
-    const waits = keeping.waitsUntil > now;
     const missing = this.#lostOf(fixture);
-    // What is lost besides does not wait with what is taken away again and again.
-    const lost = waits ? missing.filter((each) => !keeping.lost.includes(each)) : missing;
-    if (lost.length === 0) {
-      if (waits) return [];
-      keeping.waitsUntil = 0;
-      this.#trustAgain(keeping, now);
-      return [];
+    this.#trustAgain(fixture, missing, now);
+    if (missing.length === 0) return [];
+    const due = this.#partsOf(fixture, missing).filter(({ waitsUntil }) => waitsUntil <= now);
+    const again = due.filter((part) => part.waitsUntil === 0 && now - part.putBackAt < AT_ONCE);
+    this.#backOff(again, now, "removed again at once");
+    const lost = due.filter((part) => !again.includes(part));
+    if (lost.length === 0) return [];
+    for (const part of lost) {
+      part.putBackAt = now;
+      part.times++;
+      part.waitsUntil = 0;
     }
-    this.#keepings.set(fixture, keeping);
-    const before = now - keeping.putBackAt < AT_ONCE ? keeping.putBack : [];
-    // Another part of it is another matter: the routes of IPv6 may be flushed after those of IPv4.
-    if ((waits || keeping.waitsUntil === 0) && lost.some((each) => before.includes(each))) {
-      this.#backOff(keeping, { lost, now, reason: "removed again at once" });
-      return [];
-    }
-    if (!waits) keeping.waitsUntil = 0;
-    keeping.putBack = [...before, ...lost];
-    keeping.putBackAt = now;
     try {
-      fixture.putBack(lost);
+      fixture.putBack(lost.map(({ name }) => name));
     } catch (error) {
       if (error instanceof DeviceGone) throw error;
+      // It has put back what it could.
+      const still = new Set(this.#lostOf(fixture));
       const reason = `it cannot be restored (${error instanceof Error ? error.message : error})`;
-      this.#backOff(keeping, { lost, now, reason });
-      return [];
+      this.#backOff(lost.filter(({ name }) => still.has(name)), now, reason);
     }
-    return lost.filter((each) => !keeping.lost.includes(each));
+    const putBack = lost.filter(({ waitsUntil }) => waitsUntil === 0);
+    // It is put back at once for all that, but no longer told of each time.
+    this.#degrade(putBack.filter(({ times }) => times > TOLD_TIMES), "removed again and again");
+    return putBack.filter(({ isDegraded }) => !isDegraded).map(({ name }) => name);
+  }
+
+  #partsOf(fixture: Fixture, names: readonly string[]): Part[] {
+    const parts = this.#parts.get(fixture) ?? new Map<string, Part>();
+    this.#parts.set(fixture, parts);
+    return names.map((name) => {
+      const part = parts.get(name) ??
+        { name, putBackAt: -Infinity, times: 0, waitsUntil: 0, pause: 0, isDegraded: false };
+      parts.set(name, part);
+      return part;
+    });
   }
 
   #lostOf(fixture: Fixture): readonly string[] {
@@ -215,40 +226,49 @@ export class Upkeep implements Disposable {
     return others.some((other) => this.#lostOf(other).length > 0) ? [] : lost;
   }
 
-  #backOff(
-    keeping: Keeping,
-    { lost, now, reason }: {
-      readonly lost: readonly string[];
-      readonly now: number;
-      readonly reason: string;
-    },
-  ): void {
-    const isWaiting = keeping.waitsUntil > now;
-    if (!isWaiting) {
-      keeping.pause = Math.min(MAX_PAUSE, Math.max(FIRST_PAUSE, 2 * keeping.pause));
-      keeping.waitsUntil = now + keeping.pause;
+  #backOff(parts: readonly Part[], now: number, reason: string): void {
+    for (const part of parts) {
+      part.pause = Math.min(MAX_PAUSE, Math.max(FIRST_PAUSE, 2 * part.pause));
+      part.waitsUntil = now + part.pause;
     }
-    const told = keeping.lost;
-    const untold = lost.filter((each) => !told.includes(each));
-    keeping.lost = isWaiting ? [...told, ...untold] : lost;
+    this.#degrade(parts, reason);
+  }
+
+  #degrade(parts: readonly Part[], reason: string): void {
+    const untold = parts.filter(({ isDegraded }) => !isDegraded);
     if (untold.length === 0) return;
+    for (const part of untold) part.isDegraded = true;
     this.#options.logger.warn(
       "the tunnel is degraded, without {lost}: {reason}: find the program that removes it; retrying at intervals of up to {most} s",
-      { lost: untold.join(", "), reason, most: MAX_PAUSE / 1000 },
+      { lost: untold.map(({ name }) => name).join(", "), reason, most: MAX_PAUSE / 1000 },
     );
   }
 
-  #trustAgain(keeping: Keeping, now: number): void {
-    if (keeping.lost.length === 0 || now - keeping.putBackAt < CALM) return;
-    const back = keeping.lost.join(", ");
-    keeping.lost = [];
-    keeping.pause = 0;
-    this.#options.logger.info("restored, and not removed again: {back}", { back });
+  #trustAgain(fixture: Fixture, missing: readonly string[], now: number): void {
+    const parts = this.#parts.get(fixture);
+    if (parts === undefined) return;
+    const back: string[] = [];
+    for (const part of parts.values()) {
+      if (part.waitsUntil > now || missing.includes(part.name)) continue;
+      part.waitsUntil = 0;
+      if (now - part.putBackAt < CALM) continue;
+      parts.delete(part.name);
+      if (part.isDegraded) back.push(part.name);
+    }
+    if (back.length === 0) return;
+    this.#options.logger.info("restored, and not removed again: {back}", {
+      back: back.join(", "),
+    });
+  }
+
+  #degradedOf(fixture: Fixture): readonly string[] {
+    const parts = [...this.#parts.get(fixture)?.values() ?? []];
+    return parts.filter(({ isDegraded }) => isDegraded).map(({ name }) => name);
   }
 
   #forget(fixtures: ReadonlySet<Fixture>): void {
-    for (const fixture of this.#keepings.keys()) {
-      if (!fixtures.has(fixture)) this.#keepings.delete(fixture);
+    for (const fixture of this.#parts.keys()) {
+      if (!fixtures.has(fixture)) this.#parts.delete(fixture);
     }
   }
 }

@@ -278,6 +278,75 @@ Deno.test("what is lost besides is put back at once, and told, while another par
   assertEquals([...there.values()], [true, true]);
 });
 
+Deno.test("two parts that are removed in turn are warned of once, and each has pauses of its own", () => {
+  const { routes, there } = twoParts();
+  using scene = new Scene(routes);
+  for (let left = 120_000; left > 0; left -= 250) {
+    there.set("IPv4 routes", false);
+    scene.look();
+    scene.clock.advance(50);
+    there.set("IPv6 routes", false);
+    scene.look();
+    scene.pass(200);
+  }
+  assertEquals(scene.warnings.length, 4, scene.warnings.join("\n"));
+  assertEquals(scene.upkeep.degraded, ["IPv4 routes", "IPv6 routes"]);
+  there.set("IPv6 routes", true);
+  // One of them is left in peace, and trusted, while the other is still removed.
+  for (let left = 60_000; left > 0; left -= 250) {
+    there.set("IPv4 routes", false);
+    scene.look();
+    scene.pass(250);
+  }
+  assertEquals(scene.upkeep.degraded, ["IPv4 routes"]);
+  there.set("IPv6 routes", false);
+  scene.look();
+  assertEquals(there.get("IPv6 routes"), true);
+});
+
+Deno.test("what is removed every two seconds is put back each time, and warned of a few times", () => {
+  const rule = new Thing("a rule");
+  using scene = new Scene(rule);
+  for (let round = 1; round <= 300; round++) {
+    rule.isThere = false;
+    scene.look();
+    assertEquals(rule.count, round);
+    scene.pass(2_000);
+  }
+  assertEquals(scene.warnings.length, 4, scene.warnings.join("\n"));
+  assertEquals(
+    scene.warnings.at(-1)?.startsWith("the tunnel is degraded, without a rule: removed again and"),
+    true,
+  );
+  assertEquals(scene.upkeep.degraded, ["a rule"]);
+  scene.pass(30_000);
+  assertEquals(scene.upkeep.degraded, []);
+  assertEquals(scene.warnings.at(-1), "restored, and not removed again: a rule");
+});
+
+Deno.test("of parts that are lost together, what cannot be put back leaves the others in place", () => {
+  const { routes, there } = twoParts();
+  const { putBack } = routes;
+  routes.putBack = (lost: readonly string[] = []) => {
+    putBack(lost.filter((part) => part !== "IPv4 routes"));
+    if (lost.includes("IPv4 routes")) throw new Error("no such device");
+  };
+  using scene = new Scene(routes);
+  for (const part of there.keys()) there.set(part, false);
+  scene.look();
+  assertEquals(scene.upkeep.degraded, ["IPv4 routes"]);
+  assertEquals(scene.warnings.at(-1), "removed by another program and restored: IPv6 routes");
+});
+
+/** A fixture of two parts, and what of it is in place. */
+function twoParts() {
+  const there = new Map([["IPv4 routes", true], ["IPv6 routes", true]]);
+  const routes = new Thing("routes");
+  routes.missing = () => [...there].filter(([, isThere]) => !isThere).map(([part]) => part);
+  routes.putBack = (lost: readonly string[] = []) => lost.forEach((part) => there.set(part, true));
+  return { routes, there };
+}
+
 Deno.test("what cannot be put back is degraded, tried again, and keeps nothing else from it", () => {
   const [table, rule] = [new Thing("a table"), new Thing("a rule")];
   using scene = new Scene(table, rule);
