@@ -30,6 +30,8 @@ Environment: DENO (deno to build with), DENORT_BIN (denort to embed), DESTDIR (r
 TEXT
 }
 
+# shellcheck source=lib/packaging/cipher.sh
+source "$root/lib/packaging/cipher.sh"
 # shellcheck source=lib/packaging/self_extracting.sh
 source "$root/lib/packaging/self_extracting.sh"
 # shellcheck source=lib/packaging/install.sh
@@ -140,22 +142,6 @@ bundle() {
     const { tasks } = JSON.parse(Deno.readTextFileSync(Deno.args[0]));
     console.log(tasks.vpn.split(" ").filter((word) => /^--(allow|v8)-/.test(word)).join(" "));
   ' "$root/deno.json")
-}
-
-# --- The library that packets are ciphered by, where this machine has it.
-
-# Puts Intel's IPsec-MB of this machine beside the program, with its licence.
-add_cipher() {
-  local library package
-  [[ $target == "$host_target" && $target == x86_64-* ]] || return 0
-  library=$(PATH=$PATH:/usr/sbin:/sbin ldconfig -p | sed -n 's|^\s*libIPSec_MB\.so\.[12] .*=> ||p' | head -n 1)
-  for package in libipsec-mb1 libipsec-mb2; do
-    [[ -n $library && -e /usr/share/doc/$package/LICENSE ]] || continue
-    cp -- "$(readlink -f "$library")" "$bundled/libIPSec_MB.so"
-    cp -- "/usr/share/doc/$package/LICENSE" "$bundled/libIPSec_MB.LICENSE"
-    return
-  done
-  say 'without IPsec-MB, which is quicker than libcrypto on many processors: `apt install libipsec-mb1` (or 2) and build again'
 }
 
 # --- Way 1: deno compile.

@@ -29,10 +29,12 @@ const SYMBOLS = {
 
 export type IpsecMbLibrary = Deno.DynamicLibrary<typeof SYMBOLS>;
 
-/** That of the executable: beside the bundled program, where compile.sh has put it. */
-const OWN_LIBRARY = new URL("./libIPSec_MB.so", import.meta.url).pathname;
-/** The executable's own, then the host's. */
-const LIBRARY_NAMES = [OWN_LIBRARY, "libIPSec_MB.so.2", "libIPSec_MB.so.1"] as const;
+/** That of the executable, which compile.sh has put beside the bundled program, then the host's. */
+const LIBRARY_NAMES = [
+  `${import.meta.dirname}/libIPSec_MB.so`,
+  "libIPSec_MB.so.2",
+  "libIPSec_MB.so.1",
+] as const;
 
 /** `struct IMB_JOB` and the head of `struct IMB_MGR` are in all of these as they are here. */
 const FIRST_VERSION = 0x1_03_00;

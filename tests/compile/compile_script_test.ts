@@ -7,6 +7,16 @@ import { hostTest } from "../support/permissions.ts";
 
 const SCRIPT = new URL("../../compile.sh", import.meta.url).pathname;
 
+/** `add_cipher` for a target that it may be of use for. */
+const SCRIPT_WITHOUT_LDCONFIG = `
+  source ${new URL("../../lib/packaging/cipher.sh", import.meta.url).pathname}
+  ldconfig() { return 127; }
+  say() { echo "$*"; }
+  bundled=/nonexistent target=x86_64-unknown-linux-gnu
+  host_target=$target
+  add_cipher
+`;
+
 function compile(...args: readonly string[]): Promise<RunResult> {
   return run(null, [SCRIPT, ...args], { env: { DENO: Deno.execPath() } });
 }
@@ -40,4 +50,16 @@ hostTest("compile.sh --help names its options", async () => {
   for (const option of ["--target", "--output", "--pack", "--oci"]) {
     assertStringIncludes(stdout, option);
   }
+});
+
+hostTest("compile.sh builds without IPsec-MB where the system has no ldconfig", async () => {
+  const { code, stdout, stderr } = await run(null, [
+    "bash",
+    "-euo",
+    "pipefail",
+    "-c",
+    SCRIPT_WITHOUT_LDCONFIG,
+  ]);
+  assertEquals({ code, stderr }, { code: 0, stderr: "" });
+  assertStringIncludes(stdout, "without IPsec-MB");
 });

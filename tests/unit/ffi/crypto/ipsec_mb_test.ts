@@ -13,11 +13,13 @@ import { jobsWork } from "../../../../ffi/crypto/ipsec_mb_trial.ts";
 import type { AeadProvider } from "../../../../lib/core/noise/aead.ts";
 import { createBuiltinAead } from "../../../../lib/core/noise/aead_builtin.ts";
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "../../../support/assert.ts";
+import { withFolder } from "../../../support/folder.ts";
 import { heapGrowth } from "../../../support/heap_growth.ts";
 import { nativeGrowth } from "../../../support/native_growth.ts";
 import { testAead } from "../../../support/noise/aead_suite.ts";
 import { hostTest, whereAllowed } from "../../../support/permissions.ts";
 import { Random } from "../../../support/random.ts";
+import { pathToFileURL } from "node:url";
 
 /** Made here, as making one takes the permission as well. */
 const UNUSED_ARENA = whereAllowed(() => new Arena(64));
@@ -206,6 +208,29 @@ hostTest({
     }
     library.close();
   },
+});
+
+hostTest({
+  name: "loadIpsecMb() takes the library beside the program first, whatever its folder is called" +
+    reason,
+  ignore,
+  fn: () =>
+    withFolder(async (folder) => {
+      const program = `${folder}/a %41 ä`;
+      Deno.mkdirSync(program);
+      const source = new URL("../../../../ffi/crypto/ipsec_mb_library.ts", import.meta.url);
+      Deno.copyFileSync(source, `${program}/library.ts`);
+      const { library } = loadIpsecMb(NAMES)!;
+      const path = /\/\S+\/libIPSec_MB\.so\S*/.exec(Deno.readTextFileSync("/proc/self/maps"))!;
+      Deno.copyFileSync(path[0], `${program}/libIPSec_MB.so`);
+      library.close();
+      const module: { loadIpsecMb: typeof loadIpsecMb } = await import(
+        `${pathToFileURL(`${program}/library.ts`)}`
+      );
+      const own = module.loadIpsecMb();
+      own?.library.close();
+      assertEquals(own?.name, "libIPSec_MB.so");
+    }),
 });
 
 hostTest("openIpsecMb() gives null when no name can be opened, or is another library's", () => {
