@@ -313,7 +313,7 @@ Deno.test("what is removed every two seconds is put back each time, and warned o
     assertEquals(rule.count, round);
     scene.pass(2_000);
   }
-  assertEquals(scene.warnings.length, 4, scene.warnings.join("\n"));
+  assertEquals(scene.warnings.length, 11, scene.warnings.join("\n"));
   assertEquals(
     scene.warnings.at(-1)?.startsWith("the tunnel is degraded, without a rule: removed again and"),
     true,
