@@ -60,7 +60,12 @@ export class TunWriter {
         tun.addPiece(offsets[i] + headerSize, lengths[i] - headerSize);
       }
       const result = this.#endWrite(tun, lengths[first]);
-      if (result < 0 && coalescer.isUdp(group)) tun.refusedUdp(result);
+      if (result >= 0) continue;
+      // All of its packets are lost.
+      for (let i = coalescer.nextPacket(first); i >= 0; i = coalescer.nextPacket(i)) {
+        this.#drops.add(DropReason.tunWriteError, lengths[i]);
+      }
+      if (coalescer.isUdp(group)) tun.refusedUdp(result);
     }
   }
 
