@@ -45,8 +45,10 @@ const MANAGER_GET_NEXT_BURST = 952;
 const MANAGER_SUBMIT_BURST_NOCHECK = 968;
 
 const LINKER = {
+  /** `int dladdr(const void *addr, Dl_info *info)`; 0 where no library has the address */
+  dladdr: { parameters: ["pointer", "buffer"], result: "i32" },
   /** `void *dlopen(const char *filename, int flags)` */
-  dlopen: { parameters: ["buffer", "i32"], result: "pointer" },
+  dlopen: { parameters: ["pointer", "i32"], result: "pointer" },
   /** `void *dlsym(void *handle, const char *symbol)` */
   dlsym: { parameters: ["pointer", "buffer"], result: "pointer" },
 } as const satisfies Deno.ForeignLibraryInterface;
@@ -55,6 +57,9 @@ const LINKER = {
 const LINKER_NAMES = ["libc.so.6", "libdl.so.2"] as const;
 
 const RTLD_LAZY = 1;
+const RTLD_NOLOAD = 4;
+/** Words of `Dl_info`, of which the first is the path. */
+const DL_INFO_WORDS = 4;
 
 export interface FoundIpsecMb {
   /** Of its file. */
@@ -73,20 +78,20 @@ export function loadIpsecMb(names: readonly string[] = LIBRARY_NAMES): FoundIpse
   for (const name of names) {
     const library = open(name, SYMBOLS);
     if (library === null) continue;
-    if (isUsable(name, library)) return { name: name.slice(name.lastIndexOf("/") + 1), library };
+    if (isUsable(library)) return { name: name.slice(name.lastIndexOf("/") + 1), library };
     library.close();
   }
   return null;
 }
 
-function isUsable(name: string, { symbols }: IpsecMbLibrary): boolean {
+function isUsable({ symbols }: IpsecMbLibrary): boolean {
   const version = symbols.imb_get_version();
   if (version < FIRST_VERSION || version > LAST_VERSION) return false;
   const manager = newManager(symbols);
   if (manager === null) return false;
   const view = new Deno.UnsafePointerView(manager);
-  const isChosen = symbolIs(name, "get_next_burst_avx512_t2", view, MANAGER_GET_NEXT_BURST) &&
-    symbolIs(name, "submit_burst_nocheck_avx512_t2", view, MANAGER_SUBMIT_BURST_NOCHECK);
+  const isChosen = symbolIs("get_next_burst_avx512_t2", view, MANAGER_GET_NEXT_BURST) &&
+    symbolIs("submit_burst_nocheck_avx512_t2", view, MANAGER_SUBMIT_BURST_NOCHECK);
   symbols.free_mb_mgr(manager);
   return isChosen;
 }
@@ -105,20 +110,20 @@ export function newManager(symbols: IpsecMbLibrary["symbols"]): Deno.PointerObje
  * Whether a function is the one that a manager calls: its macros take a function by pointer, which costs Deno 1 us in
  * place of 10 ns, and which implementation it is, no function tells.
  */
-function symbolIs(
-  library: string,
-  symbol: string,
-  manager: Deno.UnsafePointerView,
-  offset: number,
-): boolean {
+function symbolIs(symbol: string, manager: Deno.UnsafePointerView, offset: number): boolean {
+  const called = manager.getPointer(offset);
   for (const name of LINKER_NAMES) {
     const linker = open(name, LINKER);
     if (linker === null) continue;
+    const { dladdr, dlopen, dlsym } = linker.symbols;
     try {
-      // It is loaded already, so this gives the same handle; nothing is ever unloaded that threads may still be in.
-      const handle = linker.symbols.dlopen(cString(library), RTLD_LAZY);
-      const found = handle && linker.symbols.dlsym(handle, cString(symbol));
-      return found !== null && Deno.UnsafePointer.equals(found, manager.getPointer(offset));
+      // By the path that the linker knows it by: the runtime unpacks what an executable of `deno compile` brings along.
+      const info = new BigUint64Array(DL_INFO_WORDS);
+      if (dladdr(called, info) === 0) return false;
+      // Nothing is ever unloaded that threads may still be in.
+      const handle = dlopen(Deno.UnsafePointer.create(info[0]!), RTLD_LAZY | RTLD_NOLOAD);
+      const found = handle && dlsym(handle, cString(symbol));
+      return found !== null && Deno.UnsafePointer.equals(found, called);
     } finally {
       linker.close();
     }

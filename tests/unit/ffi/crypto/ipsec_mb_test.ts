@@ -220,16 +220,38 @@ hostTest({
       Deno.mkdirSync(program);
       const source = new URL("../../../../ffi/crypto/ipsec_mb_library.ts", import.meta.url);
       Deno.copyFileSync(source, `${program}/library.ts`);
-      const { library } = loadIpsecMb(NAMES)!;
-      const path = /\/\S+\/libIPSec_MB\.so\S*/.exec(Deno.readTextFileSync("/proc/self/maps"))!;
-      Deno.copyFileSync(path[0], `${program}/libIPSec_MB.so`);
-      library.close();
+      copyLibrary(`${program}/libIPSec_MB.so`);
       const module: { loadIpsecMb: typeof loadIpsecMb } = await import(
         `${pathToFileURL(`${program}/library.ts`)}`
       );
       const own = module.loadIpsecMb();
       own?.library.close();
       assertEquals(own?.name, "libIPSec_MB.so");
+    }),
+});
+
+hostTest({
+  name: "loadIpsecMb() takes a library that the linker has under another path than it was given" +
+    reason,
+  ignore,
+  fn: () =>
+    withFolder((folder) => {
+      const path = `${folder}/libIPSec_MB.so`;
+      copyLibrary(path);
+      // As the runtime does with what is inside an executable of `deno compile`.
+      const { dlopen } = Deno;
+      Deno.dlopen = (name, symbols) => {
+        if (name === path) Deno.renameSync(path, `${folder}/unpacked.so`);
+        return dlopen(name === path ? `${folder}/unpacked.so` : name, symbols);
+      };
+      try {
+        const found = loadIpsecMb([path]);
+        found?.library.close();
+        assertEquals(found?.name, "libIPSec_MB.so");
+      } finally {
+        Deno.dlopen = dlopen;
+      }
+      return Promise.resolve();
     }),
 });
 
@@ -288,6 +310,14 @@ function openJobs() {
       library.close();
     },
   };
+}
+
+/** Copies the host's library. */
+function copyLibrary(to: string): void {
+  const { library } = loadIpsecMb(NAMES)!;
+  const path = /\/\S+\/libIPSec_MB\.so\.\S+/.exec(Deno.readTextFileSync("/proc/self/maps"))!;
+  Deno.copyFileSync(path[0], to);
+  library.close();
 }
 
 function isPresent(name: string): boolean {
