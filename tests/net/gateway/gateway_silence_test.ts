@@ -59,8 +59,11 @@ for (const Capture of ["packet", "nfqueue"]) {
 netTest("the gateway's kernel resets connections when the rules are removed", async (topology) => {
   const network = await GatewayNetwork.lay(topology);
   const { client: { namespace: client }, internet } = network;
-  // What a PostUp takes away is left as it is; all else is put back within a second.
-  await network.startBoth({ PostUp: `nft delete table netdev ${TABLE}` });
+  const gateway = await network.startBoth();
+  // It is put back within a second, and after growing pauses where somebody takes it away at once again.
+  const remove = `while :; do nft delete table netdev ${TABLE} 2>/dev/null; sleep 0.01; done`;
+  await using _remover = network.gateway.spawn(["sh", "-c", remove]);
+  await gateway.waitFor(/the tunnel is degraded, without nftables table netdev/);
   await using _site = new Site(internet, 80);
   using _resolver = resolver(internet);
   await using recording = await record(internet, UPLINK, "tcp or icmp", { immediate: true });
