@@ -116,6 +116,7 @@ export class ClientHost implements Disposable {
     if (this.#dns !== null) {
       logger.info("names are resolved through the tunnel, with {by}", { by: this.#dns.by });
     }
+    await network.takesPackets();
     return settings;
   }
 

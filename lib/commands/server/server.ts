@@ -183,6 +183,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
     await hooks.preUp();
     const settings = { name: options.interfaceName, addresses, addresses6, mtu: innerMtu };
     network.bringUp(settings);
+    await network.takesPackets();
     network.addRoutes(settings, planPeerRoutes({ ...config, peers: admitted }));
     conflict.look();
     gateway.setPeers(admitted);

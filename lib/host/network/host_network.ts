@@ -28,7 +28,13 @@ import { AppError, ExitCode } from "../../process/errors.ts";
 import type { Fixture } from "../upkeep/fixture.ts";
 import { hasIpv6 } from "./ipv6_presence.ts";
 import type { Journal } from "../journal/journal.ts";
-import { addLinkRoute, linkFixtures, type LinkRoute, type LinkState } from "./link_fixtures.ts";
+import {
+  addLinkRoute,
+  linkFixtures,
+  type LinkRoute,
+  type LinkState,
+  settle,
+} from "./link_fixtures.ts";
 import { getLogger } from "../../process/logging.ts";
 import { disableIpv6, enableIpv6 } from "./link_ipv6.ts";
 import { conflictsOf, type TunnelNumbers } from "./network_conflict.ts";
@@ -58,10 +64,7 @@ export class HostNetwork implements Disposable {
   /** The TUN as it is to be; null before it is set up. */
   #link: Omit<LinkState, "routes"> | null = null;
   readonly #routes = new Map<string, LinkRoute>();
-  /**
-   * The tables that the tunnel's own routes are in, a full tunnel's default route among them; null before they are
-   * known.
-   */
+  /** The tables of the tunnel's own routes, a full tunnel's default route included; null before they are known. */
   #insideTables: { readonly ipv4: number; readonly ipv6: number } | null = null;
   readonly #inside = new Set<HostAddress>();
   #fixtures: readonly Fixture[] = [];
@@ -71,11 +74,7 @@ export class HostNetwork implements Disposable {
     this.#journal = journal;
   }
 
-  /**
-   * Makes sure that an interface name is free.
-   *
-   * @throws {AppError} with exit code 2
-   */
+  /** Makes sure that an interface name is free. @throws {AppError} with exit code 2 */
   requireFreeName(name: string): void {
     if (this.#netlink.links.find(name) === null) return;
     throw new AppError(
@@ -85,10 +84,7 @@ export class HostNetwork implements Disposable {
     );
   }
 
-  /**
-   * A text that differs when packets of this mark to an address take another way, or leave by another of
-   * ours.
-   */
+  /** A text that differs when packets of this mark to an address take another way, or leave by another of ours. */
   traceOf(destination: HostAddress, mark: number): string {
     try {
       const { link, gateway, preferredSource } = this.#netlink.routes.lookup(
@@ -159,6 +155,11 @@ export class HostNetwork implements Disposable {
       ...this.#link ?? link,
       routes: [...this.#routes.values()],
     }));
+  }
+
+  /** Resolves when packets to all addresses of the TUN come in. */
+  async takesPackets(): Promise<void> {
+    if (this.#link !== null) await settle(this.#netlink, this.#link);
   }
 
   /** By which packets might go past a full tunnel, where it is one. */

@@ -2,6 +2,7 @@
  * The TUN as fixtures: that it is up, its MTU, that it has IPv6, its addresses, and the routes by it. They vanish with
  * the device, so that the journal has none of them.
  */
+import { setTimeout as delay } from "node:timers/promises";
 import { EEXIST } from "../../../ffi/errno.ts";
 import {
   type AddressFamily,
@@ -47,15 +48,27 @@ export interface LinkState {
   readonly routes: readonly LinkRoute[];
 }
 
-/** @param stateNow what is asked for at the moment */
-export function linkFixtures(netlink: Rtnetlink, stateNow: () => LinkState): readonly Fixture[] {
+/** ms after which a local route of IPv6 that has not come will not come by itself. */
+const LATE = 5_000;
+/** ms between two looks for one. */
+const LOOK_INTERVAL = 5;
+
+/**
+ * @param stateNow what is asked for at the moment
+ * @param now monotonic ms
+ */
+export function linkFixtures(
+  netlink: Rtnetlink,
+  stateNow: () => LinkState,
+  now: () => number = () => performance.now(),
+): readonly Fixture[] {
   return [
     switchedOn(netlink, stateNow),
     mtu(netlink, stateNow),
     ipv6Settings(netlink, stateNow),
     addresses(netlink, stateNow),
     localRoutes(netlink, stateNow),
-    localRoutes6(netlink, stateNow),
+    localRoutes6(netlink, stateNow, now),
     routes(netlink, stateNow),
   ];
 }
@@ -183,16 +196,27 @@ function localRoutes(netlink: Rtnetlink, stateNow: () => LinkState): Fixture {
 }
 
 /**
- * The same of IPv6, where the kernel makes them some time after the address: one counts as lost when it is not there at
- * a second look. It comes back with the address, as the kernel's own, which go with the address one day.
+ * The same of IPv6, where the kernel makes them some time after the address (`addrconf_dad_work()`, in a queue that a
+ * busy host comes to late): one that has been there counts as lost when it is not there at a second look, one that has
+ * not been when it has not come for seconds. It comes back with the address, as the kernel's own, which go with the
+ * address one day.
  */
-function localRoutes6(netlink: Rtnetlink, stateNow: () => LinkState): Fixture {
+function localRoutes6(
+  netlink: Rtnetlink,
+  stateNow: () => LinkState,
+  now: () => number,
+): Fixture {
   let missed: readonly Ipv6PrefixText[] = [];
+  /** When it is to have come at the latest, of those that have not been seen. */
+  const awaited = new Map<Ipv6PrefixText, number>();
   const lost = () => {
     const { index, addresses6 } = stateNow();
-    if (addresses6.length === 0) return [];
-    const there = localAddresses(netlink, AF_INET6, index);
-    return addresses6.filter((text) => !there.includes(`${addressOf6(text)}/128`));
+    const missing = missingLocal6(netlink, index, addresses6);
+    return addresses6.filter((text) => {
+      if (!missing.includes(text)) awaited.set(text, -Infinity);
+      else if (!awaited.has(text)) awaited.set(text, now() + LATE);
+      return missing.includes(text) && now() >= awaited.get(text)!;
+    });
   };
   const nameOf = (text: Ipv6PrefixText) => `local route of ${text}`;
   return {
@@ -209,10 +233,33 @@ function localRoutes6(netlink: Rtnetlink, stateNow: () => LinkState): Fixture {
         const { address, length: prefixLength } = parsePrefix(text);
         netlink.addresses.delete(index, { address, prefixLength });
         netlink.addresses.replace(index, { address, prefixLength, isUnasked: true });
+        awaited.set(text, now() + LATE);
       });
       missed = [];
     },
   };
+}
+
+/** Waits until the kernel has made the local routes of a TUN's IPv6 addresses; what does not come is the upkeep's. */
+export async function settle(
+  netlink: Rtnetlink,
+  { index, addresses6 }: Pick<LinkState, "index" | "addresses6">,
+): Promise<void> {
+  const deadline = performance.now() + LATE;
+  while (
+    missingLocal6(netlink, index, addresses6).length > 0 && performance.now() < deadline
+  ) await delay(LOOK_INTERVAL);
+}
+
+/** Those of a link's IPv6 addresses that have no local route. */
+function missingLocal6(
+  netlink: Rtnetlink,
+  index: number,
+  addresses6: readonly Ipv6PrefixText[],
+): Ipv6PrefixText[] {
+  if (addresses6.length === 0) return [];
+  const there = localAddresses(netlink, AF_INET6, index);
+  return addresses6.filter((text) => !there.includes(`${addressOf6(text)}/128`));
 }
 
 /**
