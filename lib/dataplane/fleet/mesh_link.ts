@@ -15,7 +15,7 @@ import type { UdpSocket } from "../../../ffi/sockets/udp_socket.ts";
 import type { HandedPacket } from "../../core/engine/from_gateway.ts";
 import type { AeadProvider } from "../../core/noise/aead.ts";
 import type { KeyPair, X25519Provider } from "../../core/noise/key_pair.ts";
-import { DATAGRAM_LANE, laneOfClient, LANES, sizeInLane } from "../../core/fleet/mesh/lanes.ts";
+import { laneOfClient, laneOfParty, LANES, sizeInLane } from "../../core/fleet/mesh/lanes.ts";
 import {
   FRAME_SIZE,
   meshBodySize,
@@ -242,7 +242,8 @@ export class MeshLink implements Disposable {
     const at = this.#scratch;
     writeMisdirected(view, at, paths, path, length);
     bytes.copyWithin(at + MISDIRECTED_HEADER_SIZE, offset, offset + length);
-    return this.#sendClients(gateway, MISDIRECTED_HEADER_SIZE + length, DATAGRAM_LANE, now);
+    const lane = laneOfParty(paths.partyKey(path));
+    return this.#sendClients(gateway, MISDIRECTED_HEADER_SIZE + length, lane, now);
   }
 
   /**

@@ -11,13 +11,19 @@
 export const LANES = 16;
 /** What gateways say themselves. */
 export const OWN_LANE = 0;
-/** Clients' datagrams that came to the wrong gateway: who has sent one, that gateway cannot know. */
-export const DATAGRAM_LANE = 1;
-const FIRST_OF_CLIENTS = 2;
+const FIRST_OF_CLIENTS = 1;
 
 /** The lane of packets from the client with this index, or for it where they are of no client. */
 export function laneOfClient(index: number): number {
   return FIRST_OF_CLIENTS + index % (LANES - FIRST_OF_CLIENTS);
+}
+
+/**
+ * The lane of clients' datagrams that came to the wrong gateway from this party (`Paths.partyKey()`): who has sent one,
+ * that gateway cannot know, so that all of one address count for one.
+ */
+export function laneOfParty(party: number): number {
+  return laneOfClient((party ^ party >>> 16) & 0x7fff_ffff);
 }
 
 /** Bytes of a message of `length` bytes, padded so that it goes by a lane. */
