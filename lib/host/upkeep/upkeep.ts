@@ -68,6 +68,8 @@ export class Upkeep implements Disposable {
   readonly #options: UpkeepOptions;
   /** Each for itself: what is removed again and again keeps nothing else waiting. */
   readonly #parts = new Map<Fixture, Map<string, Part>>();
+  /** What could not be looked at: no other notification may come of what is lost of it. */
+  #unread = new Set<Fixture>();
   /** What `PostUp` has taken away, which has its reasons, as `missing()` names it. */
   readonly #leftAlone = new Map<Fixture, ReadonlySet<string>>();
   #isPostUp = false;
@@ -139,11 +141,17 @@ export class Upkeep implements Disposable {
   /** Looks at what may have changed since the last time; called by a timer. */
   tick(): void {
     this.#ticks++;
-    const all = (this.#options.firewall?.hasChanged() ?? false) || this.#ticks % FULL_TICKS === 0;
     const polled = this.#ticks % POLL_TICKS === 0;
-    this.check((fixture) =>
-      all || polled && fixture.isPolled || this.#degradedOf(fixture).length > 0
-    );
+    // Where that cannot be told, it may have.
+    let all = true;
+    try {
+      all = (this.#options.firewall?.hasChanged() ?? false) || this.#ticks % FULL_TICKS === 0;
+    } finally {
+      this.check((fixture) =>
+        all || polled && fixture.isPolled || this.#unread.has(fixture) ||
+        this.#degradedOf(fixture).length > 0
+      );
+    }
   }
 
   /** Looks at the fixtures that are chosen, and puts back what is lost of them. */
@@ -157,10 +165,12 @@ export class Upkeep implements Disposable {
       if (this.#isPostUp && fixture.yieldsToPostUp || !isChosen(fixture)) continue;
       try {
         putBack.push(...this.#keep(fixture, now));
+        this.#unread.delete(fixture);
       } catch (error) {
         if (error instanceof DeviceGone) return this.#failed.reject(error);
-        // What cannot be looked at keeps nothing else from being looked after.
+        // What cannot be looked at keeps nothing else from being looked after, and is next time.
         errors.push(error);
+        this.#unread.add(fixture);
       }
     }
     if (putBack.length > 0) {
@@ -267,6 +277,7 @@ export class Upkeep implements Disposable {
   }
 
   #forget(fixtures: ReadonlySet<Fixture>): void {
+    this.#unread = this.#unread.intersection(fixtures);
     for (const fixture of this.#parts.keys()) {
       if (!fixtures.has(fixture)) this.#parts.delete(fixture);
     }

@@ -5,7 +5,7 @@
 import { DeviceGone } from "../../../../lib/process/device_gone.ts";
 import { Upkeep } from "../../../../lib/host/upkeep/upkeep.ts";
 import type { Fixture } from "../../../../lib/host/upkeep/fixture.ts";
-import { assertEquals, assertRejects } from "../../../support/assert.ts";
+import { assertEquals, assertRejects, assertThrows } from "../../../support/assert.ts";
 import { FakeClock } from "../../../support/time/fake_clock.ts";
 
 /** Something that can be taken away. */
@@ -39,6 +39,7 @@ class Scene implements Disposable {
   readonly warnings: string[] = [];
   readonly upkeep: Upkeep;
   firewallChanged = false;
+  firewallError: Error | null = null;
 
   constructor(...things: readonly Thing[]) {
     const note = (text: string, values: Readonly<Record<string, unknown>> = {}) => {
@@ -49,7 +50,8 @@ class Scene implements Disposable {
       fixtures: () => things,
       firewall: {
         hasChanged: () => {
-          const { firewallChanged } = this;
+          const { firewallChanged, firewallError } = this;
+          if (firewallError !== null) throw firewallError;
           this.firewallChanged = false;
           return firewallChanged;
         },
@@ -126,17 +128,13 @@ Deno.test("a PostUp that loads the firewall takes none of its tables, not even w
 });
 
 Deno.test("of a fixture, PostUp keeps what it changed, and the rest is put back as ever", async () => {
-  const there = new Map([["route A", true], ["route B", true]]);
-  const routes = new Thing("routes");
-  routes.missing = () => [...there].filter(([, isThere]) => !isThere).map(([route]) => route);
-  routes.putBack = (lost: readonly string[] = []) =>
-    lost.forEach((route) => there.set(route, true));
+  const { routes, there } = twoParts();
   using scene = new Scene(routes);
   await scene.upkeep.whilePostUp(() => {
-    there.set("route A", false);
+    there.set("IPv4 routes", false);
     return Promise.resolve();
   });
-  there.set("route B", false);
+  there.set("IPv6 routes", false);
   scene.look();
   assertEquals([...there.values()], [false, true]);
 });
@@ -225,24 +223,19 @@ Deno.test("what is taken away at once again is put back after growing pauses, an
 });
 
 Deno.test("another part of what was just put back is put back at once as well, the same part is not", () => {
-  const parts = new Map([["IPv4 routes", true], ["IPv6 routes", true]]);
-  const lose = (part: string) => parts.set(part, false);
-  const routes = new Thing("routes");
-  routes.missing = () => [...parts].filter(([, isThere]) => !isThere).map(([part]) => part);
-  routes.putBack = () => {
-    for (const part of parts.keys()) parts.set(part, true);
-  };
+  const { routes, there } = twoParts();
+  const lose = (part: string) => there.set(part, false);
   using scene = new Scene(routes);
   lose("IPv4 routes");
   scene.look();
   scene.clock.advance(400);
   lose("IPv6 routes");
   scene.look();
-  assertEquals([...parts.values()], [true, true]);
+  assertEquals([...there.values()], [true, true]);
   scene.clock.advance(400);
   lose("IPv4 routes");
   scene.look();
-  assertEquals([...parts.values()], [false, true]);
+  assertEquals([...there.values()], [false, true]);
   assertEquals(scene.upkeep.degraded, ["IPv4 routes"]);
   assertEquals(scene.warnings.slice(0, 2), [
     "removed by another program and restored: IPv4 routes",
@@ -251,10 +244,7 @@ Deno.test("another part of what was just put back is put back at once as well, t
 });
 
 Deno.test("what is lost besides is put back at once, and told, while another part waits", () => {
-  const there = new Map([["IPv4 routes", true], ["IPv6 routes", true]]);
-  const routes = new Thing("routes");
-  routes.missing = () => [...there].filter(([, isThere]) => !isThere).map(([part]) => part);
-  routes.putBack = (lost: readonly string[]) => lost.forEach((part) => there.set(part, true));
+  const { routes, there } = twoParts();
   using scene = new Scene(routes);
   for (let i = 0; i < 2; i++) {
     there.set("IPv4 routes", false);
@@ -376,6 +366,27 @@ Deno.test("what cannot be read keeps nothing else from being put back", () => {
     assertEquals(error, table.error);
   }
   assertEquals(rule.isThere, true);
+});
+
+Deno.test("what could not be read is looked at again with the next tick", () => {
+  const table = new Thing("a table");
+  using scene = new Scene(table);
+  table.error = new Error("out of buffers");
+  table.isThere = false;
+  scene.firewallChanged = true;
+  assertThrows(() => scene.pass(250), Error, "out of buffers");
+  table.error = null;
+  scene.pass(250);
+  assertEquals(table.isThere, true);
+});
+
+Deno.test("where the firewall cannot be asked for changes, all is looked at for all that", () => {
+  const [sysctl, table] = [new Thing("a sysctl", true), new Thing("a table")];
+  using scene = new Scene(sysctl, table);
+  scene.firewallError = new Error("no memory");
+  sysctl.isThere = table.isThere = false;
+  assertThrows(() => scene.pass(250), Error, "no memory");
+  assertEquals([sysctl.isThere, table.isThere], [true, true]);
 });
 
 Deno.test("a device that is gone ends the upkeep", async () => {
