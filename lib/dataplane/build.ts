@@ -292,7 +292,7 @@ function openFieldCipher({ aead }: Pick<DataPlaneConfig, "aead">, arena: Arena):
   const library = aead === "builtin" ? null : openLibcrypto(arena);
   if (library === null && aead === "libcrypto") {
     throw new Error(
-      "Cannot use Aead = libcrypto: neither libcrypto.so.3 nor libcrypto.so.1.1 is installed",
+      "Cannot use Aead = libcrypto: there is no libcrypto.so.3 or .so.1.1, or it refuses ChaCha20-Poly1305, as with FIPS: use Aead = auto",
     );
   }
   return library ?? createBuiltinAead(arena);
@@ -307,7 +307,7 @@ function openPacketCipher(
   const library = aead === "auto" || aead === "ipsec-mb" ? openIpsecMb(arena, fields) : null;
   if (library === null && aead === "ipsec-mb") {
     throw new Error(
-      "Cannot use Aead = ipsec-mb: it takes libIPSec_MB.so.1 or .2 and a processor with AVX-512 and IFMA",
+      "Cannot use Aead = ipsec-mb: it takes libIPSec_MB.so.1 or .2 and a processor with AVX-512, IFMA and VAES: use Aead = auto",
     );
   }
   return library ?? fields;

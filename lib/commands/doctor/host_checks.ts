@@ -156,12 +156,12 @@ function checkCipher({ config }: Subject): Verdict[] {
   if (packets !== null) return [ok(`${packets.name}: ChaCha20-Poly1305 by AVX-512`)];
   if (wanted === "ipsec-mb") {
     return [fail(
-      "Aead = ipsec-mb, but there is no libIPSec_MB, or the processor has no AVX-512 with IFMA",
+      "Aead = ipsec-mb, but there is no libIPSec_MB, or the processor has no AVX-512 with IFMA and VAES",
       "`apt install libipsec-mb1` (libipsec-mb2 on newer releases), or `Aead = auto`",
     )];
   }
   if (library !== null) {
-    const better = wanted === "auto" && hasIfma()
+    const better = wanted === "auto" && suitsIpsecMb(readProcessors())
       ? "; with `apt install libipsec-mb1` (or libipsec-mb2) packets take half of the time"
       : "";
     return [ok(`${library.name}: ChaCha20-Poly1305 at full speed${better}`)];
@@ -170,18 +170,37 @@ function checkCipher({ config }: Subject): Verdict[] {
   return wanted === "libcrypto"
     ? [
       fail(
-        "Aead = libcrypto, but neither libcrypto.so.3 nor libcrypto.so.1.1 is installed",
-        remedy,
+        "Aead = libcrypto, but there is no libcrypto.so.3 or .so.1.1, or it refuses ChaCha20-Poly1305, as with FIPS",
+        `${remedy}, or \`Aead = auto\``,
       ),
     ]
-    : [warn("libcrypto.so.3 is not installed: encryption takes several times as long", remedy)];
+    : [warn(
+      "no libcrypto.so.3 does ChaCha20-Poly1305 here (with FIPS, it refuses): encryption takes several times as long",
+      remedy,
+    )];
 }
 
-/** Whether the processor has what IPsec-MB takes, by proc_cpuinfo(5). */
-function hasIfma(): boolean {
+/**
+ * What IPsec-MB's quickest implementation takes (`IMB_CPUFLAGS_AVX512_T2`), in the kernel's names. A virtual machine
+ * may have some of them and not the others.
+ */
+const IPSEC_MB_FLAGS = ["avx512f", "avx512ifma", "vaes", "vpclmulqdq", "gfni", "sha_ni"];
+
+/**
+ * Whether IPsec-MB is worth installing.
+ *
+ * @param processors as in proc_cpuinfo(5)
+ */
+export function suitsIpsecMb(processors: string): boolean {
+  const flags = /^flags\s*:(.*)$/m.exec(processors)?.[1].split(" ") ?? [];
+  return IPSEC_MB_FLAGS.every((flag) => flags.includes(flag));
+}
+
+/** Empty where there is no proc(5). */
+function readProcessors(): string {
   try {
-    return /^flags\s*:.*\bavx512ifma\b/m.test(Deno.readTextFileSync("/proc/cpuinfo"));
+    return Deno.readTextFileSync("/proc/cpuinfo");
   } catch {
-    return false;
+    return "";
   }
 }
