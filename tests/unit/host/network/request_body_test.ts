@@ -18,12 +18,24 @@ Deno.test("a body is taken as it comes: nothing of it waits in the stream", asyn
   assertEquals(await body, new Uint8Array(1_000).fill(0x61));
 });
 
+Deno.test("one that comes in more than 1,024 pieces ends its connection, whatever it says of its length", async () => {
+  for (const limit of [0, 10_000]) {
+    const message = new IncomingMessage(new Socket());
+    const body = requestBody(message, limit);
+    bytes(message, 1_024);
+    assertEquals(message.destroyed, false);
+    bytes(message, 1);
+    assertEquals(message.destroyed, true);
+    assertEquals(await body, limit === 0 ? "too-large" : "gone");
+  }
+});
+
 Deno.test("of one that is too long, what comes then does not wait in the stream either", async () => {
   const message = new IncomingMessage(new Socket());
   const body = requestBody(message, 10);
   bytes(message, 11);
   assertEquals(await body, "too-large");
-  bytes(message, 1_000);
+  bytes(message, 900);
   assertEquals(message.readableLength, 0);
 });
 
