@@ -1,4 +1,5 @@
 /** Machine: what the bench needs of it, and how it describes it. */
+import { loadIpsecMb } from "../../ffi/crypto/ipsec_mb_library.ts";
 import { isMissing, PACKAGE_NAMES } from "../support/ipsec_mb_package.ts";
 import { isInstalled, missingPrerequisite } from "../support/net.ts";
 import { run } from "../support/process.ts";
@@ -101,6 +102,14 @@ async function toolVersions(): Promise<Record<string, string>> {
     if (!isInstalled(name)) continue;
     const { stdout } = await run(null, [name, flag]);
     versions[name] = stdout.split("\n")[0]!;
+  }
+  const ipsecMb = loadIpsecMb();
+  if (ipsecMb !== null) {
+    const version = ipsecMb.library.symbols.imb_get_version();
+    versions["ipsec-mb"] = `IPsec-MB ${
+      [version >> 16, version >> 8 & 255, version & 255].join(".")
+    }`;
+    ipsecMb.library.close();
   }
   return versions;
 }

@@ -109,7 +109,8 @@ const ROWS: readonly Row[] = [
 export function formatMeasured(result: BenchResult): string {
   const { machine, figures, options, foreignLoad } = result;
   const { processors, processor, kernel, versions } = machine;
-  const openssl = /OpenSSL [\d.]+/.exec(versions["openssl"] ?? "")?.[0];
+  const ciphers = [/OpenSSL [\d.]+/.exec(versions["openssl"] ?? "")?.[0], versions["ipsec-mb"]]
+    .flatMap((library) => library === undefined ? [] : [`, ${library}`]);
   const version = (contender: string) => versions[contender]?.split(/[-+]/)[0] ?? "not measured";
   const rows = ROWS.map((row) => tableRow(row, figures)).filter((row) => row !== null);
   const heading = [
@@ -125,7 +126,7 @@ export function formatMeasured(result: BenchResult): string {
   return [
     isBusy(foreignLoad) ? "MEASURED ON A BUSY MACHINE: NOT TO BE PASTED.\n\n" : "",
     `On ${processors} cores (${processor}), shared by both ends of the tunnel, \`iperf3\` and the`,
-    ` kernel (Linux ${kernel}${openssl === undefined ? "" : `, ${openssl}`}), beside the newest of`,
+    ` kernel (Linux ${kernel}${ciphers.join("")}), beside the newest of`,
     ` the others, each in the same run, ${
       rounds === 1 ? "one round" : `medians of ${rounds} rounds`
     }. The ratio is to wireguard-go.`,

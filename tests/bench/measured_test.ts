@@ -31,6 +31,7 @@ function resultOf(values: Record<string, Record<string, number>>): BenchResult {
         [wireguardGo]: "0.0.20260522-1",
         [wireguardGoInstalled]: "0.0.20220316",
         openssl: "OpenSSL 3.0.19 27 Jan 2026",
+        "ipsec-mb": "IPsec-MB 1.3.0",
       },
     },
     foreignLoad: summarize([0]),
