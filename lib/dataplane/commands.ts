@@ -272,8 +272,7 @@ export class Commands {
     const { device } = this.#parts;
     for (const peer of device.peers) {
       if (peer.lastHandshakeUnixTime > 0 && peer !== server) continue;
-      peer.timers.handshakeInterval = interval;
-      device.initiate(peer, now);
+      device.initiate(peer, now, interval);
     }
   }
 

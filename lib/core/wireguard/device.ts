@@ -341,9 +341,11 @@ export class Device {
   /**
    * Asks for a handshake with `peer`: sends an initiation unless one was sent less than REKEY_TIMEOUT ago, or the
    * endpoint is not known.
+   *
+   * @param interval ms between initiations from now on; as before if left out
    */
-  initiate(peer: Peer, now: number): void {
-    this.#handshakes.initiate(peer, now);
+  initiate(peer: Peer, now: number, interval?: number): void {
+    this.#handshakes.initiate(peer, now, interval);
   }
 
   /** Begins a handshake with every peer that there is a session with, whatever the last initiation's age. */

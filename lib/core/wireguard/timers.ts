@@ -100,6 +100,13 @@ export class Timers {
     this.retransmitHandshakeAt = this.#arm(now + wait + this.#jitter);
   }
 
+  /** The initiation under way, if there is one, is repeated by then, where that is sooner. */
+  hurryHandshake(by: number): void {
+    if (this.retransmitHandshakeAt === NEVER) return;
+    const at = by + this.#jitter;
+    if (at < this.retransmitHandshakeAt) this.retransmitHandshakeAt = this.#arm(at);
+  }
+
   /** An initiation is wanted by then, unless one is under way. */
   handshakeBy(at: number): void {
     if (this.retransmitHandshakeAt === NEVER) this.retransmitHandshakeAt = this.#arm(at);

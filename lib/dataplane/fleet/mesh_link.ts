@@ -194,8 +194,7 @@ export class MeshLink implements Disposable {
   #add(publicKey: Uint8Array, endpoint: SocketAddress, now: number): void {
     const { presharedKey } = this.#options;
     const peer = this.#device.addPeer({ publicKey, presharedKey, allowedIps: [], endpoint }, now);
-    peer.timers.handshakeInterval = HANDSHAKE_INTERVAL;
-    this.#device.initiate(peer, now);
+    this.#device.initiate(peer, now, HANDSHAKE_INTERVAL);
   }
 
   /**

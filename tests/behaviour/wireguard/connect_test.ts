@@ -102,6 +102,19 @@ Deno.test("the response to a later initiation connects where the first is lost",
   assert(pair.toGateway.current !== null);
 });
 
+Deno.test("an initiation that was lost before the client asks to connect is repeated at the client's pace", () => {
+  const pair = tunnelPair();
+  const { simulation, client, toGateway } = pair;
+  // By a keepalive, say, while a block of the host's does not admit it yet.
+  simulation.link.isDown = true;
+  client.initiate(toGateway);
+  simulation.run(50);
+  simulation.link.isDown = false;
+  client.device.initiate(toGateway, simulation.now, CONNECT_INTERVAL);
+  simulation.run(CONNECT_INTERVAL + 340 + 20);
+  assert(toGateway.current !== null);
+});
+
 Deno.test("intervals grow while a client that connects has no answer, and never beyond the protocol's", () => {
   const pair = connecting(20, () => true);
   pair.simulation.run(40_000);

@@ -81,10 +81,17 @@ export class HandshakeDriver {
   /**
    * Asks for a handshake with `peer`: sends an initiation unless one was sent less than REKEY_TIMEOUT ago, or the
    * endpoint is not known. A request starts the count of attempts again, as the paper has it (section 6.4).
+   *
+   * @param interval ms between initiations from now on, counted from one under way as well; as before if left out
    */
-  initiate(peer: Peer, now: number): void {
+  initiate(peer: Peer, now: number, interval?: number): void {
     const { timers } = peer;
     timers.handshakeAttempts = 0;
+    if (interval !== undefined) {
+      timers.handshakeInterval = interval;
+      // A keepalive may have begun one: lost, it would else be repeated after REKEY_TIMEOUT only.
+      timers.hurryHandshake(peer.initiationSentAt + interval);
+    }
     if (now - peer.initiationSentAt >= timers.handshakeInterval) this.sendInitiation(peer, now);
   }
 
