@@ -138,6 +138,10 @@ export class FromNetwork {
       this.#drops.add(DropReason.spoofedSource, length);
       return;
     }
+    if (this.#router.isForeignError(peer, this.#view, offset)) {
+      this.#drops.add(DropReason.foreignIcmpError, length);
+      return;
+    }
     const totalLength = ipv4.totalLength(this.#view, offset);
     if (this.#shaping.admits(peer, offset, totalLength, now)) {
       this.goOn(peer, offset, totalLength, now);

@@ -202,9 +202,10 @@ export class InnerIpv6 {
     }
     // Cryptokey routing, as with IPv4.
     const source = offset + ipv6.SOURCE_ADDRESS_OFFSET;
-    return this.#device.allowedIps6.lookup(view, source) === peer
-      ? DropReason.none
-      : DropReason.spoofedSource;
+    if (this.#device.allowedIps6.lookup(view, source) !== peer) return DropReason.spoofedSource;
+    return this.#router.isForeignError(peer, view, offset)
+      ? DropReason.foreignIcmpError
+      : DropReason.none;
   }
 
   /** Takes a packet one hop on, from one peer to another. */

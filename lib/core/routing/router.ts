@@ -10,10 +10,12 @@ import { DropReason } from "../wire/drop_reason.ts";
 import { AllowedIps } from "../wireguard/allowed_ips.ts";
 import type { PacketPeer } from "../wireguard/packet_peer.ts";
 import { isIpv6 } from "../wire/host_address.ts";
+import * as ipv4 from "../wire/ipv4.ts";
 import { type Ipv4Prefix, prefixMask } from "../wire/ipv4_text.ts";
 import type { Ipv6PrefixText } from "../wire/ipv6_prefix.ts";
 import type { AllowedIps6 } from "../wireguard/allowed_ips6.ts";
 import { type Exit, exitsOf } from "./exits.ts";
+import { NO_ERROR, quotedPacket } from "./icmp_quote.ts";
 import { Router6 } from "./router6.ts";
 import { RoutingVerdict } from "./routing_verdict.ts";
 
@@ -83,6 +85,17 @@ export class Router {
   /** The peer that a packet from this host, or from outside, is for; null for none. */
   fromHost(destination: number): PacketPeer | null {
     return this.#allowedIps.lookup(destination);
+  }
+
+  /**
+   * Whether a checked packet of a peer's is an ICMP error about what was not on its way to that peer. The kernel's NAT,
+   * and its routes, go by what is quoted: a client could end the flows of others, or narrow their path.
+   */
+  isForeignError(source: PacketPeer, view: DataView, packet: number): boolean {
+    if (!this.#isGateway) return false;
+    const quoted = quotedPacket(view, packet);
+    if (quoted <= NO_ERROR) return quoted < NO_ERROR;
+    return this.#allowedIps.lookup(ipv4.destinationAddress(view, quoted) | 0) !== source;
   }
 
   /**

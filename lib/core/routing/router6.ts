@@ -10,6 +10,7 @@ import * as ipv6 from "../wire/ipv6.ts";
 import { AllowedIps6 } from "../wireguard/allowed_ips6.ts";
 import type { PacketPeer } from "../wireguard/packet_peer.ts";
 import { type Exit, exitsOf } from "./exits.ts";
+import { NO_ERROR, quotedPacket6 } from "./icmp_quote.ts";
 import { RoutingVerdict } from "./routing_verdict.ts";
 
 export interface Router6Options {
@@ -67,6 +68,14 @@ export class Router6 {
   /** The peer that a packet from this host, or from outside, is for; null for none. */
   fromHost(view: DataView, packet: number): PacketPeer | null {
     return this.#allowedIps.lookup(view, packet + ipv6.DESTINATION_ADDRESS_OFFSET);
+  }
+
+  /** Whether a checked packet of a peer's is an ICMPv6 error about what was not on its way to that peer. */
+  isForeignError(source: PacketPeer, view: DataView, packet: number): boolean {
+    if (!this.#isGateway) return false;
+    const quoted = quotedPacket6(view, packet);
+    if (quoted <= NO_ERROR) return quoted < NO_ERROR;
+    return this.#allowedIps.lookup(view, quoted + ipv6.DESTINATION_ADDRESS_OFFSET) !== source;
   }
 
   /**

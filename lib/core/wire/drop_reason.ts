@@ -184,6 +184,8 @@ export const DropReason = {
   sourceUnproven: 75,
   /** For a peer at another gateway of the fleet, to which there is no way now; or from there, for one that has left. */
   peerElsewhere: 76,
+  /** An ICMP error of a peer's about a packet that was not on its way to that peer, or that does not say of which. */
+  foreignIcmpError: 77,
 } as const;
 
 /** Why a packet is dropped; 0 (`none`) for a good one. */

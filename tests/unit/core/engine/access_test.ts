@@ -47,12 +47,14 @@ Deno.test("a denied packet goes nowhere, and its sender is told: administrativel
 
 Deno.test("an ICMP error, and an answer to nothing, is not answered with an error of ours", () => {
   const site = new AccessSite({ laptop: { allow: "internet" } });
-  const { clients } = site;
+  const { clients, gateway } = site;
+  const payload = buildUdp({ source: phone!, destination: laptop! });
   clients["laptop"]!.send(
-    buildIcmp({ source: laptop!, destination: phone!, type: 3, payload: new Uint8Array(28) }),
+    buildIcmp({ source: laptop!, destination: phone!, type: 3, payload }),
   );
   assertEquals(site.taken(clients["phone"]!), []);
   assertEquals(site.taken(clients["laptop"]!), []);
+  assertEquals(gateway.dropped(DropReason.accessDenied), 1);
 });
 
 for (const workers of [undefined, 2, 3]) {

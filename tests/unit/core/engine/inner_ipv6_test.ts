@@ -120,6 +120,25 @@ for (const workers of [undefined, 2]) {
     assertEquals(gateway.tun.written, []);
   });
 
+  Deno.test(`an ICMPv6 error passes if it is about what was on its way to its sender, and else is dropped: ${how}`, () => {
+    const { simulation, gateway, alice, bob } = world(workers);
+    const error = (destination: string, quoted: { source: string; destination: string }) =>
+      buildIcmp6({ source: ALICE, destination, type: 2, payload: buildUdp6(quoted) });
+    const own = error(GATEWAY, { source: GATEWAY, destination: ALICE });
+    alice.send(
+      own,
+      error(BOB, { source: BOB, destination: ALICE }),
+      error(GATEWAY, { source: GATEWAY, destination: BOB }),
+      error(GATEWAY, { source: BOB, destination: GATEWAY }),
+      error(BOB, { source: BOB, destination: "2001:db8::1" }),
+      buildIcmp6({ source: ALICE, destination: GATEWAY, type: 2 }),
+    );
+    simulation.run(200);
+    assertEquals(gateway.dropped(DropReason.foreignIcmpError), 4);
+    assertEquals(gateway.tun.written, [own]);
+    assertEquals(bob.tun.written.length, 1);
+  });
+
   Deno.test(`what goes nowhere is answered: no route to outside, nor to an address inside that is nobody's: ${how}`, () => {
     const { simulation, gateway, alice } = world(workers);
     const outside = buildUdp6({ source: ALICE, destination: "2001:db8::1" });
@@ -147,14 +166,16 @@ for (const workers of [undefined, 2]) {
   });
 
   Deno.test(`errors are never answered, nor are later fragments, and a peer gets ten a second: ${how}`, () => {
-    const { simulation, alice } = world(workers);
+    const { simulation, gateway, alice } = world(workers);
     const outside = { source: ALICE, destination: "2001:db8::1" };
-    alice.send(buildIcmp6({ ...outside, type: 1 }));
-    alice.send(buildIcmp6({ ...outside, type: 3 }));
+    const payload = buildUdp6({ source: "2001:db8::1", destination: ALICE });
+    alice.send(buildIcmp6({ ...outside, type: 1, payload }));
+    alice.send(buildIcmp6({ ...outside, type: 3, payload }));
     const later = [[44, [0, 0, 0, 64, 0, 0, 0, 1]]] as const;
     alice.send(buildUdp6({ ...outside, extensions: later }));
     simulation.run(200);
     assertEquals(alice.tun.written, []);
+    assertEquals(gateway.dropped(DropReason.noEgress), 3);
     for (let i = 0; i < 20; i++) alice.send(buildIcmp6(outside));
     simulation.run(200);
     assertEquals(alice.tun.written.length, 10);

@@ -6,6 +6,7 @@ import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";
 import { Ecn } from "../../../../lib/core/wire/ecn.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";
 import {
+  buildIcmp,
   buildIpv4,
   buildTcp,
   buildUdp,
@@ -69,6 +70,30 @@ Deno.test("a packet whose source is not its sender's is dropped", () => {
   simulation.run(100);
   assertEquals(gateway.dropped(DropReason.spoofedSource), 4);
   assertEquals([gateway.tun.written, bob.tun.written], [[], []]);
+});
+
+Deno.test("an ICMP error of a client's passes if it is about what was on its way to that client, and else is dropped", () => {
+  const { simulation, gateway, alice, bob } = gatewayWithTwo(true);
+  const server = "10.66.77.1";
+  const error = (destination: string, quoted: { source: string; destination: string }) =>
+    buildIcmp({ source: ALICE, destination, type: 3, payload: buildUdp(quoted) });
+  const own = error(server, { source: server, destination: ALICE });
+  alice.send(
+    own,
+    error(BOB, { source: BOB, destination: ALICE }),
+    // Of Bob's flows, both ways, to their other end, and as the NAT of the host has them.
+    error(server, { source: server, destination: BOB }),
+    error(server, { source: BOB, destination: server }),
+    error(server, { source: "192.0.2.1", destination: "203.0.113.9" }),
+    error(BOB, { source: BOB, destination: server }),
+    // What it has sent itself.
+    error(server, { source: ALICE, destination: server }),
+    buildIcmp({ source: ALICE, destination: server, type: 3 }),
+  );
+  simulation.run(100);
+  assertEquals(gateway.dropped(DropReason.foreignIcmpError), 6);
+  assertEquals(gateway.tun.written, [own]);
+  assertEquals(bob.tun.written.length, 1);
 });
 
 Deno.test("a client takes nothing from its gateway that is not within the allowed IPs", () => {
