@@ -4,11 +4,10 @@
  */
 import type { Arena } from "../arena.ts";
 import { IMB_DECRYPT, IMB_ENCRYPT, IpsecMbJobs } from "./ipsec_mb_jobs.ts";
+import { CIPHER_KEY_SIZE } from "./libcrypto_cipher.ts";
 import { type KeyPlace, KeyPlaces } from "./ipsec_mb_keys.ts";
 import { type FoundIpsecMb, loadIpsecMb } from "./ipsec_mb_library.ts";
 import { type FieldCipher, jobsWork } from "./ipsec_mb_trial.ts";
-
-const KEY_SIZE = 32;
 
 /**
  * Opens the library for this thread.
@@ -52,9 +51,9 @@ class IpsecMbAead {
   }
 
   key(key: Uint8Array): IpsecMbKey {
-    if (key.length !== KEY_SIZE) {
+    if (key.length !== CIPHER_KEY_SIZE) {
       throw new RangeError(
-        `Cannot use ChaCha20-Poly1305 key: it is ${key.length} bytes, not ${KEY_SIZE}`,
+        `Cannot use ChaCha20-Poly1305 key: it is ${key.length} bytes, not ${CIPHER_KEY_SIZE}`,
       );
     }
     return new IpsecMbKey(key, this.#places, this.#directions);
@@ -112,9 +111,8 @@ class IpsecMbKey {
     counterHigh: number,
   ): boolean {
     const place = this.#place;
-    if (place === null) return false;
-    const { sealing } = this.#directions;
-    return sealing.take(place, destination, source, length, counterLow, counterHigh);
+    return place !== null &&
+      this.#directions.sealing.take(place, destination, source, length, counterLow, counterHigh);
   }
 
   open(
@@ -125,9 +123,8 @@ class IpsecMbKey {
     counterHigh: number,
   ): boolean {
     const place = this.#place;
-    if (place === null) return false;
-    const { opening } = this.#directions;
-    return opening.take(place, destination, source, length, counterLow, counterHigh);
+    return place !== null &&
+      this.#directions.opening.take(place, destination, source, length, counterLow, counterHigh);
   }
 
   destroy(): void {

@@ -6,6 +6,7 @@ import { Arena } from "../arena.ts";
 import { IMB_DECRYPT, IMB_ENCRYPT, IpsecMbJobs } from "./ipsec_mb_jobs.ts";
 import { KeyPlaces } from "./ipsec_mb_keys.ts";
 import type { IpsecMbLibrary } from "./ipsec_mb_library.ts";
+import { CIPHER_KEY_SIZE, CIPHER_TAG_SIZE, NONCE_SIZE } from "./libcrypto_cipher.ts";
 
 /** What does handshake fields; it has the shape of `AeadProvider` in lib/core/noise/aead.ts, as far as these go. */
 export interface FieldCipher {
@@ -29,9 +30,6 @@ const LENGTHS = [0, 1, 15, 16, 64, 300, 1024, 1420, 1440];
 /** Neighbours, as in a tunnel; then every byte of the counter different. */
 const COUNTERS = [[0, 0], [1, 0], [0x8765_4321, 0x0fed_cba9]] as const;
 const SLOT_SIZE = 1536;
-const KEY_SIZE = 32;
-const NONCE_SIZE = 12;
-const TAG_SIZE = 16;
 const NO_DATA = new Uint8Array(0);
 
 /**
@@ -49,7 +47,7 @@ export function jobsWork(symbols: IpsecMbLibrary["symbols"], reference: FieldCip
     const opening = new IpsecMbJobs(symbols, arena, IMB_DECRYPT);
     made.push(opening);
     const secrets = [1, 2].map((factor) =>
-      Uint8Array.from({ length: KEY_SIZE }, (_, index) => 7 * factor * index + 1)
+      Uint8Array.from({ length: CIPHER_KEY_SIZE }, (_, index) => 7 * factor * index + 1)
     );
     const trial = { arena, packets: arena.allocate(2 * SLOT_SIZE), sealing, opening, reference };
     return secrets.every((secret) =>
@@ -90,7 +88,7 @@ function agree(
   bytes.set(plain, at);
   return sealing.take(key, other, at, length, low, high) && holds(other, expected) &&
     sealing.take(key, at, at, length, low, high) && holds(at, expected) &&
-    expected.length === length + TAG_SIZE &&
+    expected.length === length + CIPHER_TAG_SIZE &&
     opening.take(key, at, other, length, low, high) && holds(at, plain) &&
     opening.take(key, other, other, length, low, high) && holds(other, plain) &&
     sealing.take(key, other, at, length, low, high) &&

@@ -30,7 +30,7 @@ Deno.test("joint() puts a question once for all who ask while an answer is under
   assertEquals(await last, "c");
 });
 
-Deno.test("joint() asks anew where nothing is under way, and an error is nobody's but of those who asked", async () => {
+Deno.test("joint() asks again where nothing is under way, and an error is nobody's but of those who asked", async () => {
   const { asked, ask } = setUp();
   const [first, second] = [ask(), ask()];
   asked[0]!.reject(new Error("gone"));
