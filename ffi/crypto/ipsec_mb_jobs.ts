@@ -7,11 +7,11 @@
  */
 import type { Arena } from "../arena.ts";
 import { type IpsecMbLibrary, newManager } from "./ipsec_mb_library.ts";
+import { CIPHER_KEY_SIZE, CIPHER_TAG_SIZE, NONCE_SIZE } from "./libcrypto_cipher.ts";
 
 /** `IMB_MAX_JOBS`: jobs of the ring. */
 const RING_JOBS = 256;
 const POINTER_SIZE = 8;
-const TAG_SIZE = 16;
 
 /** `IMB_CIPHER_DIRECTION`. */
 export const IMB_ENCRYPT = 1;
@@ -21,8 +21,6 @@ const CHAIN_ORDER = [0, 1, 2];
 /** `IMB_CIPHER_CHACHA20_POLY1305` and `IMB_AUTH_CHACHA20_POLY1305`. */
 const CIPHER_MODE = 19;
 const HASH_ALGORITHM = 29;
-const KEY_SIZE = 32;
-const NONCE_SIZE = 12;
 /** `IMB_STATUS`. */
 const BEING_PROCESSED = 0;
 const COMPLETED = 3;
@@ -97,7 +95,7 @@ export class IpsecMbJobs {
     this.#next = arena.allocate(POINTER_SIZE, 64);
     this.#nextPointer = arena.pointer(this.#next);
     // A packet of one tag's length, and its tag, for the jobs that are tried out.
-    this.#tag = arena.allocate(2 * TAG_SIZE, 64);
+    this.#tag = arena.allocate(2 * CIPHER_TAG_SIZE, 64);
     try {
       this.#prepare(direction);
     } catch (error) {
@@ -117,9 +115,9 @@ export class IpsecMbJobs {
       }
       // Nobody has: no associated data, offsets of 0, high halves of lengths.
       words.fill(0, job, job + JOB_WORDS);
-      words[job + KEY_LENGTH] = KEY_SIZE;
+      words[job + KEY_LENGTH] = CIPHER_KEY_SIZE;
       words[job + IV_LENGTH] = NONCE_SIZE;
-      words[job + TAG_LENGTH] = TAG_SIZE;
+      words[job + TAG_LENGTH] = CIPHER_TAG_SIZE;
       words[job + MODE] = CIPHER_MODE;
       words[job + HASH] = HASH_ALGORITHM;
       words[job + DIRECTION] = direction;
@@ -130,7 +128,7 @@ export class IpsecMbJobs {
       const pointer = Deno.UnsafePointer.offset(this.#manager, 4 * job);
       this.#symbols.imb_set_session?.(this.#manager, pointer);
       // Any bytes will do as a key: these are of the manager's own.
-      if (!this.#run(nonce, this.#tag, this.#tag, TAG_SIZE, 0, 0)) {
+      if (!this.#run(nonce, this.#tag, this.#tag, CIPHER_TAG_SIZE, 0, 0)) {
         throw new Error("Cannot use libIPSec_MB: it does not do its jobs");
       }
     }
@@ -152,7 +150,7 @@ export class IpsecMbJobs {
     if (!this.#run(key, destination, source, length, counterLow, counterHigh)) {
       // What may not have been sealed must not leave.
       if (this.#isSealing) {
-        this.#arena.bytes.fill(0, destination, destination + length + TAG_SIZE);
+        this.#arena.bytes.fill(0, destination, destination + length + CIPHER_TAG_SIZE);
       }
       return false;
     }

@@ -5,6 +5,7 @@
  * It does many packets in one call, and with AVX-512 and IFMA ChaCha20-Poly1305 takes it half of libcrypto's time. On
  * other processors it is the slower of the two, so no other of its implementations is used here.
  */
+import { openDynamicLibrary } from "../dynamic_library.ts";
 
 const SYMBOLS = {
   /** `unsigned imb_get_version(void)`: 0x10300 is 1.3.0 */
@@ -76,7 +77,7 @@ export interface FoundIpsecMb {
  */
 export function loadIpsecMb(names: readonly string[] = LIBRARY_NAMES): FoundIpsecMb | null {
   for (const name of names) {
-    const library = open(name, SYMBOLS);
+    const library = openDynamicLibrary(name, SYMBOLS);
     if (library === null) continue;
     if (isUsable(library)) return { name: name.slice(name.lastIndexOf("/") + 1), library };
     library.close();
@@ -113,7 +114,7 @@ export function newManager(symbols: IpsecMbLibrary["symbols"]): Deno.PointerObje
 function symbolIs(symbol: string, manager: Deno.UnsafePointerView, offset: number): boolean {
   const called = manager.getPointer(offset);
   for (const name of LINKER_NAMES) {
-    const linker = open(name, LINKER);
+    const linker = openDynamicLibrary(name, LINKER);
     if (linker === null) continue;
     const { dladdr, dlopen, dlsym } = linker.symbols;
     try {
@@ -133,16 +134,4 @@ function symbolIs(symbol: string, manager: Deno.UnsafePointerView, offset: numbe
 
 function cString(text: string): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(`${text}\0`);
-}
-
-function open<Symbols extends Deno.ForeignLibraryInterface>(
-  name: string,
-  symbols: Symbols,
-): Deno.DynamicLibrary<Symbols> | null {
-  try {
-    return Deno.dlopen(name, symbols);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotCapable) throw error;
-    return null;
-  }
 }

@@ -5,6 +5,7 @@
  * things: the heap breaks, SIGABRT (4 of 1,500 ends of a program in C with four such threads). The kernel takes
  * everything back anyway.
  */
+import { openDynamicLibrary } from "../dynamic_library.ts";
 
 const SYMBOLS = {
   /** `int OPENSSL_init_crypto(uint64_t options, const OPENSSL_INIT_SETTINGS *settings)` */
@@ -25,16 +26,12 @@ export function openLibrary<Symbols extends Deno.ForeignLibraryInterface>(
   name: string,
   symbols: Symbols,
 ): Deno.DynamicLibrary<Symbols> | null {
+  const beginning = openDynamicLibrary(name, SYMBOLS);
+  if (beginning === null) return null;
   try {
-    const beginning = Deno.dlopen(name, SYMBOLS);
-    try {
-      const isReady = beginning.symbols.OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, null) === 1;
-      return isReady ? Deno.dlopen(name, symbols) : null;
-    } finally {
-      beginning.close();
-    }
-  } catch (error) {
-    if (error instanceof Deno.errors.NotCapable) throw error;
-    return null;
+    const isReady = beginning.symbols.OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, null) === 1;
+    return isReady ? openDynamicLibrary(name, symbols) : null;
+  } finally {
+    beginning.close();
   }
 }
