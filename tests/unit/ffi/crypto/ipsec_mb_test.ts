@@ -220,6 +220,7 @@ hostTest({
       Deno.mkdirSync(program);
       const source = new URL("../../../../ffi/crypto/ipsec_mb_library.ts", import.meta.url);
       Deno.copyFileSync(source, `${program}/library.ts`);
+      Deno.copyFileSync(new URL("../dynamic_library.ts", source), `${folder}/dynamic_library.ts`);
       copyLibrary(`${program}/libIPSec_MB.so`);
       const module: { loadIpsecMb: typeof loadIpsecMb } = await import(
         `${pathToFileURL(`${program}/library.ts`)}`
