@@ -192,7 +192,7 @@ netTest(
     await download.goesOn();
     await download.endsIntact();
     const heir = running.get(site.holders()[0]!)!;
-    assertMatch(heir.stderr, /flows through the NAT that go on here: 1; that cannot: 0/);
+    await heir.waitFor(/flows through the NAT that go on here: 1; that cannot: 0/);
   },
   { programs: ["nats-server", "ip", "ping", ...DOWNLOAD_PROGRAMS, ...WIREGUARD_GO_PROGRAMS] },
 );

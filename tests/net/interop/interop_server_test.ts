@@ -1,5 +1,5 @@
 /** Our server, with Debian's wireguard-go as its client. */
-import { assert, assertEquals, assertStringIncludes } from "../../support/assert.ts";
+import { assert, assertEquals } from "../../support/assert.ts";
 import { type BackgroundProcess, netTest } from "../../support/net.ts";
 import { eventually } from "../../support/time/patience.ts";
 import { configText, newIdentity, newPresharedKey, type Section } from "../support/config.ts";
@@ -78,7 +78,7 @@ for (const outer of OUTERS) {
         assert(flow.receivedBytes > 10e6, `reverse=${reverse}: ${flow.receivedBytes} bytes`);
       }
       assert((await client.peer(serverIdentity.publicKey)).latestHandshake > 0);
-      assertStringIncludes(server.stderr, `endpoint changed (${outer.client}:`);
+      await server.waitFor(new RegExp(`endpoint changed \\(${RegExp.escape(outer.client)}:`));
       assert(!server.stderr.includes("dropped packet"), server.stderr);
     },
     { programs: [...PROGRAMS, "iperf3"] },
@@ -190,8 +190,9 @@ netTest(
     await server.waitFor(new RegExp(`endpoint changed \\(${CLIENT_ELSEWHERE}:`));
     // The other way round, too: the server knows where the client is now.
     assertEquals((await ping(wire.server, CLIENT_INSIDE)).received, 3);
-    // The second one shows that the client receives there; one whose answer is late is followed by a third.
-    assert((server.stderr.match(/handshake completed/g)?.length ?? 0) >= 2, server.stderr);
+    // The second one shows that the client receives there; one whose answer is late is followed by a third. The log has
+    // it up to a second later: the data plane reports a peer once a second at most.
+    await server.waitFor(/handshake completed[^]*handshake completed/);
   },
   { programs: [...PROGRAMS, ...MOVING_FLOW_PROGRAMS] },
 );

@@ -117,7 +117,7 @@ for (const [label, ...flags] of [["with offload"], ["without offload", "--no-off
     const server = await path.startServer({}, ...flags);
     await path.startClient({}, ...flags);
     await assertCarries(path);
-    assertMatch(server.stderr, new RegExp(`handshake completed \\(${ROUTER_TO_SERVER}:\\d+\\)`));
+    await server.waitFor(new RegExp(`handshake completed \\(${ROUTER_TO_SERVER}:\\d+\\)`));
     assertEquals(await path.invalidPackets(), 0);
   }, { programs: PROGRAMS });
 }

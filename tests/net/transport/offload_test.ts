@@ -286,6 +286,7 @@ netTest(
     ]);
     await client.waitFor(/connected to \S+/);
     await assertCarriesBothWays(wire, SIZE);
+    await client.waitFor(/refused UDP segmentation offload/);
     assertEquals(client.stderr.match(/refused UDP segmentation offload/g)?.length, 1);
     assert(!client.stderr.includes("dropped packet"), client.stderr);
   },

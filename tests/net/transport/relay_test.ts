@@ -216,7 +216,7 @@ netTest(
       ]);
       assertEquals(stdout, "203.0.113.77\n", server);
     }
-    assertStringIncludes(nearRelay.stderr, `connected to [${FAR6}]:${TCP_PORT}`);
+    await nearRelay.waitFor(new RegExp(`connected to \\[${FAR6}\\]:${TCP_PORT}`));
     assertEquals(await droppedBy(router, "invalid"), 0);
     await endWell(nearRelay);
     await endWell(farRelay);
