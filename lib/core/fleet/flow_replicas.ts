@@ -86,11 +86,6 @@ export class FlowReplicas {
     }
     return bySilence.flat();
   }
-
-  /** Forgets all. */
-  clear(): void {
-    this.#words?.fill(0);
-  }
 }
 
 function recordAt(words: Int32Array, at: number, timeLeft: number): FlowRecord {
