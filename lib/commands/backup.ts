@@ -7,7 +7,7 @@ import { loadConfigAgain, MAX_CONFIG_SIZE } from "../host/files/config_file.ts";
 import { CONFIG_DIRECTORY, configPathOf } from "../host/files/config_place.ts";
 import { createKeyFile } from "../host/files/config_store.ts";
 import { seal, unseal } from "../host/files/sealed_file.ts";
-import { AppError, ExitCode } from "../process/errors.ts";
+import { AppError, errorMessage, ExitCode } from "../process/errors.ts";
 import { writeText } from "../process/output.ts";
 import { readPassphrase } from "./passphrase.ts";
 import { basename, dirname, join } from "node:path";
@@ -185,7 +185,7 @@ function counted(files: readonly BackupFile[]): string {
 }
 
 function unreadable(path: string, error: unknown): AppError {
-  return refusal(`cannot read ${path}: ${error instanceof Error ? error.message : error}`, error);
+  return refusal(`cannot read ${path}: ${errorMessage(error)}`, error);
 }
 
 function refusal(why: string, cause?: unknown): AppError {

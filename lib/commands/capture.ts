@@ -6,7 +6,7 @@ import type { CaptureOptions } from "../cli/command.ts";
 import { quoted } from "../core/config/config_error.ts";
 import { type CaptureParams, chunkOf } from "../control/capture.ts";
 import { ControlClient } from "../control/client.ts";
-import { AppError, ExitCode } from "../process/errors.ts";
+import { AppError, errorMessage, ExitCode } from "../process/errors.ts";
 import { writeText } from "../process/output.ts";
 import { listenForStop } from "../process/stop_signal.ts";
 
@@ -96,7 +96,7 @@ class CaptureOutput implements Disposable {
     const error = this.#error;
     if (error === null || error instanceof Deno.errors.BrokenPipe) return null;
     if (error instanceof SystemCallError && error.errno === EPIPE) return null;
-    const why = error instanceof Error ? error.message : String(error);
+    const why = errorMessage(error);
     return new AppError(`Cannot write packets to ${quoted(this.#path)}: ${why}`, {
       exitCode: ExitCode.usage,
       cause: error,

@@ -4,7 +4,7 @@ import { Console } from "../console/console.ts";
 import { SocketGateway } from "../console/gateway/socket_gateway.ts";
 import { pageFiles } from "../console/page_files.ts";
 import { bracketed } from "../core/wire/host_address.ts";
-import { AppError, ExitCode } from "../process/errors.ts";
+import { AppError, errorMessage, ExitCode } from "../process/errors.ts";
 import { catchFaults } from "../process/last_resort.ts";
 import { configureLogging, getLogger, type Logger } from "../process/logging.ts";
 import { writeText } from "../process/output.ts";
@@ -97,7 +97,7 @@ function readPem(path: string, option: string): string {
   try {
     return Deno.readTextFileSync(path);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = errorMessage(error);
     throw new AppError(`Cannot read ${option} ${path}: ${reason}`, {
       exitCode: ExitCode.usage,
       cause: error,

@@ -6,7 +6,7 @@ import { formatEndpoint, serverFileText } from "../core/config/text/config_write
 import { deviceOfFile } from "../core/config/values/console_values.ts";
 import { formatCidr } from "../core/wire/ipv4_text.ts";
 import { createFile } from "../host/files/config_store.ts";
-import { AppError, ExitCode } from "../process/errors.ts";
+import { AppError, errorMessage, ExitCode } from "../process/errors.ts";
 import { consoleStatePath } from "../process/state_directory.ts";
 import { groupId, userId } from "../process/user_name.ts";
 import { newPrivateKey } from "./keys.ts";
@@ -76,7 +76,7 @@ function leftToken(folder: string, owner: Parameters<typeof leaveSetupToken>[1])
   try {
     return leaveSetupToken(folder, owner);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = errorMessage(error);
     throw new AppError(`Cannot prepare the console in ${folder}: ${reason}`, {
       exitCode: ExitCode.unexpected,
       cause: error,

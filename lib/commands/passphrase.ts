@@ -1,6 +1,6 @@
 /** Passphrase: asked for on a terminal, which does not show it, or read from a file. */
 import { readAtMost } from "../host/files/bounded_read.ts";
-import { AppError, ExitCode } from "../process/errors.ts";
+import { AppError, errorMessage, ExitCode } from "../process/errors.ts";
 import { readHidden } from "./hidden_input.ts";
 
 /** Characters: a backup has every key of a gateway, and may be tried at without end. */
@@ -40,7 +40,7 @@ function firstLine(path: string): string {
     return line;
   } catch (cause) {
     if (cause instanceof AppError) throw cause;
-    throw refusal(`cannot read ${path}: ${cause instanceof Error ? cause.message : cause}`);
+    throw refusal(`cannot read ${path}: ${errorMessage(cause)}`);
   }
 }
 

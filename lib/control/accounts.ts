@@ -19,6 +19,7 @@ import {
   unixHour,
 } from "../host/accounts/account_store.ts";
 import { RefusalError } from "../core/config/refusal_error.ts";
+import { errorMessage } from "../process/errors.ts";
 import { background, guarded } from "../process/guard.ts";
 import type { Logger } from "../process/logging.ts";
 import type { LivePeer } from "./live_peers.ts";
@@ -117,7 +118,7 @@ export class Accounts implements AsyncDisposable {
       logger.warn(
         "cannot keep accounts in {path}: {reason}: usage and quotas count from this start on until it can be opened: " +
           "move the file away, or make the folder writable",
-        { path, reason: reasonOf(error) },
+        { path, reason: errorMessage(error) },
       );
     }
     accounts.#timer = setInterval(
@@ -209,7 +210,7 @@ export class Accounts implements AsyncDisposable {
     try {
       return question(store);
     } catch (error) {
-      throw unreadable(this.#options.path, reasonOf(error));
+      throw unreadable(this.#options.path, errorMessage(error));
     }
   }
 
@@ -304,7 +305,7 @@ export class Accounts implements AsyncDisposable {
       if (!this.#hasFailed) {
         logger.warn(
           "cannot write accounts to {path}: {reason}: they are kept in memory, and written when that is possible again",
-          { path, reason: reasonOf(error) },
+          { path, reason: errorMessage(error) },
         );
       }
       this.#hasFailed = true;
@@ -364,7 +365,10 @@ export class Accounts implements AsyncDisposable {
       used = this.#store?.used(key, days) ?? 0;
     } catch (error) {
       const { path, logger } = this.#options;
-      logger.warn("cannot read accounts from {path}: {reason}", { path, reason: reasonOf(error) });
+      logger.warn("cannot read accounts from {path}: {reason}", {
+        path,
+        reason: errorMessage(error),
+      });
     }
     return used + this.#pending.used(key, days);
   }
@@ -388,8 +392,4 @@ function isSame(meter: Omit<Meter, "used">, other: Omit<Meter, "used">): boolean
 
 function unreadable(path: string, reason: string): RefusalError {
   return new RefusalError("unavailable", `Cannot read the accounts in ${path}: ${reason}`);
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

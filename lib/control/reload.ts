@@ -20,7 +20,7 @@ import { currentKeys } from "../core/peers/key_succession.ts";
 import { loadSteps, textSteps } from "../host/files/config_file.ts";
 import type { LiveChange, LivePeer, LivePeers } from "./live_peers.ts";
 import { RequestError } from "./protocol.ts";
-import { ExitCode, exitCodeOf } from "../process/errors.ts";
+import { errorMessage, ExitCode, exitCodeOf } from "../process/errors.ts";
 import { background } from "../process/guard.ts";
 import { paced } from "../process/pace.ts";
 import type { Logger } from "../process/logging.ts";
@@ -175,7 +175,7 @@ export class Reloader<Kind extends Config> {
       this.#options.onReload?.(`${summaryOf(result)}${by === "" ? "" : `, by ${by}`}`);
       return result;
     } catch (error) {
-      const message = messageOf(error);
+      const message = errorMessage(error);
       logger.error("not reloaded, everything continues as before: {message}", { message });
       const exitCode = error instanceof RequestError ? ExitCode.usage : exitCodeOf(error);
       return { file: path, changes: [], restart: [], problems: [message], exitCode };
@@ -247,7 +247,7 @@ export class Reloader<Kind extends Config> {
       file: path,
       changes: described(made, isSame(before.groups, after.groups)),
       restart,
-      problems: problems.map(messageOf),
+      problems: problems.map(errorMessage),
       exitCode: problems.length === 0 ? code : exitCodeOf(problems[0]),
     };
   }
@@ -273,10 +273,6 @@ function tell(result: ReloadResult, logger: Logger): void {
   const restart = restartLine(result);
   if (restart !== null) logger.warn("{restart}", { restart });
   for (const problem of result.problems) logger.error("{problem}", { problem });
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 /**

@@ -1,5 +1,6 @@
 /** Control server: takes requests, has them done in order, sends the answers. */
 import type { Journal } from "../host/journal/journal.ts";
+import { errorMessage } from "../process/errors.ts";
 import { journalDirectory } from "../process/journal_directory.ts";
 import { background } from "../process/guard.ts";
 import { getLogger } from "../process/logging.ts";
@@ -165,7 +166,7 @@ class Conversation {
       if (!(result instanceof JsonChunks)) return [lineOf({ id, result })];
       return [`{"id":${JSON.stringify(id)},"result":`, ...result.chunks, "}\n"];
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
+      const message = errorMessage(error);
       const code = refusalCode(error);
       return [lineOf({ id, error: message, ...code === undefined ? {} : { code } })];
     }

@@ -1,4 +1,4 @@
-/** Errors: the exit codes, the exception that carries one, and what any exception means to the user. */
+/** Errors: the exit codes, the exception that carries one, and what any exception says and means to the user. */
 import { EACCES, EPERM, SystemCallError } from "../../ffi/errno.ts";
 import { NoNftablesError } from "../../ffi/netlink/nftables/nfnetlink.ts";
 import { UsageError } from "../cli/usage_error.ts";
@@ -49,8 +49,12 @@ export function exitCodeOf(error: unknown): ExitCode {
   return ExitCode.unexpected;
 }
 
+/** The message of a value that was thrown; of one that is no `Error`, its text. */
+export function errorMessage(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 /** The one line for standard error, without its newline; `vpn: ` first. */
 export function errorLine(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
-  return `vpn: ${text.trim().replace(/\s*\n\s*/g, "; ")}`;
+  return `vpn: ${errorMessage(error).trim().replace(/\s*\n\s*/g, "; ")}`;
 }

@@ -1,5 +1,5 @@
 /** Journal directory: `/run/vpn`, and `$XDG_RUNTIME_DIR/vpn` for users other than root. */
-import { AppError, ExitCode } from "./errors.ts";
+import { AppError, errorMessage, ExitCode } from "./errors.ts";
 
 /** Where journals are: in memory, as what they name does not outlive the kernel either. Users have their own. */
 export function journalDirectory(): string {
@@ -22,11 +22,7 @@ export function requireJournalDirectory(): void {
     const reason = isReadOnly
       ? "it is read-only: mount a file system there, for example with `--tmpfs /run` if a container's root is read-only"
       : `${
-        error instanceof Deno.errors.PermissionDenied
-          ? "permission denied"
-          : error instanceof Error
-          ? error.message
-          : String(error)
+        error instanceof Deno.errors.PermissionDenied ? "permission denied" : errorMessage(error)
       }: run as root, or set XDG_RUNTIME_DIR to a directory of this user`;
     throw new AppError(`Cannot write the journal of changes to ${path}: ${reason}`, {
       exitCode: ExitCode.privilege,

@@ -2,7 +2,7 @@
  * Last resort for errors: an exception or a rejection that went past every guard ends the program, but in good order,
  * by the way that a signal takes, so that the host is as it was before.
  */
-import { AppError, ExitCode } from "./errors.ts";
+import { AppError, errorMessage, ExitCode } from "./errors.ts";
 import type { Logger } from "./logging.ts";
 
 export interface LastResort extends Disposable {
@@ -28,7 +28,7 @@ export function catchFaults(logger: Logger): LastResort {
     logger.error("unhandled error: {stack}", { stack });
     if (isStruck) return;
     isStruck = true;
-    const message = error instanceof Error ? error.message : String(error);
+    const message = errorMessage(error);
     const cause = new AppError(
       `Cannot continue after an internal error: ${message}: all changes are undone: ` +
         "start it again, and report the error with the log",

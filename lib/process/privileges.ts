@@ -4,7 +4,7 @@
  */
 import { dirname } from "node:path";
 import { Capability, hasCapability, keepOnly } from "../../ffi/capabilities.ts";
-import { AppError, ExitCode } from "./errors.ts";
+import { AppError, errorMessage, ExitCode } from "./errors.ts";
 import { requireJournalDirectory } from "./journal_directory.ts";
 import type { Logger } from "./logging.ts";
 
@@ -43,7 +43,7 @@ function tunTrouble(error: unknown): string {
       : "permission denied: run as root, or let this user open it with " +
         `\`setfacl -m u:${Deno.uid()}:rw /dev/net/tun\``;
   }
-  const reason = error instanceof Error ? error.message : String(error);
+  const reason = errorMessage(error);
   return `${reason}: load the driver with \`modprobe tun\` (for a container: on the host)`;
 }
 

@@ -2,6 +2,7 @@
  * `deno task attack [--quick] [NAME...]`: attacks a gateway and its clients in namespaces of this machine, each attack
  * bounded in time and packets, and prints what held. Needs root and `/dev/net/tun`.
  */
+import { errorMessage } from "../../lib/process/errors.ts";
 import { writeText } from "../../lib/process/output.ts";
 import { apart } from "../support/apart.ts";
 import { isInstalled, missingPrerequisite, Topology } from "../support/net.ts";
@@ -61,7 +62,7 @@ async function attempt(attack: Attack, scale: number): Promise<Outcome> {
   try {
     return await Promise.race([attack.run(topology, scale), promise]);
   } catch (error) {
-    const [first = ""] = (error instanceof Error ? error.message : String(error)).split("\n");
+    const [first = ""] = errorMessage(error).split("\n");
     return { held: false, figure: `failed: ${first.slice(0, 160)}` };
   } finally {
     clearTimeout(limit);

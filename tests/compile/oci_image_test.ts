@@ -1,4 +1,5 @@
 /** Tests of the image that `./compile.sh --oci` makes: what it says of itself is so, and it runs as a container. */
+import { errorMessage } from "../../lib/process/errors.ts";
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
 import { netTest, output, run, type RunResult, type TestNamespace } from "../support/net.ts";
 import { hostTest, whereAllowed } from "../support/permissions.ts";
@@ -200,7 +201,7 @@ async function troubleWith(runtime: Runtime): Promise<string | null> {
     );
     return code === 0 ? null : `${runtime} runs no container here: ${stderr.trim().split("\n")[0]}`;
   } catch (error) {
-    return `${runtime} cannot be run: ${error instanceof Error ? error.message : error}`;
+    return `${runtime} cannot be run: ${errorMessage(error)}`;
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

@@ -1,4 +1,5 @@
 /** Program that a step runs: its lines as they come, its exit code, and its end when it takes too long. */
+import { errorMessage } from "../../lib/process/errors.ts";
 
 /** Between SIGTERM and SIGKILL, in ms. */
 const GRACE = 5_000;
@@ -34,7 +35,7 @@ export async function runStreamed(command: StreamedCommand): Promise<CommandEnd>
       stderr: "piped",
     }).spawn();
   } catch (error) {
-    command.onLine(error instanceof Error ? error.message : String(error));
+    command.onLine(errorMessage(error));
     return { code: 127, timedOut: false };
   }
   let timedOut = false;

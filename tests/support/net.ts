@@ -14,6 +14,7 @@ import {
   namespaceExists,
   openNamespace,
 } from "../../ffi/netns.ts";
+import { errorMessage } from "../../lib/process/errors.ts";
 import {
   type BackgroundProcess,
   output,
@@ -78,12 +79,12 @@ export function missingPrerequisite(options: NetTestOptions = {}): string | null
   try {
     Deno.openSync("/dev/net/tun", { read: true, write: true }).close();
   } catch (error) {
-    return `/dev/net/tun cannot be opened: ${messageOf(error)}`;
+    return `/dev/net/tun cannot be opened: ${errorMessage(error)}`;
   }
   try {
     leaveNamespaceAndReturn();
   } catch (error) {
-    return `no network namespace can be made: ${messageOf(error)}`;
+    return `no network namespace can be made: ${errorMessage(error)}`;
   }
   const absent = (options.programs ?? []).filter((program) => !isInstalled(program));
   return absent.length === 0 ? null : `it needs the program ${absent.join(" and ")}`;
@@ -216,8 +217,4 @@ export class Topology implements AsyncDisposable {
       .flatMap((end) => end.status === "rejected" ? [end.reason] : []);
     if (failures.length > 0) throw new AggregateError(failures, "Cannot take the topology down");
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -7,6 +7,7 @@ import { openLog } from "../run/run_log.ts";
 import { runStreamed } from "../run/streamed_command.ts";
 import type { FailedTest, StepResult } from "../run/steps.ts";
 import { addCounts, NO_TESTS } from "../run/test_output.ts";
+import { errorMessage } from "../../lib/process/errors.ts";
 import { getPackages, guestFolder, type GuestPackages } from "./debian_archive.ts";
 import { type GuestImage, makeImage } from "./guest_image.ts";
 import { GuestOutput } from "./guest_output.ts";
@@ -140,6 +141,6 @@ async function emulate(guest: Guest, image: GuestImage, say: Say): Promise<StepR
 
 /** The first line of apt's or compile.sh's that says what is wrong. */
 function reasonOf(error: unknown): string {
-  const text = error instanceof Error ? error.message : String(error);
+  const text = errorMessage(error);
   return /(?<=^|[ \n])E: .*/.exec(text)?.[0] ?? text.split("\n")[0]!;
 }

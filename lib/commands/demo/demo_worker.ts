@@ -1,4 +1,5 @@
 /** Demo worker: the entry of a demo's thread in a namespace, which takes calls, runs them, answers. */
+import { errorMessage } from "../../process/errors.ts";
 import type { AgentAnswer, Argument, Call, Result, ServiceName } from "./agent_protocol.ts";
 import { services } from "./services.ts";
 
@@ -14,7 +15,7 @@ scope.onmessage = async ({ data: { id, service, argument } }) => {
     const call = services[service] as (argument: Argument<ServiceName>) => Result<ServiceName>;
     scope.postMessage({ id, ok: true, result: await call(argument) });
   } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
+    const message = errorMessage(error);
     scope.postMessage({ id, ok: false, message });
   }
 };

@@ -1,6 +1,6 @@
 /** Report of `vpn demo` on standard output: a line for each step, and the count at the end. */
 import { format as formatBytes } from "@std/fmt/bytes.js";
-import { ExitCode } from "../../process/errors.ts";
+import { errorMessage, ExitCode } from "../../process/errors.ts";
 import { type TextStream, writeText } from "../../process/output.ts";
 
 /** Columns of a step's name and of its outcome; with time and rate a line is 80 wide. */
@@ -76,7 +76,7 @@ export class DemoReport {
         throw error;
       }
       this.#failed++;
-      const message = error instanceof Error ? error.message : String(error);
+      const message = errorMessage(error);
       this.#line([
         `${this.#paint(RED, "✗")} ${name.padEnd(NAME_WIDTH)}`,
         this.#paint(RED, message),

@@ -1,5 +1,5 @@
 /** Check of `vpn doctor`: examines one thing, and says the outcome. */
-import { ExitCode, exitCodeOf } from "../../process/errors.ts";
+import { errorMessage, ExitCode, exitCodeOf } from "../../process/errors.ts";
 import { AS_ROOT, privilegeRemedy } from "../../process/privileges.ts";
 import type { Subject } from "./subject.ts";
 
@@ -59,7 +59,7 @@ export function hidden(why: string): Verdict {
 }
 
 function notFoundOut(error: unknown): Verdict {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = errorMessage(error);
   const isForbidden = error instanceof Deno.errors.PermissionDenied ||
     exitCodeOf(error) === ExitCode.privilege;
   return warn(

@@ -5,7 +5,7 @@ import { openIpsecMb } from "../../../ffi/crypto/ipsec_mb.ts";
 import { openLibcrypto } from "../../../ffi/crypto/libcrypto.ts";
 import { createBuiltinAead } from "../../core/noise/aead_builtin.ts";
 import { ownResolvConfs } from "../../host/dns/resolv_conf_file.ts";
-import { AppError } from "../../process/errors.ts";
+import { AppError, errorMessage } from "../../process/errors.ts";
 import { describeChange } from "../../host/journal/host_change.ts";
 import { capabilityRemedy } from "../../process/privileges.ts";
 import { requireJournalDirectory } from "../../process/journal_directory.ts";
@@ -74,7 +74,7 @@ function checkTunDevice(): Verdict[] {
           : `run as root, or \`setfacl -m u:${Deno.uid()}:rw ${TUN_DEVICE}\``,
       )];
     }
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = errorMessage(error);
     return [fail(
       `cannot open ${TUN_DEVICE}: ${reason}`,
       "`modprobe tun`; in a container, start it with `--device /dev/net/tun`",

@@ -10,6 +10,7 @@ import { hostResolvConf, resolverManager } from "../../host/dns/client_dns.ts";
 import { hasSameResolvers, nameServersOf, type Resolvers } from "../../host/dns/resolv_conf.ts";
 import { followLinks, HOST_FILE, tryToRead } from "../../host/dns/resolv_conf_file.ts";
 import { readBlockFiles } from "../../services/dns_proxy/block_files.ts";
+import { errorMessage } from "../../process/errors.ts";
 import { ask, askByTls, type Asked } from "./ask_resolver.ts";
 import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
 import type { Subject } from "./subject.ts";
@@ -180,7 +181,7 @@ export function judgeFile(
     }
     const isRoots = uid !== 0 && error instanceof Deno.errors.PermissionDenied;
     return [fail(
-      `DNS (${place}) cannot be set, as ${file} is not writable: ${reasonOf(error)}`,
+      `DNS (${place}) cannot be set, as ${file} is not writable: ${errorMessage(error)}`,
       isRoots
         ? `run as root, or remove DNS (${place})`
         : `\`chattr -i ${file}\` if it is immutable; in a container, start it with ` +
@@ -189,10 +190,6 @@ export function judgeFile(
           }; or remove DNS (${place})`,
     )];
   }
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 /** Which resolvers the host uses, and who says so. */

@@ -8,6 +8,7 @@ import { formatAddress, formatSocketAddress, isIpv6 } from "../../core/wire/host
 import { HostNetwork } from "../../host/network/host_network.ts";
 import { Journal } from "../../host/journal/journal.ts";
 import { planRoutes, requireReachableOutside } from "../../host/network/route_plan.ts";
+import { errorMessage } from "../../process/errors.ts";
 import { type Check, fail, ok, type Verdict, warn } from "./check.ts";
 import type { EndpointReach, PathTrial, Reach } from "./reach.ts";
 import type { Subject } from "./subject.ts";
@@ -52,7 +53,7 @@ function checkName(_subject: Subject, { client, reach }: EndpointReach): Verdict
   if (reach.kind !== "unresolved") return [ok(`${host} is ${formatAddress(reach.address)}`)];
   const { error } = reach;
   return [fail(
-    error instanceof Error ? error.message : String(error),
+    errorMessage(error),
     `correct Endpoint (${client.fileName}:${client.server.line}), or use an IP address; ` +
       `\`getent ahosts ${host}\` shows what this host finds`,
   )];

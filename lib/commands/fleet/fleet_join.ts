@@ -15,7 +15,7 @@ import {
 } from "../../core/fleet/join/join_token.ts";
 import { readAtMost } from "../../host/files/bounded_read.ts";
 import { textSteps } from "../../host/files/config_file.ts";
-import { AppError, ExitCode } from "../../process/errors.ts";
+import { AppError, errorMessage, ExitCode } from "../../process/errors.ts";
 import { writeText } from "../../process/output.ts";
 import { shellWord } from "../../process/shell_word.ts";
 import { readHidden } from "../hidden_input.ts";
@@ -70,7 +70,7 @@ async function storeLine(config: Config, configPath: string): Promise<string> {
     await using store = await reachStore(config, configPath);
     return `${store.state.server} answers, with ${(await store.snapshot()).peers.size} peers`;
   } catch (error) {
-    return `NATS does not answer yet (${error instanceof Error ? error.message : error})`;
+    return `NATS does not answer yet (${errorMessage(error)})`;
   }
 }
 
@@ -98,11 +98,7 @@ function readText(
     return new TextDecoder().decode(readAtMost(file, MAX_TOKEN_LENGTH + 1));
   } catch (cause) {
     const isMissing = cause instanceof Deno.errors.NotFound;
-    const why = isMissing
-      ? "no such file: give the file of a token"
-      : cause instanceof Error
-      ? cause.message
-      : String(cause);
+    const why = isMissing ? "no such file: give the file of a token" : errorMessage(cause);
     throw new AppError(`Cannot read the token from ${what}: ${why}`, {
       exitCode: ExitCode.usage,
       cause,

@@ -4,7 +4,7 @@ import {
   type ClientRecordKind,
   RecordFile,
 } from "../../host/accounts/record_file.ts";
-import { AppError, ExitCode } from "../../process/errors.ts";
+import { AppError, errorMessage, ExitCode } from "../../process/errors.ts";
 
 /**
  * @param what as in "queries", and what has a gateway keep them
@@ -18,7 +18,7 @@ export async function openRecords<T extends ClientRecord>(
   try {
     return await RecordFile.openToRead(path, kind);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = errorMessage(error);
     throw new AppError(
       `Cannot read the ${what} in ${path}: ${reason}: a gateway on this interface keeps them while it runs, as root, ` +
         `with ${keys}`,

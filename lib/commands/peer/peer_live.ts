@@ -6,7 +6,7 @@ import type { Config } from "../../core/config/config.ts";
 import { decodeKey } from "../../core/config/values/key_text.ts";
 import type { PeerSettings } from "../../core/peers/peer_settings.ts";
 import type { StoreOutcome, StoreTable } from "../../core/peers/peer_store.ts";
-import { AppError, ExitCode } from "../../process/errors.ts";
+import { AppError, errorMessage, ExitCode } from "../../process/errors.ts";
 import { writeText } from "../../process/output.ts";
 
 /** A peer as it was and as it shall be; null where it is not there. */
@@ -52,7 +52,7 @@ export class ToldGateways implements LiveGateway {
     const restored = await Promise.allSettled(gateways.map((each) => tellAll(each, back)));
     const unsure = gateways.filter((_, index) => restored[index]!.status === "rejected");
     const { reason } = refusal;
-    const message = reason instanceof Error ? reason.message : String(reason);
+    const message = errorMessage(reason);
     throw new AppError(
       `Cannot make the change: the running gateway has not applied it: ${message}: ` +
         (unsure.length === 0

@@ -14,7 +14,7 @@ import { Forwarding } from "../../host/firewall/forwarding.ts";
 import type { Journal } from "../../host/journal/journal.ts";
 import { listenerAmong } from "../../host/network/port_safety.ts";
 import { SysctlError } from "../../host/network/sysctl.ts";
-import { AppError, ExitCode } from "../../process/errors.ts";
+import { AppError, errorMessage, ExitCode } from "../../process/errors.ts";
 import { guarded } from "../../process/guard.ts";
 import type { Logger } from "../../process/logging.ts";
 
@@ -101,7 +101,7 @@ export class KernelForwarding implements Disposable {
       });
       this.#timer = setInterval(follow, TRACKING_PERIOD);
     } catch (error) {
-      this.#cannot6 = error instanceof Error ? error.message : `${error}`;
+      this.#cannot6 = errorMessage(error);
       if (!(error instanceof SystemCallError) || error.isShortage) throw error;
       if (leadsOutside) throw withoutFirewall(error);
       this.#options.logger.warn(

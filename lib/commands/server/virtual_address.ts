@@ -24,7 +24,7 @@ import type { SharedPeerStore } from "../../host/fleet/shared_peer_store.ts";
 import { storedTerm, storeTerm } from "../../host/fleet/stored_term.ts";
 import type { HostNetwork } from "../../host/network/host_network.ts";
 import { readSysctl } from "../../host/network/sysctl.ts";
-import { AppError, ExitCode } from "../../process/errors.ts";
+import { AppError, errorMessage, ExitCode } from "../../process/errors.ts";
 import { background, guarded } from "../../process/guard.ts";
 import type { Logger } from "../../process/logging.ts";
 import { fleetPaths } from "../../process/state_directory.ts";
@@ -226,7 +226,7 @@ export class VirtualAddress implements AsyncDisposable {
       this.#isEntered = true;
       this.#follow();
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = errorMessage(error);
       this.#options.logger.warn("this gateway cannot enter its fleet: {reason}", { reason });
     } finally {
       this.#isEntering = false;
@@ -282,7 +282,7 @@ export class VirtualAddress implements AsyncDisposable {
     try {
       revision = await storeTerm(this.#options.store, entry, expected);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = errorMessage(error);
       this.#options.logger.warn("the virtual address is not taken: {reason}", { reason });
     }
     this.#dataPlane?.tellFleet({ kind: "fleet-term-written", id, revision });

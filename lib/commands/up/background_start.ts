@@ -8,7 +8,7 @@
 import { openLibc } from "../../../ffi/libc.ts";
 import { ReadinessWatcher } from "../../../ffi/sockets/readiness.ts";
 import { UnixDatagramReceiver } from "../../../ffi/sockets/unix_datagram.ts";
-import { AppError, ExitCode } from "../../process/errors.ts";
+import { AppError, errorMessage, ExitCode } from "../../process/errors.ts";
 import { guarded } from "../../process/guard.ts";
 import { journalDirectory } from "../../process/journal_directory.ts";
 import { ownCommand } from "../../process/own_command.ts";
@@ -142,7 +142,7 @@ function attempt(log: string, call: () => void): void {
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return;
     throw new AppError(
-      `Cannot write the log ${log}: ${error instanceof Error ? error.message : error}: run as root`,
+      `Cannot write the log ${log}: ${errorMessage(error)}: run as root`,
       { exitCode: ExitCode.privilege, cause: error },
     );
   }

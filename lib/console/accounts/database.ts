@@ -3,7 +3,7 @@
  * state folder, which nobody else may read.
  */
 import { DatabaseSync, type SQLOutputValue } from "node:sqlite";
-import { AppError, ExitCode } from "../../process/errors.ts";
+import { AppError, errorMessage, ExitCode } from "../../process/errors.ts";
 import { makeStateFolder } from "./setup_token.ts";
 
 /** In the file's header, by which it is known as ours: "vpnc". */
@@ -96,7 +96,7 @@ export class Database implements Disposable {
         : isOwn(folder)
         ? "choose another folder with --state, or give it room and rights there"
         : "the folder is another user's: choose another with --state, or give it to this one by chown -R";
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = errorMessage(error);
       throw new AppError(`Cannot keep the console's accounts in ${path}: ${reason}: ${remedy}`, {
         exitCode: ExitCode.usage,
         cause: error,
@@ -183,7 +183,7 @@ function storing<Result>(call: () => Result): Result {
     return call();
   } catch (error) {
     if (!NOT_STORED.includes(codeOf(error))) throw error;
-    throw new StorageError(error instanceof Error ? error.message : String(error), {
+    throw new StorageError(errorMessage(error), {
       cause: error,
     });
   }

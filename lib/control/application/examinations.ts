@@ -2,6 +2,7 @@
  * Examinations: what `vpn doctor` says of a gateway, for those who ask it. Few are made, however many ask and
  * however often: one at a time, each within a limit, and seldom unless somebody wants another.
  */
+import { errorMessage } from "../../process/errors.ts";
 import { background, guarded } from "../../process/guard.ts";
 import type { CheckFinding, Examination } from "./methods.ts";
 
@@ -57,9 +58,7 @@ export class Examinations implements Disposable {
     } catch (error) {
       const problem = running.signal.aborted
         ? `it took longer than ${LIMIT / 1000} s`
-        : error instanceof Error
-        ? error.message
-        : String(error);
+        : errorMessage(error);
       this.#last = { time: new Date(now()).toISOString(), problem, checks: [] };
     } finally {
       clearTimeout(timer);

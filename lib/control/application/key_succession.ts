@@ -4,6 +4,7 @@
  */
 import { encodeKey } from "../../core/config/values/key_text.ts";
 import { isKeyDue } from "../../core/peers/key_succession.ts";
+import { errorMessage } from "../../process/errors.ts";
 import { background, guarded } from "../../process/guard.ts";
 import type { Logger } from "../../process/logging.ts";
 import type { PeerApplication } from "./peer_application.ts";
@@ -64,7 +65,7 @@ export class KeySuccession implements Disposable {
       for (const key of used) this.#used.delete(key);
       this.#isTold = false;
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = errorMessage(error);
       if (!this.#isTold) {
         logger.warn(
           "a peer's next key is in effect, and the configuration does not say so: {reason}: this is tried again",

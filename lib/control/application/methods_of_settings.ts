@@ -4,7 +4,7 @@ import type { ServerConfig } from "../../core/config/config.ts";
 import { ConfigError } from "../../core/config/config_error.ts";
 import { RefusalError } from "../../core/config/refusal_error.ts";
 import { lineDiff } from "../../core/config/text/line_diff.ts";
-import { exitCodeOf } from "../../process/errors.ts";
+import { errorMessage, exitCodeOf } from "../../process/errors.ts";
 import { paced } from "../../process/pace.ts";
 import {
   addedTo,
@@ -102,7 +102,7 @@ async function previewed(
     return await reloader.preview(after);
   } catch (error) {
     if (!(error instanceof ConfigError) && exitCodeOf(error) === 1) throw error;
-    const message = error instanceof Error ? error.message : String(error);
+    const message = errorMessage(error);
     throw new RefusalError("invalid", message, { cause: error });
   }
 }

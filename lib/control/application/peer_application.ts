@@ -25,6 +25,7 @@ import {
 } from "../../core/peers/peer_store.ts";
 import { RefusalError } from "../../core/config/refusal_error.ts";
 import { formatCidr, formatIpv4 } from "../../core/wire/ipv4_text.ts";
+import { errorMessage } from "../../process/errors.ts";
 import { paced } from "../../process/pace.ts";
 import { clientNeeds, type ClientWishes } from "./client_needs.ts";
 import { expiryText, withKeysSet } from "./changed_settings.ts";
@@ -282,7 +283,7 @@ export class PeerApplication {
       );
     }
     if (refusal !== null) {
-      const message = refusal instanceof Error ? refusal.message : String(refusal);
+      const message = errorMessage(refusal);
       throw new RefusalError(
         "unavailable",
         `The configuration is changed, but what runs has not applied it: ${message}: restart it`,

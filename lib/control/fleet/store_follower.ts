@@ -12,6 +12,7 @@ import type {
   StoreOutcome,
   StoreTable,
 } from "../../core/peers/peer_store.ts";
+import { errorMessage } from "../../process/errors.ts";
 import { background } from "../../process/guard.ts";
 import type { Logger } from "../../process/logging.ts";
 
@@ -157,7 +158,7 @@ export class StoreFollower implements Disposable {
   #tell({ before, after }: StoreOutcome, error: unknown): void {
     this.#options.logger.error("store: {peers} cannot be followed: {reason}", {
       peers: [...new Set([...before.peers.keys(), ...after.peers.keys()])].join(", ") || "groups",
-      reason: error instanceof Error ? error.message : String(error),
+      reason: errorMessage(error),
     });
   }
 

@@ -1,5 +1,6 @@
 /** A thread's own end: takes its configuration, gives up privileges, runs its loop, and reports how that ended. */
 import { SystemCallError } from "../../../ffi/errno.ts";
+import { errorMessage } from "../../process/errors.ts";
 import { dropDataPlanePrivileges } from "../../process/privileges.ts";
 import type { ThreadReport } from "./thread_report.ts";
 
@@ -38,7 +39,7 @@ export function runThread<Config, Report>(
     } catch (error) {
       end({
         kind: "failed",
-        message: error instanceof Error ? error.message : String(error),
+        message: errorMessage(error),
         errno: error instanceof SystemCallError ? error.errno : 0,
       });
     }

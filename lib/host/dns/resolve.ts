@@ -7,7 +7,7 @@ import { lookUpDirectly } from "./direct_lookup.ts";
 import { nameServersIn } from "./name_server.ts";
 import { type Nat64Options, withNat64 } from "./nat64.ts";
 import { readText } from "./resolv_conf_file.ts";
-import { AppError, ExitCode } from "../../process/errors.ts";
+import { AppError, errorMessage, ExitCode } from "../../process/errors.ts";
 
 const HOSTS_FILE = "/etc/hosts";
 
@@ -70,7 +70,7 @@ async function lookUp(
     if (addresses.length === 0) throw new Error("it has no address");
     return tried(addresses);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = errorMessage(error);
     throw new AppError(
       `Cannot find the server's address: looking up "${host}" failed: ${reason}: ` +
         `check ${setting} and this host's DNS`,

@@ -5,7 +5,7 @@
  * Who made an archive is known by its passphrase alone, and that may be shared: no name in it leads out of the folder.
  */
 import { packTar, type ParsedTarEntryWithData, unpackTar } from "modern-tar";
-import { AppError, ExitCode } from "../../process/errors.ts";
+import { AppError, errorMessage, ExitCode } from "../../process/errors.ts";
 import { MAX_CONFIG_SIZE } from "./config_file.ts";
 
 /** A file of a backup. */
@@ -72,7 +72,7 @@ async function readTar(
   } catch (error) {
     throw notOurs(
       path,
-      `it is damaged, or no tar archive (${error instanceof Error ? error.message : error})`,
+      `it is damaged, or no tar archive (${errorMessage(error)})`,
     );
   }
   // They come with the files in them; what is only a folder is not made.

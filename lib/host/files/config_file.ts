@@ -5,6 +5,7 @@ import { ConfigError } from "../../core/config/config_error.ts";
 import { KEY_LENGTH } from "../../core/config/values/key_text.ts";
 import { configSteps } from "../../core/config/parse_config.ts";
 import type { HookKeys, WantedKeys } from "../../core/config/hook_keys.ts";
+import { errorMessage } from "../../process/errors.ts";
 import { readAtMost } from "./bounded_read.ts";
 import { hostNames } from "../dns/host_names.ts";
 import { canCarryIpv6 } from "../network/ipv6_presence.ts";
@@ -176,7 +177,7 @@ function reason(error: unknown): string {
     return "Deno does not let programs read device and /proc files: copy it to a file";
   }
   if (error instanceof Deno.errors.NotADirectory) return "a part of its path is not a directory";
-  return error instanceof Error ? error.message : String(error);
+  return errorMessage(error);
 }
 
 function unreadable(path: string, why: string, cause?: unknown): ConfigError {

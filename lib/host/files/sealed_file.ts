@@ -3,7 +3,7 @@
  * one can open them.
  */
 import { Decrypter, Encrypter } from "age-encryption";
-import { AppError, ExitCode } from "../../process/errors.ts";
+import { AppError, errorMessage, ExitCode } from "../../process/errors.ts";
 
 /** log2 of scrypt's cost, as `age -p` has it: 256 MiB and about a second for each try of an attacker. */
 const WORK_FACTOR = 18;
@@ -36,7 +36,7 @@ export async function unseal(
   } catch (cause) {
     throw new AppError(
       `Cannot open ${path}: the passphrase is wrong, or the file is damaged or no backup ` +
-        `(${cause instanceof Error ? cause.message : cause})`,
+        `(${errorMessage(cause)})`,
       { exitCode: ExitCode.usage, cause },
     );
   }

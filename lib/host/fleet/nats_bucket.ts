@@ -16,6 +16,7 @@ import {
 } from "@nats-io/transport-node";
 import { MAX_COMMIT_SIZE } from "../../core/fleet/store_entries.ts";
 import type { BucketEntry } from "../../core/fleet/store_mirror.ts";
+import { errorMessage } from "../../process/errors.ts";
 import { background, guarded } from "../../process/guard.ts";
 import type { StoreBucket } from "./store_bucket.ts";
 
@@ -207,7 +208,7 @@ class NatsBucket implements StoreBucket {
     };
     const reading = read().then(
       () => end("the server has ended the reading"),
-      (error) => end(error instanceof Error ? error.message : String(error)),
+      (error) => end(errorMessage(error)),
     );
     background("control", "reading the store", reading);
     try {

@@ -4,7 +4,7 @@ import { dirname, isAbsolute, join } from "node:path";
 import type { InterfaceConfig } from "../../core/config/config.ts";
 import { MAX_PEERS } from "../../core/limits/max_peers.ts";
 import type { StoredPeers } from "../../core/peers/peer_store.ts";
-import { AppError, ExitCode } from "../../process/errors.ts";
+import { AppError, errorMessage, ExitCode } from "../../process/errors.ts";
 import type { Logger } from "../../process/logging.ts";
 import { SharedPeerStore } from "./shared_peer_store.ts";
 
@@ -68,7 +68,7 @@ export function readStoreFile(key: string, named: string, configPath: string): s
     if (Deno.statSync(path).size > MAX_FILE_SIZE) throw new Error("it is too long");
     return Deno.readTextFileSync(path);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const reason = errorMessage(error);
     throw new AppError(`Cannot read ${key} (${path}): ${reason}`, { exitCode: ExitCode.usage });
   }
 }

@@ -14,6 +14,7 @@ import type { StoreMirror } from "../../core/fleet/store_mirror.ts";
 import type { GroupSettings, PeerSettings } from "../../core/peers/peer_settings.ts";
 import type { StoredPeers } from "../../core/peers/peer_store.ts";
 import { MAX_PEERS } from "../../core/limits/max_peers.ts";
+import { errorMessage } from "../../process/errors.ts";
 import { newMirror } from "./shared_peer_store.ts";
 import { createKeyFile } from "../files/config_store.ts";
 
@@ -53,7 +54,7 @@ export class StoreFile {
       };
     } catch (error) {
       if (error instanceof Deno.errors.NotFound) return null;
-      return { problem: error instanceof Error ? error.message : String(error) };
+      return { problem: errorMessage(error) };
     }
   }
 

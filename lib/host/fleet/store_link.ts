@@ -6,6 +6,7 @@
  */
 import { COMMIT_KEY } from "../../core/fleet/store_entries.ts";
 import type { StoreMirror } from "../../core/fleet/store_mirror.ts";
+import { errorMessage } from "../../process/errors.ts";
 import { background } from "../../process/guard.ts";
 import type { Logger } from "../../process/logging.ts";
 import type { StoreBucket } from "./store_bucket.ts";
@@ -101,7 +102,7 @@ export class StoreLink implements AsyncDisposable {
         reason = await this.#serve(bucket);
         pause = first;
       } catch (error) {
-        reason = error instanceof Error ? error.message : String(error);
+        reason = errorMessage(error);
       }
       this.#lost(reason);
       // Gateways that lost it together do not come back together.
@@ -151,7 +152,7 @@ export class StoreLink implements AsyncDisposable {
         reason = "a change has not come";
       } catch (error) {
         misses++;
-        reason = error instanceof Error ? error.message : String(error);
+        reason = errorMessage(error);
       }
       if (misses >= PATIENCE) return reason;
     }

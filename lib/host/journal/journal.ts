@@ -17,7 +17,7 @@ import {
   type SysctlChange,
   type TableChange,
 } from "./host_change.ts";
-import { AppError, ExitCode } from "../../process/errors.ts";
+import { AppError, errorMessage, ExitCode } from "../../process/errors.ts";
 import { journalDirectory } from "../../process/journal_directory.ts";
 import {
   type JournalFile,
@@ -288,7 +288,7 @@ export class Journal {
       else this.#remove();
       throw new AppError(
         `Cannot write the journal of changes to ${this.#path}: ${
-          error instanceof Error ? error.message : error
+          errorMessage(error)
         }: no change is made without it: free some space there`,
         { exitCode: ExitCode.unexpected, cause: error },
       );

@@ -10,6 +10,7 @@
  */
 import { DeviceGone } from "../../process/device_gone.ts";
 import type { Fixture } from "./fixture.ts";
+import { errorMessage } from "../../process/errors.ts";
 import { guarded } from "../../process/guard.ts";
 import { Swarm } from "../../process/swarm.ts";
 
@@ -208,7 +209,7 @@ export class Upkeep implements Disposable {
       if (error instanceof DeviceGone) throw error;
       // It has put back what it could.
       const still = new Set(this.#lostOf(fixture));
-      const reason = `it cannot be restored (${error instanceof Error ? error.message : error})`;
+      const reason = `it cannot be restored (${errorMessage(error)})`;
       this.#backOff(lost.filter(({ name }) => still.has(name)), now, reason);
     }
     const putBack = lost.filter(({ waitsUntil }) => waitsUntil === 0);

@@ -4,6 +4,7 @@ import { dirname, isAbsolute, join } from "node:path";
 import { BlockList, BlockListBuilder } from "../../core/dns/block_list.ts";
 import { BlockReader } from "../../core/dns/block_reader.ts";
 import { ConfigError } from "../../core/config/config_error.ts";
+import { errorMessage } from "../../process/errors.ts";
 import type { Logger } from "../../process/logging.ts";
 import { paced } from "../../process/pace.ts";
 
@@ -86,7 +87,7 @@ async function readFile(path: string, builder: BlockListBuilder): Promise<number
 function reasonOf(error: unknown): string {
   if (error instanceof Deno.errors.NotFound) return "no such file";
   if (error instanceof Deno.errors.PermissionDenied) return "permission denied";
-  return error instanceof Error ? error.message : String(error);
+  return errorMessage(error);
 }
 
 function unusable(path: string, why: string, cause?: unknown): ConfigError {

@@ -5,6 +5,7 @@
  */
 import type { DnsExchange, Resolver, UpstreamVerdict } from "../../core/dns/upstream.ts";
 import { formatAddress } from "../../core/wire/host_address.ts";
+import { errorMessage } from "../../process/errors.ts";
 import { background, guarded } from "../../process/guard.ts";
 import { systemCertificates } from "../../process/system_certificates.ts";
 import { isConnectionError } from "./connection_error.ts";
@@ -124,7 +125,7 @@ export class TlsUpstreams implements Disposable {
       if (!isConnectionError(error)) throw error;
       if (!signal.aborted && !this.#told.has(key)) {
         this.#told.add(key);
-        onChange(key, error instanceof Error ? error.message : `${error}`);
+        onChange(key, errorMessage(error));
       }
       return null;
     }

@@ -8,6 +8,7 @@ import {
   type ClientRecordKind,
   RecordFile,
 } from "../../host/accounts/record_file.ts";
+import { errorMessage } from "../../process/errors.ts";
 import { guarded } from "../../process/guard.ts";
 import { getLogger, type Logger } from "../../process/logging.ts";
 
@@ -103,7 +104,7 @@ export class RecordLog<T extends ClientRecord> implements AsyncDisposable {
       this.#logger.warn("cannot remove {path}, where {what} were kept: {reason}", {
         path,
         what,
-        reason: reasonOf(error),
+        reason: errorMessage(error),
       });
     }
   }
@@ -155,7 +156,7 @@ export class RecordLog<T extends ClientRecord> implements AsyncDisposable {
       const { what, path } = this.#options;
       this.#logger.warn(
         "cannot keep {what} in {path}: {reason}: some {kept} are kept in memory, and written when that is possible",
-        { what, path, reason: reasonOf(error), kept: KEPT },
+        { what, path, reason: errorMessage(error), kept: KEPT },
       );
     }
     this.#hasFailed = true;
@@ -174,8 +175,4 @@ export class RecordLog<T extends ClientRecord> implements AsyncDisposable {
     this.#isOn = false;
     this.#close();
   }
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -1,5 +1,6 @@
 /** Drained back ends: which of them a person has taken out of service, by their keys, kept over restarts. */
 import type { DrainedFile } from "../../host/accounts/drained_file.ts";
+import { errorMessage } from "../../process/errors.ts";
 import type { Logger } from "../../process/logging.ts";
 
 export interface DrainedBackEndsOptions {
@@ -37,7 +38,7 @@ export class DrainedBackEnds {
     try {
       drained.write(keys);
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
+      const reason = errorMessage(error);
       logger.warn("which back ends are drained is forgotten with a restart: {reason}", { reason });
     }
   }

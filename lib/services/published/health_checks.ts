@@ -3,6 +3,7 @@
  * dead back end is found within 2.75 s: a second until the next check, which may take 0.75 s, and then another one.
  */
 import { formatIpv4 } from "../../core/wire/ipv4_text.ts";
+import { errorMessage } from "../../process/errors.ts";
 import { background, guarded } from "../../process/guard.ts";
 import { BackEndHealth } from "./back_end_health.ts";
 
@@ -132,6 +133,6 @@ export async function connectTcp(
     return null;
   } catch (error) {
     if (error instanceof Deno.errors.ConnectionRefused) return "connection refused";
-    return error instanceof Error ? error.message.replace(/ \(os error \d+\)$/, "") : String(error);
+    return errorMessage(error).replace(/ \(os error \d+\)$/, "");
   }
 }

@@ -2,6 +2,7 @@
 import type { Browser, BrowserContext, CDPSession, Page } from "playwright-core";
 import type { TestNamespace } from "../net.ts";
 import { PATIENCE } from "../time/patience.ts";
+import { errorMessage } from "../../../lib/process/errors.ts";
 
 /** Where Debian puts it. */
 const EXECUTABLE = "/usr/bin/chromium";
@@ -93,7 +94,7 @@ export async function explained<Result>(page: Page, body: () => Promise<Result>)
     return await body();
   } catch (cause) {
     const text = await page.locator("body").innerText().catch((error) => `${error}`);
-    const reason = cause instanceof Error ? cause.message : `${cause}`;
+    const reason = errorMessage(cause);
     throw new Error(`${reason}\nThe page at ${page.url()} says:\n${text}`, { cause });
   }
 }

@@ -1,6 +1,6 @@
 /** Who is logged in here, and what the account may do. */
 import { computed, type ReadonlySignal, signal } from "@preact/signals";
-import { call, get } from "./api.ts";
+import { call, get, messageOf } from "./api.ts";
 import type { Account, AccountRole, PageSession } from "./shapes.ts";
 
 const state = signal<PageSession | null>(null);
@@ -26,7 +26,7 @@ export async function loadSession(): Promise<void> {
     state.value = await get<PageSession>("/session");
     trouble.value = null;
   } catch (error) {
-    trouble.value = error instanceof Error ? error.message : String(error);
+    trouble.value = messageOf(error);
   }
 }
 
