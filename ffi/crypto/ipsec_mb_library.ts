@@ -41,9 +41,11 @@ const LIBRARY_NAMES = [
 const FIRST_VERSION = 0x1_03_00;
 const LAST_VERSION = 0x2_ff_ff;
 
-/** Offsets in `struct IMB_MGR`: what its macros call. */
-const MANAGER_GET_NEXT_BURST = 952;
-const MANAGER_SUBMIT_BURST_NOCHECK = 968;
+/** What a manager's macros call where AVX-512 with IFMA is chosen, and at which offset in `struct IMB_MGR`. */
+const CHOSEN = [
+  { symbol: "get_next_burst_avx512_t2", offset: 952 },
+  { symbol: "submit_burst_nocheck_avx512_t2", offset: 968 },
+] as const;
 
 const LINKER = {
   /** `int dladdr(const void *addr, Dl_info *info)`; 0 where no library has the address */
@@ -90,9 +92,7 @@ function isUsable({ symbols }: IpsecMbLibrary): boolean {
   if (version < FIRST_VERSION || version > LAST_VERSION) return false;
   const manager = newManager(symbols);
   if (manager === null) return false;
-  const view = new Deno.UnsafePointerView(manager);
-  const isChosen = symbolIs("get_next_burst_avx512_t2", view, MANAGER_GET_NEXT_BURST) &&
-    symbolIs("submit_burst_nocheck_avx512_t2", view, MANAGER_SUBMIT_BURST_NOCHECK);
+  const isChosen = callsChosen(new Deno.UnsafePointerView(manager));
   symbols.free_mb_mgr(manager);
   return isChosen;
 }
@@ -108,28 +108,35 @@ export function newManager(symbols: IpsecMbLibrary["symbols"]): Deno.PointerObje
 }
 
 /**
- * Whether a function is the one that a manager calls: its macros take a function by pointer, which costs Deno 1 us in
- * place of 10 ns, and which implementation it is, no function tells.
+ * Whether the functions that are called here are those that a manager calls: its macros take a function by pointer,
+ * which costs Deno 1 us in place of 10 ns, and which implementation it is, no function tells.
  */
-function symbolIs(symbol: string, manager: Deno.UnsafePointerView, offset: number): boolean {
-  const called = manager.getPointer(offset);
+function callsChosen(manager: Deno.UnsafePointerView): boolean {
+  const linker = openLinker();
+  if (linker === null) return false;
+  const { dladdr, dlopen, dlsym } = linker.symbols;
+  try {
+    // By the path that the linker knows it by: the runtime unpacks what an executable of `deno compile` brings along.
+    const info = new BigUint64Array(DL_INFO_WORDS);
+    if (dladdr(manager.getPointer(CHOSEN[0].offset), info) === 0) return false;
+    // Nothing is ever unloaded that threads may still be in.
+    const library = dlopen(Deno.UnsafePointer.create(info[0]!), RTLD_LAZY | RTLD_NOLOAD);
+    if (library === null) return false;
+    return CHOSEN.every(({ symbol, offset }) => {
+      const found = dlsym(library, cString(symbol));
+      return found !== null && Deno.UnsafePointer.equals(found, manager.getPointer(offset));
+    });
+  } finally {
+    linker.close();
+  }
+}
+
+function openLinker(): Deno.DynamicLibrary<typeof LINKER> | null {
   for (const name of LINKER_NAMES) {
     const linker = openDynamicLibrary(name, LINKER);
-    if (linker === null) continue;
-    const { dladdr, dlopen, dlsym } = linker.symbols;
-    try {
-      // By the path that the linker knows it by: the runtime unpacks what an executable of `deno compile` brings along.
-      const info = new BigUint64Array(DL_INFO_WORDS);
-      if (dladdr(called, info) === 0) return false;
-      // Nothing is ever unloaded that threads may still be in.
-      const handle = dlopen(Deno.UnsafePointer.create(info[0]!), RTLD_LAZY | RTLD_NOLOAD);
-      const found = handle && dlsym(handle, cString(symbol));
-      return found !== null && Deno.UnsafePointer.equals(found, called);
-    } finally {
-      linker.close();
-    }
+    if (linker !== null) return linker;
   }
-  return false;
+  return null;
 }
 
 function cString(text: string): Uint8Array<ArrayBuffer> {
