@@ -1,8 +1,8 @@
 /** Machine: what the bench needs of it, and how it describes it. */
 import { loadIpsecMb } from "../../ffi/crypto/ipsec_mb_library.ts";
-import { isMissing, PACKAGE_NAMES } from "../support/ipsec_mb_package.ts";
+import { installIpsecMb, isMissing } from "../support/ipsec_mb_package.ts";
 import { isInstalled, missingPrerequisite } from "../support/net.ts";
-import { run } from "../support/process.ts";
+import { run, type RunResult } from "../support/process.ts";
 import type { Summary } from "./samples.ts";
 
 /** Programs, and Debian's packages that have them. */
@@ -21,6 +21,8 @@ const PACKAGES: Readonly<Record<string, string>> = {
 /** Without these nothing can be measured. */
 const REQUIRED = ["iperf3", "ip", "ping"];
 
+const INSTALL = ["install", "-y", "-q", "--no-install-recommends"];
+
 /**
  * Installs by apt what is missing of `programs`.
  *
@@ -34,30 +36,28 @@ export async function installPrograms(
   const obstacle = missingPrerequisite();
   if (obstacle !== null) throw new Error(`Cannot run the bench: ${obstacle}`);
   const wanted = [...REQUIRED, ...programs].filter((program) => !isInstalled(program));
-  if (wanted.length > 0 && isInstalled("apt-get")) {
+  if ((wanted.length > 0 || isMissing()) && isInstalled("apt-get")) {
     const packages = wanted.map((program) => PACKAGES[program]);
-    note(`installing ${packages.join(", ")} by apt`);
-    const env = { DEBIAN_FRONTEND: "noninteractive" };
-    const options = { env, timeoutMs: 180_000 };
-    const install = ["apt-get", "install", "-y", "-q", "--no-install-recommends", ...packages];
-    await run(null, ["apt-get", "update", "-q"], options);
-    const { code, stderr } = await run(null, install, options);
-    if (code !== 0) note(`apt failed: ${stderr.trim()}`);
-  }
-  if (isMissing() && isInstalled("apt-get")) {
-    for (const name of PACKAGE_NAMES) {
-      const { code } = await run(null, ["apt-get", "install", "-y", "-q", name], {
-        env: { DEBIAN_FRONTEND: "noninteractive" },
-        timeoutMs: 180_000,
-      });
-      if (code === 0) break;
+    if (packages.length > 0) note(`installing ${packages.join(", ")} by apt`);
+    await runApt("update", "-q");
+    if (packages.length > 0) {
+      const { code, stderr } = await runApt(...INSTALL, ...packages);
+      if (code !== 0) note(`apt failed: ${stderr.trim()}`);
     }
-    if (isMissing()) note("libIPSec_MB is not to be had: ours is measured with libcrypto");
+    if (isMissing()) {
+      await installIpsecMb(async (name) => (await runApt(...INSTALL, name)).code === 0);
+      if (isMissing()) note("libIPSec_MB is not to be had: ours is measured with libcrypto");
+    }
   }
   const missing = wanted.filter((program) => !isInstalled(program));
   const fatal = missing.find((program) => REQUIRED.includes(program));
   if (fatal !== undefined) throw new Error(`Cannot run the bench: it needs the program ${fatal}`);
   return missing;
+}
+
+function runApt(...args: string[]): Promise<RunResult> {
+  const env = { DEBIAN_FRONTEND: "noninteractive" };
+  return run(null, ["apt-get", ...args], { env, timeoutMs: 180_000 });
 }
 
 /** What the numbers were measured on. */

@@ -1,6 +1,6 @@
 /** Outside programs that tests compare with or look on with, and installing them where that can be done. */
 import { isInstalled } from "../support/net.ts";
-import { isMissing, PACKAGE_NAMES } from "../support/ipsec_mb_package.ts";
+import { installIpsecMb, isMissing } from "../support/ipsec_mb_package.ts";
 import { runStreamed } from "./streamed_command.ts";
 
 /** A program that network tests call, by the Debian package that has it. */
@@ -41,19 +41,12 @@ const INSTALL = ["-qq", "--yes", "--no-install-recommends", "install"];
  * of them, and change nothing else yet. Whatever goes wrong, `installPeers()` says, or the tests that are left out.
  */
 export async function fetchPeers(): Promise<void> {
-  if (isMissing() && Deno.uid() === 0 && isDebian()) {
-    await runApt(UPDATE, () => {});
-    for (const name of PACKAGE_NAMES) {
-      if ((await runApt([...INSTALL, name], () => {})).code === 0) break;
-    }
-  }
-  const missing = missingPrograms(PACKAGES);
-  if (missing.length === 0 || Deno.uid() !== 0 || !isDebian()) return;
-  const packages = missing.map((program) => PACKAGES[program]!);
-  for (const args of [UPDATE, [...INSTALL, "--download-only", ...packages]]) {
-    const { code } = await runApt(args, () => {});
-    if (code !== 0) return;
-  }
+  const packages = missingPrograms(PACKAGES).map((program) => PACKAGES[program]!);
+  if (packages.length === 0 && !isMissing() || Deno.uid() !== 0 || !isDebian()) return;
+  const apt = async (...args: string[]) => (await runApt(args, () => {})).code === 0;
+  const isUpdated = await apt(...UPDATE);
+  if (isMissing()) await installIpsecMb((name) => apt(...INSTALL, name));
+  if (packages.length > 0 && isUpdated) await apt(...INSTALL, "--download-only", ...packages);
 }
 
 /**
