@@ -7,12 +7,12 @@
  */
 import type { DemoOptions } from "../../cli/command.ts";
 import { FleetStage } from "./fleet_stage.ts";
-import { FLEET_STEPS, LAST_FLEET_STEP } from "./fleet_steps.ts";
+import { FLEET_STEPS } from "./fleet_steps.ts";
 import { natsProgram } from "./nats_node.ts";
 import { present } from "./present.ts";
 import { DemoReport, Interruption } from "./report.ts";
 import { Stage } from "./stage.ts";
-import { LAST_STEP, STEPS } from "./steps.ts";
+import { STEPS } from "./steps.ts";
 import { removeLeftovers } from "./traces.ts";
 import { takesColour, writeText } from "../../process/output.ts";
 import { requireDemoPrivileges } from "../../process/privileges.ts";
@@ -45,15 +45,14 @@ export async function runDemo(options: DemoOptions): Promise<number> {
     report.heading(
       "Three gateways with one virtual address and their store, each in its own network namespace",
     );
-    const programme = { steps: FLEET_STEPS, last: LAST_FLEET_STEP, interrupted, showsLogs };
-    await present(report, stage, programme);
+    await present(report, stage, { steps: FLEET_STEPS, interrupted, showsLogs });
     return report.finish();
   }
   await using stage = Stage.open({ ...options, onLogLine });
   report.heading(
     "A gateway, two clients and an internet, each in its own network namespace on this machine",
   );
-  await present(report, stage, { steps: STEPS, last: LAST_STEP, interrupted, showsLogs });
+  await present(report, stage, { steps: STEPS, interrupted, showsLogs });
   return report.finish();
 }
 

@@ -1,6 +1,5 @@
 /** Steps of a demo of a fleet, in the order in which they are shown. */
 import { ipv4ToNumber, parseIp } from "../../../ffi/netlink/ip_address.ts";
-import { namespaceExists } from "../../../ffi/netns.ts";
 import { patient } from "./patience.ts";
 import type { Step } from "./present.ts";
 import type { Outcome } from "./report.ts";
@@ -33,12 +32,10 @@ export const FLEET_STEPS: readonly Step<FleetStage>[] = [
   { name: "download ends", run: endDownload },
 ];
 
-export const LAST_FLEET_STEP: Step<FleetStage> = { name: "clean end", run: end };
-
 async function startNats(stage: FleetStage): Promise<Outcome> {
   const started = GATEWAY_NAMES.map(async (name) => {
-    const version = stage.logs.logged(`nats-${name}`, /Version: +(\S+)/);
-    const ready = stage.logs.logged(`nats-${name}`, /Server is ready/);
+    const version = stage.logged(`nats-${name}`, /Version: +(\S+)/);
+    const ready = stage.logged(`nats-${name}`, /Server is ready/);
     stage.startNats(name);
     await within(PATIENCE, ready, `nats-${name} is not ready`);
     return (await version)[1]!;
@@ -61,7 +58,7 @@ async function importPeers(stage: FleetStage): Promise<Outcome> {
 
 async function startGateways(stage: FleetStage): Promise<Outcome> {
   await Promise.all(GATEWAY_NAMES.map(async (name) => {
-    const listens = stage.logs.logged(name, /listening on UDP port/);
+    const listens = stage.logged(name, /listening on UDP port/);
     stage.start(name);
     await within(PATIENCE, listens, `${name} does not listen`);
   }));
@@ -69,7 +66,7 @@ async function startGateways(stage: FleetStage): Promise<Outcome> {
 }
 
 async function connect(stage: FleetStage): Promise<Outcome> {
-  const connected = stage.logs.logged("client", /connected to/);
+  const connected = stage.logged("client", /connected to/);
   stage.start("client");
   await within(PATIENCE, connected, "the client is not connected");
   return { text: `as ${INNER_CLIENT}, by 203.0.113.5` };
@@ -98,7 +95,7 @@ async function killHolder(stage: FleetStage): Promise<Outcome> {
 /** What a crash leaves on the host, the next start takes back. */
 async function returnKilled(stage: FleetStage): Promise<Outcome> {
   const killed = GATEWAY_NAMES.find((name) => !stage.runs(name))!;
-  const listens = stage.logs.logged(killed, /listening on UDP port/);
+  const listens = stage.logged(killed, /listening on UDP port/);
   stage.start(killed);
   await within(PATIENCE, listens, `${killed} does not listen`);
   return { text: `${killed} is back, as a spare` };
@@ -140,20 +137,6 @@ async function endDownload(stage: FleetStage): Promise<Outcome> {
     throw new Error(`SHA-256 is ${received.sha256} instead of ${sent.sha256}`);
   }
   return { text: `${(sent.bytes / 1e6).toFixed(1)} MB, SHA-256 is the same` };
-}
-
-async function end(stage: FleetStage): Promise<Outcome> {
-  const problems = await stage.stopProcesses();
-  const { hosts } = stage.site;
-  for (const host of hosts) {
-    problems.push(...host.changes().map((change) => `${host.name}: ${change}`));
-  }
-  await stage[Symbol.asyncDispose]();
-  for (const { namespace } of hosts) {
-    if (namespaceExists(namespace)) problems.push(`left behind: namespace ${namespace}`);
-  }
-  if (problems.length > 0) throw new Error(problems.join("; "));
-  return { text: "exit code 0, nothing is left" };
 }
 
 /** Waits until one gateway alone has the virtual address, which is another than this one. */

@@ -19,6 +19,7 @@ import * as tcp from "../../core/wire/tcp.ts";
 
 const ETHERNET_HEADER_SIZE = 14;
 const BATCH = 4;
+const SHOWN_OFFENCES = 3;
 const SOCKET_BUFFER_SIZE = 4 * 1024 * 1024;
 /** Message headers and vectors. */
 const CONTROL_SPACE = 4096;
@@ -36,6 +37,13 @@ export interface Sighting {
   readonly packets: number;
   /** What should not have come, a line each. */
   readonly offences: readonly string[];
+}
+
+/** The first few of many offences. */
+export function summary(offences: readonly string[]): string {
+  const shown = offences.slice(0, SHOWN_OFFENCES);
+  const more = offences.length - shown.length;
+  return shown.concat(more === 0 ? [] : `${more} more`).join("; ");
 }
 
 export class LinkWatch implements Disposable {

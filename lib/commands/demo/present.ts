@@ -1,5 +1,7 @@
 /** Presentation: the steps of a demo on its stage, one after the other, whatever becomes of them. */
+import { namespaceExists } from "../../../ffi/netns.ts";
 import { writeText } from "../../process/output.ts";
+import type { DemoStage } from "./demo_stage.ts";
 import type { DemoReport, Outcome } from "./report.ts";
 
 export interface Step<Stage> {
@@ -9,20 +11,9 @@ export interface Step<Stage> {
   readonly run: (stage: Stage) => Promise<Outcome>;
 }
 
-/** What all stages have. */
-export interface DemoStage {
-  /** Rejects when a process ends without being told to; never resolves. */
-  readonly lost: Promise<never>;
-  /** Whether that has happened. */
-  readonly isLost: boolean;
-  /** The last lines of all logs since the previous call, each with its host's name. */
-  takeLogs(): string[];
-}
-
 export interface Programme<Stage> {
+  /** All but the end, which comes whatever becomes of these. */
   readonly steps: readonly Step<Stage>[];
-  /** Comes whatever becomes of these. */
-  readonly last: Step<Stage>;
   /** Rejects when the demo is to end now. */
   readonly interrupted: Promise<never>;
   /** Whether logs are shown as they come. */
@@ -30,10 +21,10 @@ export interface Programme<Stage> {
 }
 
 /** Runs the steps, and shows the logs where one has failed. @throws {Interruption} */
-export async function present<Stage extends DemoStage>(
+export async function present<Stage extends DemoStage<string, string>>(
   report: DemoReport,
   stage: Stage,
-  { steps, last, interrupted, showsLogs }: Programme<Stage>,
+  { steps, interrupted, showsLogs }: Programme<Stage>,
 ): Promise<void> {
   /** Shows why a step may have failed. */
   const tellLogs = () => {
@@ -53,5 +44,21 @@ export async function present<Stage extends DemoStage>(
     if (!passed) tellLogs();
     goesOn = passed || !isRequired && !stage.isLost;
   }
-  if (!await report.step(last.name, () => last.run(stage))) tellLogs();
+  if (!await report.step("clean end", () => end(stage))) tellLogs();
+}
+
+/** Ends the processes as a user would, looks for traces of them, and removes the rest. */
+async function end(stage: DemoStage<string, string>): Promise<Outcome> {
+  const problems = await stage.stopProcesses();
+  problems.push(...stage.offences());
+  const { hosts } = stage.site;
+  for (const host of hosts) {
+    problems.push(...host.changes().map((change) => `${host.name}: ${change}`));
+  }
+  await stage[Symbol.asyncDispose]();
+  for (const { namespace } of hosts) {
+    if (namespaceExists(namespace)) problems.push(`left behind: namespace ${namespace}`);
+  }
+  if (problems.length > 0) throw new Error(problems.join("; "));
+  return { text: "exit code 0, nothing is left" };
 }

@@ -28,6 +28,8 @@ export interface ProcessOptions {
 export class DemoProcess implements AsyncDisposable {
   readonly title: string;
   readonly pid: number;
+  /** Whether it is of another program than this one. */
+  readonly isOther: boolean;
   /** Resolves with the exit code, 128 and the signal's number after a signal, once it has ended and its log is read. */
   readonly ended: Promise<number>;
   readonly #child: Deno.ChildProcess;
@@ -36,6 +38,7 @@ export class DemoProcess implements AsyncDisposable {
 
   constructor({ title, program, args, namespace, stateDirectory, onLine }: ProcessOptions) {
     this.title = title;
+    this.isOther = program !== undefined;
     const command = program === undefined ? ownCommand() : { program, args: [] };
     const start = () =>
       new Deno.Command(command.program, {

@@ -1,17 +1,18 @@
 /** Steps of a demo, in the order in which they are shown. */
 import { ipv4ToNumber, parseIp } from "../../../ffi/netlink/ip_address.ts";
 import { NetlinkError } from "../../../ffi/netlink/socket.ts";
-import { namespaceExists } from "../../../ffi/netns.ts";
 import { cleanUp } from "../cleanup.ts";
 import { restrictClient } from "./contractor.ts";
+import { TUN_NAME } from "./demo_stage.ts";
 import { INNER_ADDRESSES, INNER_ADDRESSES6, SERVER_PORT } from "./identities.ts";
+import { summary } from "./link_watch.ts";
 import type { DemoProcess } from "./processes.ts";
 import { patient } from "./patience.ts";
 import type { Step } from "./present.ts";
 import { formatTime, type Outcome } from "./report.ts";
 import { WHO_AM_I } from "./resolver.ts";
 import { GREETING, type Visit, type Visited } from "./services.ts";
-import { type Stage, TUN_NAME } from "./stage.ts";
+import type { Stage } from "./stage.ts";
 import {
   GATEWAY_ADDRESS,
   type Host,
@@ -34,7 +35,6 @@ const HEARTBEAT_TIME = 2_500;
 
 const PING_COUNT = 5;
 const DOWNLOAD_SIZE = 64 * 1024 * 1024;
-const SHOWN_OFFENCES = 3;
 /** Nobody else listens in the namespaces. */
 const PAGE_PORT = 80;
 const PAGE_PORT6 = 8081;
@@ -78,23 +78,20 @@ export const STEPS: readonly Step<Stage>[] = [
   { name: "client-2 killed, cleanup", run: killClient },
 ];
 
-/** Ends the processes as a user would, looks for traces of them, and removes the rest. */
-export const LAST_STEP: Step<Stage> = { name: "clean end", run: end };
-
 async function startGateway(stage: Stage): Promise<Outcome> {
   await stage.agent("internet").call("serveNames", INTERNET_ADDRESS, { timeout: PATIENCE });
   return await runGateway(stage);
 }
 
 async function runGateway(stage: Stage): Promise<Outcome> {
-  const gateway = stage.topology.host("gateway");
+  const gateway = stage.site.host("gateway");
   // Its DNS proxy is what a gateway opens last.
   await until(() => answersDns(gateway), stage.start("gateway"));
   return { text: `listens on UDP port ${SERVER_PORT}` };
 }
 
 async function connect(stage: Stage, name: MemberName): Promise<Outcome> {
-  const host = stage.topology.host(name);
+  const host = stage.site.host(name);
   const destination = parseIp(INNER_ADDRESSES.gateway);
   // A client gets its routes when it has its tunnel.
   await until(() => routesByTunnel(host, destination), stage.start(name));
@@ -104,7 +101,7 @@ async function connect(stage: Stage, name: MemberName): Promise<Outcome> {
 /** Where the kernel has IPv6, the client's network has nothing else: what it reaches by IPv4, it reaches inside. */
 async function connectByIpv6(stage: Stage): Promise<Outcome> {
   const outcome = await connect(stage, "client-1");
-  return stage.topology.hasIpv6 ? { text: `${INNER_ADDRESSES["client-1"]}, over IPv6` } : outcome;
+  return stage.site.hasIpv6 ? { text: `${INNER_ADDRESSES["client-1"]}, over IPv6` } : outcome;
 }
 
 /** The hotel's router lets no UDP through: the client has to find that out, and to get through in another way. */
@@ -133,7 +130,7 @@ async function page(stage: Stage, from: MemberName, to: ServedHost): Promise<Out
 
 /** From the internet, or, where that has no IPv6, from the gateway. */
 async function pageByIpv6(stage: Stage): Promise<Outcome> {
-  const { hasIpv6, hasInternet6 } = stage.topology;
+  const { hasIpv6, hasInternet6 } = stage.site;
   if (!hasIpv6) return { text: "this kernel has no IPv6" };
   const site = { address: "::", port: PAGE_PORT6, fileSize: 0 } as const;
   const to = hasInternet6 ? "internet" : "gateway";
@@ -203,13 +200,6 @@ function lookAtLink(stage: Stage): Promise<Outcome> {
   return Promise.resolve({ text: `all packets came from ${GATEWAY_ADDRESS}` });
 }
 
-/** The first few of many. */
-function summary(offences: readonly string[]): string {
-  const shown = offences.slice(0, SHOWN_OFFENCES);
-  const more = offences.length - shown.length;
-  return shown.concat(more === 0 ? [] : `${more} more`).join("; ");
-}
-
 /**
  * The client is told nothing: it has to notice by the silence of a gateway that used to answer its heartbeats. On a
  * busy machine none may have been answered yet: then the client notices because what it sends stays without an answer.
@@ -239,7 +229,7 @@ async function returnGateway(stage: Stage): Promise<Outcome> {
 /** What a crash leaves is taken back by what `vpn cleanup` does, here in the client's own namespace. */
 async function killClient(stage: Stage): Promise<Outcome> {
   await stage.crash("client-2");
-  const host = stage.topology.host("client-2");
+  const host = stage.site.host("client-2");
   const left = host.changes().length;
   if (left === 0) throw new Error("the crash left nothing behind, so nothing is proven");
   host.inside(() => cleanUp({ opensHost: true }));
@@ -263,22 +253,6 @@ export async function within<Result>(
   } finally {
     clearTimeout(timer);
   }
-}
-
-async function end(stage: Stage): Promise<Outcome> {
-  const problems = await stage.stopProcesses();
-  const { offences } = stage.watch.look();
-  if (offences.length > 0) problems.push(summary(offences));
-  const { hosts } = stage.topology;
-  for (const host of hosts) {
-    problems.push(...host.changes().map((change) => `${host.name}: ${change}`));
-  }
-  await stage[Symbol.asyncDispose]();
-  for (const { namespace } of hosts) {
-    if (namespaceExists(namespace)) problems.push(`left behind: namespace ${namespace}`);
-  }
-  if (problems.length > 0) throw new Error(problems.join("; "));
-  return { text: "exit code 0, nothing is left" };
 }
 
 /** The address that a host sees `from` come from: outside, everybody has the gateway's. */
