@@ -63,21 +63,21 @@ export function buildUdp6(
   return buildIpv6({ ...fields, protocol: 17, payload: segment });
 }
 
+export interface TcpFields6 extends Ipv6Fields {
+  readonly sourcePort?: number;
+  readonly destinationPort?: number;
+  readonly sequenceNumber?: number;
+  readonly acknowledgmentNumber?: number;
+  readonly flags?: number;
+  readonly window?: number;
+  readonly checksum?: number;
+  /** Whole words. */
+  readonly tcpOptions?: Uint8Array | readonly number[];
+  readonly payload?: Uint8Array;
+}
+
 /** A TCP segment in an IPv6 packet. */
-export function buildTcp6(
-  fields: Ipv6Fields & {
-    readonly sourcePort?: number;
-    readonly destinationPort?: number;
-    readonly sequenceNumber?: number;
-    readonly acknowledgmentNumber?: number;
-    readonly flags?: number;
-    readonly window?: number;
-    readonly checksum?: number;
-    /** Whole words. */
-    readonly tcpOptions?: Uint8Array | readonly number[];
-    readonly payload?: Uint8Array;
-  } = {},
-): Bytes {
+export function buildTcp6(fields: TcpFields6 = {}): Bytes {
   const payload = fields.payload ?? new Uint8Array();
   const options = Uint8Array.from(fields.tcpOptions ?? []);
   const segment = new Uint8Array(20 + options.length + payload.length);

@@ -1,44 +1,22 @@
 /** Tests that the coalescer merges datagrams of one UDP flow where the kernel takes such super-packets. */
-import { Coalescer } from "../../../../lib/core/offload/coalescer.ts";
-import { createMemory } from "../../../../lib/core/wire/memory.ts";
-import { PacketQueue } from "../../../../lib/core/wire/packet_queue.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";
-import { coalesce, grouped, splitAgain } from "../../../support/offload/trains.ts";
+import {
+  coalesce,
+  grouped,
+  membersOf,
+  splitAgain,
+  trainOfDatagrams,
+} from "../../../support/offload/trains.ts";
 import * as reference from "../../../support/offload/reference.ts";
-import { buildTcp, buildUdp, type Bytes } from "../../../support/packets/packet_builder.ts";
+import { buildTcp, buildUdp, type UdpFields } from "../../../support/packets/packet_builder.ts";
 import { buildUdp6 } from "../../../support/packets/packet_builder6.ts";
 import { Random } from "../../../support/random.ts";
-
-type UdpFields = NonNullable<Parameters<typeof buildUdp>[0]>;
-
-interface TrainOptions {
-  readonly count?: number;
-  readonly size?: number;
-  readonly lastSize?: number;
-  readonly fields?: UdpFields;
-  /** Further fields of single datagrams. */
-  readonly change?: (index: number) => UdpFields;
-}
-
-/** Datagrams as one sender makes them one after the other. */
-function train(
-  { count = 4, size = 100, lastSize = size, fields = {}, change = () => ({}) }: TrainOptions = {},
-): Bytes[] {
-  return Array.from({ length: count }, (_, index) =>
-    buildUdp({
-      dontFragment: false,
-      ...fields,
-      identification: ((fields.identification ?? 7) + index) % 2 ** 16,
-      payload: new Uint8Array(index === count - 1 ? lastSize : size).fill(index + 1),
-      ...change(index),
-    }));
-}
 
 Deno.test("group() merges a train of datagrams and prepare() makes the reference's super-packet of it", () => {
   const random = new Random(11);
   for (let round = 0; round < 500; round++) {
     const size = random.between(1, 1400);
-    const packets = train({
+    const packets = trainOfDatagrams({
       count: random.between(2, 20),
       size,
       lastSize: random.between(1, size),
@@ -53,7 +31,7 @@ Deno.test("group() merges a train of datagrams and prepare() makes the reference
         destinationPort: random.below(2 ** 16),
       },
     });
-    const written = coalesce(packets, random);
+    const written = coalesce(packets, { random });
     assertEquals(written.length, 1);
     const { header, packet } = written[0]!;
     assertEquals({ header, packet }, reference.merge(packets));
@@ -81,7 +59,7 @@ Deno.test("group() forms the reference's groups when datagrams, segments and flo
       // Another port: TCP of the same flow would share the place, and only lose merging.
       return random.chance(0.97) ? buildUdp(fields) : buildTcp({ ...fields, destinationPort: 80 });
     });
-    const written = coalesce(packets, random);
+    const written = coalesce(packets, { random });
     assertEquals(written.map(({ members }) => [...members]), reference.groups(packets));
     for (const each of written) {
       const members = each.members.map((index) => packets[index]!);
@@ -110,14 +88,15 @@ const LAST: readonly (readonly [string, UdpFields])[] = [
 
 for (const [what, fields] of LAST) {
   Deno.test(`group() begins a new group when a datagram ${what}`, () => {
-    const packets = train({ count: 3, change: (index) => index === 2 ? fields : {} });
+    const packets = trainOfDatagrams({ count: 3, change: (index) => index === 2 ? fields : {} });
     assertEquals(grouped(packets), [[0, 1], [2]]);
   });
 }
 
 Deno.test("group() takes any ids of datagrams that may not be divided", () => {
   const change = (index: number) => ({ identification: 1000 - 3 * index });
-  assertEquals(grouped(train({ fields: { dontFragment: true }, change })), [[0, 1, 2, 3]]);
+  const packets = trainOfDatagrams({ fields: { dontFragment: true }, change });
+  assertEquals(grouped(packets), [[0, 1, 2, 3]]);
 });
 
 Deno.test("group() never puts a segment and a datagram together, whatever their ports", () => {
@@ -126,23 +105,24 @@ Deno.test("group() never puts a segment and a datagram together, whatever their 
     buildTcp({ sourcePort: 5, destinationPort: 6, payload: new Uint8Array(38) }),
     buildUdp({ sourcePort: 5, destinationPort: 6, payload: new Uint8Array(50) }),
   ];
-  assertEquals(coalesce(packets).map(({ members }) => members), [[0], [1], [2]]);
+  assertEquals(membersOf(packets), [[0], [1], [2]]);
 });
 
 Deno.test("group() leaves datagrams alone when the kernel takes no super-packets of UDP", () => {
-  assertEquals(groupsIn(train(), false), [1, 1, 1, 1]);
-  assertEquals(groupsIn(train(), true), [4]);
+  const packets = trainOfDatagrams();
+  assertEquals(membersOf(packets, { mergesUdp: false }), [[0], [1], [2], [3]]);
+  assertEquals(membersOf(packets, { mergesUdp: true }), [[0, 1, 2, 3]]);
 });
 
 Deno.test("datagrams of IPv6 are merged as well, and have their lengths and checksum", () => {
   const packets = [1, 2, 3].map((value) =>
     buildUdp6({ payload: new Uint8Array(value === 3 ? 40 : 90).fill(value) })
   );
-  assertEquals(groupsIn(packets, true), [3]);
+  assertEquals(membersOf(packets), [[0, 1, 2]]);
   const other = buildUdp6({ payload: new Uint8Array(90), sourcePort: 9 });
-  assertEquals(groupsIn([packets[0]!, other, packets[1]!], true), [2, 1]);
-  assertEquals(groupsIn([packets[0]!, buildUdp({ payload: new Uint8Array(90) })], true), [1, 1]);
-  const { header, packet } = mergedOf(packets);
+  assertEquals(membersOf([packets[0]!, other, packets[1]!]), [[0, 2], [1]]);
+  assertEquals(membersOf([packets[0]!, buildUdp({ payload: new Uint8Array(90) })]), [[0], [1]]);
+  const { header, packet } = coalesce(packets)[0]!;
   const whole = buildUdp6({
     payload: reference.concatenate(...packets.map((each) => each.subarray(48))),
   });
@@ -168,38 +148,3 @@ Deno.test("datagrams of IPv6 are merged as well, and have their lengths and chec
   });
   assertEquals(completed, whole);
 });
-
-/** Packets of each group. */
-function groupsIn(packets: readonly Bytes[], mergesUdp: boolean): number[] {
-  const { coalescer } = group(packets, mergesUdp);
-  return Array.from({ length: coalescer.count }, (_, index) => {
-    let members = 1;
-    const first = coalescer.firstPacket(index);
-    for (let i = coalescer.nextPacket(first); i >= 0; i = coalescer.nextPacket(i)) members++;
-    return members;
-  });
-}
-
-/** The super-packet that all packets become. */
-function mergedOf(packets: readonly Bytes[]): { header: Bytes; packet: Bytes } {
-  const { coalescer, memory, queue } = group(packets, true);
-  assertEquals([coalescer.count, coalescer.isUdp(0)], [1, true]);
-  const headers = coalescer.prepare(0, 0);
-  const pieces = packets.map((packet, index) => {
-    const at = queue.offsets[index]!;
-    return memory.bytes.slice(index === 0 ? at : at + headers, at + packet.length);
-  });
-  return { header: memory.bytes.slice(0, 10), packet: reference.concatenate(...pieces) };
-}
-
-function group(packets: readonly Bytes[], mergesUdp: boolean) {
-  const memory = createMemory(64 + 2048 * packets.length);
-  const queue = new PacketQueue(packets.length);
-  packets.forEach((packet, index) => {
-    memory.bytes.set(packet, 64 + 2048 * index);
-    queue.push(64 + 2048 * index, packet.length);
-  });
-  const coalescer = new Coalescer(memory, packets.length);
-  coalescer.group(queue, mergesUdp);
-  return { coalescer, memory, queue };
-}
