@@ -9,7 +9,7 @@ import { formatExpires } from "../../core/config/values/expiry.ts";
 import { formatQuota } from "../../core/config/values/quota.ts";
 import { admissionOf } from "../../core/peers/admission.ts";
 import { clientFilePath, readClientFile } from "../../host/files/client_files.ts";
-import { loadConfig } from "../../host/files/config_file.ts";
+import { loadToChange } from "../../host/files/config_store.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import { writeText } from "../../process/output.ts";
 import { addPeer, readToChange, removePeer } from "./peer_changes.ts";
@@ -38,7 +38,7 @@ export async function runPeer(asked: PeerRequest): Promise<number> {
     ? asked
     : { ...asked, configPath: await runningFile(interfaceName) };
   if (request.action === "show") return await show(request);
-  const config = loadConfig(request.configPath, "leave");
+  const config = loadToChange(request.configPath);
   if (config.interface.store.length > 0) {
     const { runFleetPeer } = await import("./store_changes.ts");
     return await runFleetPeer(request, config);

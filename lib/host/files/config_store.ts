@@ -4,22 +4,16 @@
  *
  * Their folder may be another user's when root writes, so all is done by descriptors, see ffi/folder.ts.
  */
-import {
-  EACCES,
-  EEXIST,
-  ELOOP,
-  ENOENT,
-  ENOTDIR,
-  EPERM,
-  SystemCallError,
-} from "../../../ffi/errno.ts";
+import { EEXIST, ENOENT, SystemCallError } from "../../../ffi/errno.ts";
 import { type FileStatus, Folder, type OpenFile } from "../../../ffi/folder.ts";
 import { MAX_CONFIG_SIZE, type ReadConfig, textToChange, toChangeSteps } from "./config_file.ts";
+import { fileAttempt } from "./file_attempt.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import { journalDirectory } from "../../process/journal_directory.ts";
 import { writeText } from "../../process/output.ts";
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
+import type { Config } from "../../core/config/config.ts";
 import { atOnce } from "../../core/config/at_once.ts";
 
 /** A change takes milliseconds. */
@@ -28,6 +22,22 @@ const LOCK_TIMEOUT_MS = 10_000;
 const FOREIGN_LOCK_TIMEOUT_MS = 2_000;
 const LOCK_RETRY_MS = 20;
 const OWNER_ONLY = 0o600;
+
+/**
+ * What a configuration says that is to be changed, here or in a store: where root would be led elsewhere, nothing of it
+ * is read, as the message of a mistake shows lines.
+ *
+ * @throws {ConfigError | AppError}
+ */
+export function loadToChange(path: string): Config {
+  const { folder, name } = fileAttempt(`open ${path}`, () => Folder.find(path));
+  using _folder = folder;
+  using file = fileAttempt(`open ${path}`, () => folder.open(name));
+  requireRegular(file, path);
+  const { mode } = file.status();
+  const bytes = fileAttempt(`read ${path}`, () => file.read(MAX_CONFIG_SIZE + 1));
+  return atOnce(toChangeSteps(path, { bytes, mode })).config;
+}
 
 /** A configuration that nobody else changes until this is disposed of. */
 export class LockedConfig implements Disposable {
@@ -59,15 +69,11 @@ export class LockedConfig implements Disposable {
    */
   static async open(path: string): Promise<LockedConfig> {
     using opened = new DisposableStack();
-    const { folder, name } = attempt(`open ${path}`, () => Folder.find(path));
+    const { folder, name } = fileAttempt(`open ${path}`, () => Folder.find(path));
     opened.use(folder);
     if (Deno.uid() === 0) await lockForRoot(opened, path);
     const file = opened.use(await lockFile(folder, name, path));
-    if (!file.isRegular) {
-      throw new AppError(`Cannot change ${path}: it is not a regular file`, {
-        exitCode: ExitCode.usage,
-      });
-    }
+    requireRegular(file, path);
     return new LockedConfig(path, { folder, name, file }, opened.move());
   }
 
@@ -88,7 +94,7 @@ export class LockedConfig implements Disposable {
 
   #bytes(): Uint8Array {
     // One byte more than allowed tells a file that is too long from one that is not.
-    const bytes = attempt(`read ${this.#path}`, () => this.#file.read(MAX_CONFIG_SIZE + 1));
+    const bytes = fileAttempt(`read ${this.#path}`, () => this.#file.read(MAX_CONFIG_SIZE + 1));
     this.#content = bytes;
     return bytes;
   }
@@ -107,7 +113,7 @@ export class LockedConfig implements Disposable {
       });
     }
     this.#requireUnchanged();
-    attempt(
+    fileAttempt(
       `write ${this.#path}`,
       () =>
         writeWhole(this.#folder, this.#name, encoded(text), (temporary, file) => {
@@ -138,7 +144,7 @@ export class LockedConfig implements Disposable {
    * @throws {AppError} where it cannot, or the file exists
    */
   createBeside(folderName: string, name: string, { path, text }: NewFile): void {
-    attempt(`write ${path}`, () => {
+    fileAttempt(`write ${path}`, () => {
       using folder = this.#folder.makeFolder(folderName);
       createIn(folder, name, text);
     });
@@ -146,7 +152,7 @@ export class LockedConfig implements Disposable {
 
   /** The same, in the place of what may have this name. @throws {AppError} where it cannot */
   putBeside(folderName: string, name: string, { path, text }: NewFile): void {
-    attempt(`write ${path}`, () => {
+    fileAttempt(`write ${path}`, () => {
       using folder = this.#folder.makeFolder(folderName);
       writeWhole(folder, name, encoded(text), (temporary) => folder.rename(temporary, name));
     });
@@ -164,7 +170,7 @@ export class LockedConfig implements Disposable {
     { from, to }: { from: string; to: string },
     path: string,
   ): boolean {
-    return attempt(`write ${path}`, () => {
+    return fileAttempt(`write ${path}`, () => {
       try {
         using folder = this.#folder.folder(folderName);
         folder.link(from, to);
@@ -184,7 +190,7 @@ export class LockedConfig implements Disposable {
    * @throws {AppError} where it is there and cannot be removed, or something else has its folder's place
    */
   removeBeside(folderName: string, name: string, path: string): boolean {
-    const removed = attempt(`remove ${path}`, () => {
+    const removed = fileAttempt(`remove ${path}`, () => {
       try {
         using folder = this.#folder.folder(folderName);
         return folder.remove(name);
@@ -207,6 +213,13 @@ export class LockedConfig implements Disposable {
   }
 }
 
+function requireRegular(file: OpenFile, path: string): void {
+  if (file.isRegular) return;
+  throw new AppError(`Cannot change ${path}: it is not a regular file`, {
+    exitCode: ExitCode.usage,
+  });
+}
+
 /** Another has written to a configuration that was about to be. */
 export class ChangedMeanwhile extends AppError {
   constructor(path: string) {
@@ -227,7 +240,7 @@ export interface NewFile {
  * @throws {AppError} where it cannot, or the file exists
  */
 export function createFile({ path, text }: NewFile): void {
-  attempt(`write ${path}`, () => {
+  fileAttempt(`write ${path}`, () => {
     const { folder, name } = Folder.find(path, { create: true, followLast: false });
     using _folder = folder;
     createIn(folder, name, text);
@@ -253,7 +266,7 @@ export function createKeyFile(
   { path, content, overwrite, withFolder = false }: KeyFile,
 ): void {
   const exists = { [EEXIST]: "it exists already: choose another name, or add --overwrite" };
-  attempt(`write ${path}`, () => {
+  fileAttempt(`write ${path}`, () => {
     const { folder, name } = Folder.find(path, { create: withFolder, followLast: false });
     using _folder = folder;
     writeWhole(folder, name, content, (temporary) => {
@@ -320,11 +333,11 @@ async function lockFile(folder: Folder, name: string, path: string): Promise<Ope
   const isRoot = Deno.uid() === 0;
   for (let waited = 0;; waited += LOCK_RETRY_MS) {
     using opened = new DisposableStack();
-    const file = opened.use(attempt(`open ${path}`, () => folder.open(name)));
+    const file = opened.use(fileAttempt(`open ${path}`, () => folder.open(name)));
     const isLate = waited >= (isRoot ? FOREIGN_LOCK_TIMEOUT_MS : LOCK_TIMEOUT_MS);
     const isLocked = file.tryLock();
     if (isLocked || (isLate && isRoot)) {
-      using current = attempt(`open ${path}`, () => folder.open(name));
+      using current = fileAttempt(`open ${path}`, () => folder.open(name));
       if (current.status().identity === file.status().identity) {
         if (!isLocked) {
           const warning = `another process keeps ${path} locked: continuing without the lock`;
@@ -358,36 +371,3 @@ function locked(path: string, what: string): AppError {
     { exitCode: ExitCode.unexpected },
   );
 }
-
-/** Calls, with what goes wrong put into one line; `reasons` come before those of all files. */
-function attempt<Result>(
-  action: string,
-  call: () => Result,
-  reasons: Readonly<Record<number, string>> = {},
-): Result {
-  try {
-    return call();
-  } catch (cause) {
-    if (!(cause instanceof SystemCallError)) throw cause;
-    const privilege = cause.errno === EACCES || cause.errno === EPERM;
-    throw new AppError(
-      `Cannot ${action}: ${reasons[cause.errno] ?? REASONS[cause.errno] ?? cause.message}`,
-      {
-        exitCode: privilege ? ExitCode.privilege : ExitCode.usage,
-        cause,
-      },
-    );
-  }
-}
-
-const DENIED = "permission denied: run as the owner of its folder or as root";
-const REASONS: Readonly<Record<number, string>> = {
-  [EEXIST]:
-    "it exists already and contains keys: remove it, or choose another name with --out FILE",
-  [EACCES]: DENIED,
-  [EPERM]: DENIED,
-  [ENOENT]: "no such file or folder",
-  [ENOTDIR]: "a part of its path is not a folder, or is a symbolic link, which is not allowed here",
-  [ELOOP]:
-    "it is a symbolic link, or is reached by another user's symbolic link: give the path of the file itself",
-};

@@ -4,6 +4,8 @@
  */
 import { createFile, LockedConfig } from "../../../../lib/host/files/config_store.ts";
 import { readClientFile } from "../../../../lib/host/files/client_files.ts";
+import type { PeerRequest } from "../../../../lib/cli/command.ts";
+import { runPeer } from "../../../../lib/commands/peer/peer.ts";
 import { RefusalError } from "../../../../lib/core/config/refusal_error.ts";
 import { AppError } from "../../../../lib/process/errors.ts";
 import { sampleKeys } from "../../../support/config/sample_keys.ts";
@@ -84,6 +86,20 @@ attack("the configuration is a link to root's: refused", async ({ config, victim
   putLink(config, victim);
   const error = await assertRejects(() => addToFile(config, { name: "x" }), AppError);
   assert(/symbolic link/.test(error.message), error.message);
+});
+
+attack("a command that changes it reads nothing of root's by such a link", async (scene) => {
+  const { config, victim } = scene;
+  putLink(config, victim);
+  const requests = [
+    { action: "add", configPath: config, name: "x", privateKey: null },
+    { action: "remove", configPath: config, name: "x" },
+    { action: "rename", configPath: config, name: "x", newName: "y" },
+  ] as unknown as PeerRequest[];
+  for (const request of requests) {
+    // What is no configuration is said to be none once it was read.
+    await assertRejects(() => runPeer(request), AppError, "it is a symbolic link");
+  }
 });
 
 attack("its folder is a link to root's: refused", async ({ folder, foreign, config }) => {
