@@ -2,6 +2,7 @@
 import type { ExportRequest, ImportRequest } from "../cli/command.ts";
 import { ConfigError } from "../core/config/config_error.ts";
 import { type BackupFile, packArchive, unpackArchive } from "../host/files/backup_archive.ts";
+import { readRegular } from "../host/files/bounded_read.ts";
 import { clientFilePath, readClientFile } from "../host/files/client_files.ts";
 import { loadConfigAgain, MAX_CONFIG_SIZE } from "../host/files/config_file.ts";
 import { CONFIG_DIRECTORY, configPathOf } from "../host/files/config_place.ts";
@@ -142,13 +143,9 @@ function readBounded(
   limit: number,
 ): { readonly content: Uint8Array<ArrayBuffer>; readonly modified: number } {
   try {
-    // Before it is opened, which a pipe that nobody writes into keeps waiting.
-    const { isFile, size, mtime } = Deno.statSync(path);
-    if (!isFile) throw refusal(`${path} is no regular file`);
-    if (size > limit) throw refusal(`${path} has more than ${limit} bytes`);
-    return { content: Deno.readFileSync(path), modified: mtime?.getTime() ?? 0 };
+    const { bytes: content, modified } = readRegular(path, limit);
+    return { content, modified };
   } catch (error) {
-    if (error instanceof AppError) throw error;
     throw unreadable(path, error);
   }
 }
@@ -157,7 +154,7 @@ function isSameContent(path: string, content: Uint8Array): boolean {
   try {
     const { isFile, size } = Deno.lstatSync(path);
     if (!isFile || size !== content.length) return false;
-    const found = Deno.readFileSync(path);
+    const { bytes: found } = readRegular(path, content.length);
     return content.every((byte, index) => found[index] === byte);
   } catch {
     return false;

@@ -4,6 +4,7 @@ import { Console } from "../console/console.ts";
 import { SocketGateway } from "../console/gateway/socket_gateway.ts";
 import { pageFiles } from "../console/page_files.ts";
 import { bracketed } from "../core/wire/host_address.ts";
+import { readFileOrPipe } from "../host/files/bounded_read.ts";
 import { AppError, errorMessage, ExitCode } from "../process/errors.ts";
 import { catchFaults } from "../process/last_resort.ts";
 import { configureLogging, getLogger, type Logger } from "../process/logging.ts";
@@ -15,6 +16,8 @@ import { releaseStartPages } from "./start_pages.ts";
 import { listenForStop } from "../process/stop_signal.ts";
 import { VERSION } from "../process/version.ts";
 
+/** Bytes; a certificate with those that vouch for it has some thousands. */
+const MAX_PEM_SIZE = 1024 * 1024;
 /** From which on anybody may listen. */
 const FIRST_FREE_PORT = 1024;
 
@@ -25,11 +28,13 @@ const FIRST_FREE_PORT = 1024;
  * @throws {AppError} where it cannot
  */
 export async function runConsole(request: ConsoleRequest): Promise<number> {
-  // First of all: process 1 of a container gets no signal that it has no listener for.
+  requireSecrecy(request);
+  // A pipe may keep it waiting, in which only a signal that nobody listens for ends it.
+  const tls = tlsFiles(request);
+  // Before all else: process 1 of a container gets no signal that it has no listener for.
   using stop = listenForStop();
   configureLogging({ level: request.logLevel, format: request.logFormat });
   const logger = getLogger("console");
-  requireSecrecy(request);
   const { listen, interfaceName } = request;
   dropAllPrivileges({ isToListen: listen.port < FIRST_FREE_PORT });
   if (Deno.uid() === 0) {
@@ -42,7 +47,7 @@ export async function runConsole(request: ConsoleRequest): Promise<number> {
   using faults = catchFaults(logger);
   await using console = await Console.open({
     listen,
-    tls: tlsFiles(request),
+    tls,
     publicOrigin: request.origin,
     trustedProxies: request.trustedProxies,
     folder: request.statePath ?? consoleStatePath(interfaceName),
@@ -95,7 +100,7 @@ function tlsFiles({ tls }: ConsoleRequest): { readonly cert: string; readonly ke
 
 function readPem(path: string, option: string): string {
   try {
-    return Deno.readTextFileSync(path);
+    return new TextDecoder().decode(readFileOrPipe(path, MAX_PEM_SIZE).bytes);
   } catch (error) {
     const reason = errorMessage(error);
     throw new AppError(`Cannot read ${option} ${path}: ${reason}`, {

@@ -1,5 +1,5 @@
 /** Passphrase: asked for on a terminal, which does not show it, or read from a file. */
-import { readAtMost } from "../host/files/bounded_read.ts";
+import { readStart } from "../host/files/bounded_read.ts";
 import { AppError, errorMessage, ExitCode } from "../process/errors.ts";
 import { readHidden } from "./hidden_input.ts";
 
@@ -32,8 +32,7 @@ export async function readPassphrase({ file, isNew }: PassphraseRequest): Promis
 /** The first line of a file, which may be a pipe. */
 function firstLine(path: string): string {
   try {
-    using file = Deno.openSync(path);
-    const [line = ""] = new TextDecoder().decode(readAtMost(file, LONGEST + 1)).split(/\r?\n/, 1);
+    const [line = ""] = new TextDecoder().decode(readStart(path, LONGEST + 1)).split(/\r?\n/, 1);
     if (new TextEncoder().encode(line).length > LONGEST) {
       throw refusal(`the first line of ${path} is longer than ${LONGEST} bytes`);
     }

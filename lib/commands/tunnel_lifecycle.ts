@@ -17,7 +17,7 @@ import {
 } from "../dataplane/workers/worker_count.ts";
 import { DataPlaneError } from "../dataplane/thread/data_plane_error.ts";
 import type { DataPlaneConfig } from "../dataplane/data_plane_protocol.ts";
-import { loadConfig } from "../host/files/config_file.ts";
+import { readConfigFile } from "../host/files/config_file.ts";
 import { InnerGuard, tunnelServices } from "../host/firewall/inner_guard.ts";
 import { Hooks } from "../host/hooks/hooks.ts";
 import { Journal } from "../host/journal/journal.ts";
@@ -78,12 +78,14 @@ export function startTunnel<Kind extends Config>(
 ): TunnelStart<Kind> {
   const { interfaceName } = options;
   using opened = new DisposableStack();
-  // First of all: process 1 of a container gets no signal that it has no listener for.
+  // A pipe may keep it waiting, in which only a signal that nobody listens for ends it.
+  const parse = readConfigFile(options.configPath);
+  // Before all else: process 1 of a container gets no signal that it has no listener for.
   const reloads = new ReloadRequests();
   const stop = opened.use(listenForStop({ onHangup: () => reloads.notice() }));
   const log = enterSurroundings(options);
   const logger = getLogger(role);
-  const config = validate(loadConfig(options.configPath, options));
+  const config = validate(parse(options));
   logWarnings(logger, config);
   requireTunnelPrivileges();
   if (needsFakeTcp(config)) requireFakeTcpPrivileges();

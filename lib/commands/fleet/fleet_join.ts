@@ -13,7 +13,7 @@ import {
   MAX_TOKEN_LENGTH,
   readJoinToken,
 } from "../../core/fleet/join/join_token.ts";
-import { readAtMost } from "../../host/files/bounded_read.ts";
+import { readAtMost, readStart } from "../../host/files/bounded_read.ts";
 import { textSteps } from "../../host/files/config_file.ts";
 import { AppError, errorMessage, ExitCode } from "../../process/errors.ts";
 import { writeText } from "../../process/output.ts";
@@ -83,19 +83,16 @@ async function tokenText(given: string): Promise<string> {
     );
     return given;
   }
-  if (given !== STANDARD_INPUT) return readText(given, () => Deno.openSync(given));
+  // One byte more than allowed tells what is too long.
+  const limit = MAX_TOKEN_LENGTH + 1;
+  if (given !== STANDARD_INPUT) return readText(given, () => readStart(given, limit));
   if (Deno.stdin.isTerminal()) return await readHidden("Token: ", MAX_TOKEN_LENGTH);
-  return readText("standard input", () => Object.assign(Deno.stdin, { [Symbol.dispose]() {} }));
+  return readText("standard input", () => readAtMost(Deno.stdin, limit));
 }
 
-function readText(
-  what: string,
-  open: () => Pick<Deno.FsFile, "readSync"> & Disposable,
-): string {
+function readText(what: string, read: () => Uint8Array): string {
   try {
-    using file = open();
-    // One byte more than allowed tells what is too long.
-    return new TextDecoder().decode(readAtMost(file, MAX_TOKEN_LENGTH + 1));
+    return new TextDecoder().decode(read());
   } catch (cause) {
     const isMissing = cause instanceof Deno.errors.NotFound;
     const why = isMissing ? "no such file: give the file of a token" : errorMessage(cause);

@@ -1,4 +1,5 @@
 /** Drained file: which back ends of published services a person has drained, so that a restart does not undo that. */
+import { readRegular } from "../files/bounded_read.ts";
 import { createKeyFile } from "../files/config_store.ts";
 
 /** Bytes; as many services with as many back ends as there can be have a fourth of it. */
@@ -14,8 +15,8 @@ export class DrainedFile {
   /** What was written, as in `tcp:443 web-1:8443`; nothing where that cannot be used. */
   read(): readonly string[] {
     try {
-      if (Deno.statSync(this.#path).size > MAX_SIZE) return [];
-      const kept: unknown = JSON.parse(Deno.readTextFileSync(this.#path));
+      const { bytes } = readRegular(this.#path, MAX_SIZE);
+      const kept: unknown = JSON.parse(new TextDecoder().decode(bytes));
       return Array.isArray(kept) ? kept.filter((each) => typeof each === "string") : [];
     } catch {
       return [];

@@ -5,6 +5,7 @@
  * puts another living one's there, or else what was before all of them; one that ends while it is not leaves it.
  */
 import { Folder } from "../../../ffi/folder.ts";
+import { readRegular } from "../files/bounded_read.ts";
 import { basename, dirname, resolve } from "node:path";
 import { formatResolvConf, nameServersOf, readMarker, type Resolvers } from "./resolv_conf.ts";
 
@@ -33,6 +34,8 @@ export const HOST_FILE = "/etc/resolv.conf";
 const NAMESPACES = "/etc/netns";
 /** ELOOP's limit in Linux. */
 const MAX_LINKS = 40;
+/** Bytes; of the files that are read here, /etc/services may have a thousandth part of it. */
+const MAX_SIZE = 16 * 1024 * 1024;
 
 /** The file of a network namespace with this name. */
 export function fileOfNamespace(name: string): string {
@@ -113,7 +116,7 @@ export function readText(path: string): string | null {
   const status = ifThere(() => Deno.statSync(path));
   if (status === null) return null;
   if (!status.isFile) throw new NoFileError(path);
-  const bytes = ifThere(() => Deno.readFileSync(path));
+  const bytes = ifThere(() => readRegular(path, MAX_SIZE).bytes);
   return bytes === null ? null : Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
 }
 

@@ -6,7 +6,7 @@ import { KEY_LENGTH } from "../../core/config/values/key_text.ts";
 import { configSteps } from "../../core/config/parse_config.ts";
 import type { HookKeys, WantedKeys } from "../../core/config/hook_keys.ts";
 import { errorMessage } from "../../process/errors.ts";
-import { readAtMost } from "./bounded_read.ts";
+import { type FileContent, readFileOrPipe, readRegular } from "./bounded_read.ts";
 import { hostNames } from "../dns/host_names.ts";
 import { canCarryIpv6 } from "../network/ipv6_presence.ts";
 import { keysFromHooks, type KnownKeys, refuseHookKey } from "../hooks/hook_key.ts";
@@ -27,7 +27,18 @@ export interface ReadConfig {
  * @throws {ConfigError} when it cannot be read, is no text of at most 1 MiB, or has a mistake
  */
 export function loadConfig(path: string, hookKeys: HookKeyUse = "refuse"): Config {
-  return atOnce(toRunSteps(path, readBounded(path), hookKeys));
+  return readConfigFile(path)(hookKeys);
+}
+
+/**
+ * Reads the file, whatever it says, and returns what parses it: a pipe is to be waited for while signals still end the
+ * process.
+ *
+ * @throws {ConfigError} where it cannot be read, or is longer than 1 MiB; what is returned, where it has a mistake
+ */
+export function readConfigFile(path: string): (hookKeys: HookKeyUse) => Config {
+  const content = reading(path, readFileOrPipe);
+  return (hookKeys) => atOnce(toRunSteps(path, content, hookKeys));
 }
 
 /**
@@ -42,7 +53,7 @@ export function loadConfigAgain(path: string, hookKeys: HookKeyUse): Config {
 
 /** The same in steps, for who has others to serve meanwhile. */
 export function* loadSteps(path: string, hookKeys: HookKeyUse): Generator<void, Config> {
-  return yield* toRunSteps(path, readBounded(path, { isRegular: true }), hookKeys);
+  return yield* toRunSteps(path, reading(path, readRegular), hookKeys);
 }
 
 /**
@@ -59,7 +70,7 @@ export type HookKeyUse =
  *
  * @param path as messages name it
  */
-export function* toChangeSteps(path: string, file: FileContent): Generator<void, ReadConfig> {
+export function* toChangeSteps(path: string, file: ReadFile): Generator<void, ReadConfig> {
   const text = textToChange(path, file.bytes);
   return { text, config: yield* configIn(path, { text, mode: file.mode }, "refuse") };
 }
@@ -84,14 +95,14 @@ export function* textSteps(
   return yield* toRunSteps(path, { bytes, mode: OWNER_ONLY }, hookKeys);
 }
 
-interface FileContent {
+interface ReadFile {
   readonly bytes: Uint8Array;
   readonly mode: number;
 }
 
 function* toRunSteps(
   path: string,
-  { bytes, mode }: FileContent,
+  { bytes, mode }: ReadFile,
   hookKeys: HookKeyUse,
 ): Generator<void, Config> {
   requireShort(path, bytes);
@@ -137,35 +148,16 @@ function asHostCan(config: Config): Config {
   };
 }
 
-/** The file's content, and its permission bits if it is a regular file: a pipe has no lasting ones. */
-function readBounded(
+/** Reads a file by one of the ways to do so. */
+function reading(
   path: string,
-  { isRegular = false } = {},
+  read: (path: string, limit: number) => FileContent,
 ): FileContent {
   try {
-    // Before it is opened, which a pipe keeps waiting.
-    if (isRegular && isPipe(path)) {
-      throw unreadable(
-        path,
-        "it is not a regular file, and a pipe cannot be read twice: copy it to a file",
-      );
-    }
-    using file = Deno.openSync(path);
-    const info = file.statSync();
-    if (info.isDirectory) throw unreadable(path, "it is a directory");
-    // One byte more than allowed tells a file that is too long from one that is not, whatever its size says.
-    const bytes = readAtMost(file, MAX_CONFIG_SIZE + 1);
-    return { bytes, mode: info.isFile ? info.mode ?? 0 : 0 };
+    return read(path, MAX_CONFIG_SIZE);
   } catch (error) {
-    if (error instanceof ConfigError) throw error;
     throw unreadable(path, reason(error), error);
   }
-}
-
-/** Or a device, or a socket. */
-function isPipe(path: string): boolean {
-  const { isFile, isDirectory } = Deno.statSync(path);
-  return !isFile && !isDirectory;
 }
 
 function reason(error: unknown): string {

@@ -12,6 +12,7 @@ import {
   readGateway,
 } from "../../core/fleet/gateway_entries.ts";
 import type { BucketEntry } from "../../core/fleet/store_mirror.ts";
+import { readRegular } from "../files/bounded_read.ts";
 import { createKeyFile } from "../files/config_store.ts";
 
 /** Bytes. */
@@ -140,12 +141,10 @@ function listOf(entries: ReadonlyMap<string, BucketEntry>): NumberedGateway[] {
 /** What was kept; nothing where that cannot be used. */
 function readKept(path: string): NumberedGateway[] {
   try {
-    if (Deno.statSync(path).size > MAX_SIZE) return [];
-    const kept = JSON.parse(Deno.readTextFileSync(path));
+    const kept = JSON.parse(new TextDecoder().decode(readRegular(path, MAX_SIZE).bytes));
     return Array.isArray(kept) && kept.every(isNumbered) ? kept : [];
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof SyntaxError) return [];
-    throw error;
+  } catch {
+    return [];
   }
 }
 

@@ -6,6 +6,7 @@ import { MAX_PEERS } from "../../core/limits/max_peers.ts";
 import type { StoredPeers } from "../../core/peers/peer_store.ts";
 import { AppError, errorMessage, ExitCode } from "../../process/errors.ts";
 import type { Logger } from "../../process/logging.ts";
+import { readRegular } from "../files/bounded_read.ts";
 import { SharedPeerStore } from "./shared_peer_store.ts";
 
 /** The bucket of the fleet; several fleets at the same servers are accounts of NATS. */
@@ -65,8 +66,7 @@ export function openStore(
 export function readStoreFile(key: string, named: string, configPath: string): string {
   const path = isAbsolute(named) ? named : join(dirname(configPath), named);
   try {
-    if (Deno.statSync(path).size > MAX_FILE_SIZE) throw new Error("it is too long");
-    return Deno.readTextFileSync(path);
+    return new TextDecoder().decode(readRegular(path, MAX_FILE_SIZE).bytes);
   } catch (error) {
     const reason = errorMessage(error);
     throw new AppError(`Cannot read ${key} (${path}): ${reason}`, { exitCode: ExitCode.usage });

@@ -16,6 +16,7 @@ import type { StoredPeers } from "../../core/peers/peer_store.ts";
 import { MAX_PEERS } from "../../core/limits/max_peers.ts";
 import { errorMessage } from "../../process/errors.ts";
 import { newMirror } from "./shared_peer_store.ts";
+import { readRegular } from "../files/bounded_read.ts";
 import { createKeyFile } from "../files/config_store.ts";
 
 const VERSION = 1;
@@ -40,17 +41,15 @@ export class StoreFile {
    */
   read(): KeptPeers | { readonly problem: string } | null {
     try {
-      const { size, mtime } = Deno.statSync(this.path);
-      if (size > MAX_SIZE) return { problem: "it is too long" };
-      const kept = JSON.parse(Deno.readTextFileSync(this.path));
+      const { bytes, modified } = readRegular(this.path, MAX_SIZE);
+      const kept = JSON.parse(new TextDecoder().decode(bytes));
       if (kept?.version !== VERSION) return { problem: "another version has written it" };
       const { revision, contact, groups, peers } = kept;
       const mirror = newMirror(MAX_PEERS, () => {});
       fill(mirror, { groups, peers });
-      const touched = mtime?.getTime() ?? 0;
       return {
         peers: { ...mirror.snapshot, revision: String(revision) },
-        contact: Math.max(Number.isFinite(contact) ? contact : 0, touched),
+        contact: Math.max(Number.isFinite(contact) ? contact : 0, modified),
       };
     } catch (error) {
       if (error instanceof Deno.errors.NotFound) return null;

@@ -4,6 +4,7 @@ import { dirname, isAbsolute, join } from "node:path";
 import { BlockList, BlockListBuilder } from "../../core/dns/block_list.ts";
 import { BlockReader } from "../../core/dns/block_reader.ts";
 import { ConfigError } from "../../core/config/config_error.ts";
+import { GivenFile } from "../../host/files/bounded_read.ts";
 import { errorMessage } from "../../process/errors.ts";
 import type { Logger } from "../../process/logging.ts";
 import { paced } from "../../process/pace.ts";
@@ -57,15 +58,12 @@ export async function readBlockFiles(
 async function readFile(path: string, builder: BlockListBuilder): Promise<number> {
   const reader = new BlockReader(builder);
   try {
-    // Before it is opened, which a pipe keeps waiting.
-    const { isFile, size } = await Deno.stat(path);
-    if (!isFile) throw unusable(path, "it is not a regular file");
-    if (size > MAX_FILE_SIZE) throw unusable(path, "it is longer than 128 MiB");
-    using file = await Deno.open(path);
+    using file = GivenFile.open(path);
+    if (file.size > MAX_FILE_SIZE) throw unusable(path, "it is longer than 128 MiB");
     const bytes = new Uint8Array(CHUNK_SIZE);
     for (let total = 0;;) {
-      const length = await file.read(bytes);
-      if (length === null) break;
+      const length = file.read(bytes) ?? 0;
+      if (length === 0) break;
       total += length;
       // It may have grown since.
       if (total > MAX_FILE_SIZE) throw unusable(path, "it is longer than 128 MiB");

@@ -7,7 +7,7 @@ import type { DnsExchange, Resolver, UpstreamVerdict } from "../../core/dns/upst
 import { formatAddress } from "../../core/wire/host_address.ts";
 import { errorMessage } from "../../process/errors.ts";
 import { background, guarded } from "../../process/guard.ts";
-import { systemCertificates } from "../../process/system_certificates.ts";
+import { systemCertificates } from "../../host/files/system_certificates.ts";
 import { isConnectionError } from "./connection_error.ts";
 import { closeQuietly, readFramed, writeFramed } from "./framing.ts";
 

@@ -3,7 +3,7 @@
  * the receiver's check it: the signature is an HMAC-SHA256 over id, time and body.
  */
 import type { RecordedEvent } from "../../host/accounts/account_store.ts";
-import { systemCertificates } from "../../process/system_certificates.ts";
+import { systemCertificates } from "../../host/files/system_certificates.ts";
 import { createHmac } from "node:crypto";
 
 /** ms that a server may take for its answer. */

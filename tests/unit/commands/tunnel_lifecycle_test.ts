@@ -1,7 +1,10 @@
-/** Tests of the end of a tunnel: in which order what it has changed is undone. */
+/** Tests of a tunnel's beginning, where it may be kept waiting, and of its end: in which order all is undone. */
+import { closeSync, constants, openSync } from "node:fs";
 import { endTunnel, type TunnelToEnd } from "../../../lib/commands/tunnel_lifecycle.ts";
 import { Journal } from "../../../lib/host/journal/journal.ts";
 import { assertEquals } from "../../support/assert.ts";
+import { spawn } from "../../support/process.ts";
+import { eventually } from "../../support/time/patience.ts";
 import { hostTest, whereAllowed } from "../../support/permissions.ts";
 
 // Whoever is not root may have no place for journals.
@@ -38,4 +41,32 @@ for (const commands of [[], [{ command: "true", place: "t.conf:1: PostDown" }]])
       Deno.removeSync(root);
     },
   );
+}
+
+hostTest("one that waits for a pipe as its configuration ends by a signal", async () => {
+  const folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+  using cleanup = new DisposableStack();
+  cleanup.defer(() => Deno.removeSync(folder, { recursive: true }));
+  const path = `${folder}/pipe`;
+  assertEquals(new Deno.Command("mkfifo", { args: [path] }).outputSync().code, 0);
+  const key = ["--cert", path, "--key", path, "--listen", "127.0.0.1:51821", "--state", folder];
+  for (
+    const args of [["server", "--config", path], ["client", "--config", path], ["console", ...key]]
+  ) {
+    const command = ["run", "--quiet", "--no-check", "--allow-all", "main.ts", ...args];
+    await using process = spawn(null, [Deno.execPath(), ...command]);
+    const writer = await eventually(() => openToWrite(path), { what: "a reader of the pipe" });
+    process.signal("SIGTERM");
+    assertEquals((await process.ended()).signal, "SIGTERM", process.stderr);
+    closeSync(writer);
+  }
+});
+
+/** Null as long as nobody reads. */
+function openToWrite(path: string): number | null {
+  try {
+    return openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
+  } catch {
+    return null;
+  }
 }

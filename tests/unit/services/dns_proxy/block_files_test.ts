@@ -53,7 +53,7 @@ hostTest("a list that cannot be one is named in one line, with the reason", asyn
     const [name, why] of [
       ["missing", "no such file"],
       ["pipe", "it is not a regular file"],
-      ["folder", "it is not a regular file"],
+      ["folder", "it is a directory"],
       ["long", "it is longer than 128 MiB"],
       [lists.write("binary", "0.0.0.0 ads.example\n\0\n"), "it is not a text file"],
       [lists.write("empty", ""), "no line of it is a name"],

@@ -1,5 +1,9 @@
 /** System certificates: the authorities that the host trusts, besides those that are in the runtime. */
 
+import { readRegular } from "./bounded_read.ts";
+
+/** Bytes; systems have a quarter of one MiB. */
+const MAX_SIZE = 16 * 1024 * 1024;
 /** Where systems keep them: Debian's, Alpine's and Arch's place, and Fedora's. */
 const BUNDLES = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
 
@@ -7,7 +11,7 @@ const BUNDLES = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bu
 export function systemCertificates(): string {
   for (const path of [Deno.env.get("SSL_CERT_FILE") ?? "", ...BUNDLES]) {
     try {
-      if (path !== "") return Deno.readTextFileSync(path);
+      if (path !== "") return new TextDecoder().decode(readRegular(path, MAX_SIZE).bytes);
     } catch {
       // The next may be there.
     }
