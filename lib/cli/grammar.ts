@@ -259,7 +259,8 @@ export function createGrammar(argv: readonly string[]) {
       brief: line("Undo changes left behind by a killed process"),
       description: line(
         "Undoes the changes of a killed server or client in this network namespace, and opens a host that its kill switch " +
-          "still blocks. Changes of running tunnels are kept.",
+          "still blocks. Changes of running tunnels are kept. The exit code is 1 if something could not be undone, which " +
+          "the log names, or 5 if that takes more privileges.",
       ),
     }),
     or(

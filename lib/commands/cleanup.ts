@@ -2,10 +2,11 @@
 import { inNamespace, namespaceExists } from "../../ffi/netns.ts";
 import { describeChange } from "../host/journal/host_change.ts";
 import { ownResolvConfs } from "../host/dns/resolv_conf_file.ts";
-import { undoStale } from "../host/journal/journal.ts";
+import { isGone } from "../host/journal/network_namespace.ts";
+import { undoStale } from "../host/journal/stale_journal.ts";
 import { type JournalFile, staleJournals } from "../host/journal/journal_files.ts";
 import { ExitCode } from "../process/errors.ts";
-import { configureLogging, getLogger } from "../process/logging.ts";
+import { configureLogging } from "../process/logging.ts";
 import {
   blocksWithoutJournal,
   describeBlock,
@@ -14,6 +15,7 @@ import {
 } from "../host/firewall/standing_blocks.ts";
 import { isAlive, parseIdentity } from "../process/process_identity.ts";
 import { describeDoubtful, undoLost } from "./lost_changes.ts";
+import { Undoing } from "./undoing.ts";
 import { writeText } from "../process/output.ts";
 import { undoUnlessHeld } from "../host/journal/shared_change.ts";
 
@@ -25,86 +27,102 @@ export interface CleanUpOptions {
   readonly opensHost?: boolean;
 }
 
+/** What to do about that which is left. */
+const AGAIN = "remove the cause, then run `vpn cleanup`";
+
 /**
  * Undoes what dead processes left in this network namespace, or in one that has gone since. Returns one line for each
- * change undone.
+ * change undone; what cannot be is a warning.
  */
 export function cleanUp(options: CleanUpOptions = {}): string[] {
-  return [...undoNoted(options), ...undoLost()];
+  const undoing = new Undoing();
+  undoNoted(undoing, options);
+  undoLost(undoing);
+  return undoing.lines;
 }
 
 /** Undoes what journals tell of, and marks in files. */
-function undoNoted(options: CleanUpOptions): string[] {
-  const lines = staleJournals().flatMap((journal) => undoWithLines(journal, options));
+function undoNoted(undoing: Undoing, options: CleanUpOptions): void {
+  for (const journal of staleJournals()) {
+    undoing.attempt(`read ${journal.path}`, AGAIN, () => undoOne(undoing, journal, options));
+  }
   for (const { change, owner } of options.opensHost === true ? blocksWithoutJournal() : []) {
-    undoUnlessHeld(change, "");
-    lines.push(`undid for ${owner.interfaceName} (no journal): ${describeChange(change)}`);
+    const what = describeChange(change);
+    undoing.attempt(`undo ${what}`, AGAIN, () => {
+      undoUnlessHeld(change, "");
+      undoing.lines.push(`undid for ${owner.interfaceName} (no journal): ${what}`);
+    });
   }
   // Last, what has no journal any more: a power cut empties /run, not /etc.
   for (const change of ownResolvConfs()) {
     if (isAlive(parseIdentity(change.owner))) continue;
-    try {
+    const what = describeChange(change);
+    // It may have become read-only: no reason not to start, nor to leave the rest undone.
+    undoing.attempt(`undo ${what}`, "make it writable, then run `vpn cleanup`", () => {
       undoUnlessHeld(change, "");
-    } catch (error) {
-      // It may have become read-only: no reason not to start, nor to leave the rest undone.
-      getLogger("cleanup").warn(
-        "cannot undo {change}: {error}: make it writable, then run `vpn cleanup`",
-        {
-          change: describeChange(change),
-          error,
-        },
-      );
-      continue;
-    }
-    lines.push(`undid for process ${change.owner}: ${describeChange(change)}`);
+      undoing.lines.push(`undid for process ${change.owner}: ${what}`);
+    });
   }
-  return lines;
 }
 
 /** The same in the namespaces that dead processes were sent into by `--netns`, from wherever they were started. */
-function cleanUpNamed(options: CleanUpOptions): string[] {
-  return staleJournals().flatMap((journal) => {
+function undoNamed(undoing: Undoing, options: CleanUpOptions): void {
+  for (const journal of staleJournals()) {
     const { netns } = journal.owner;
-    if (netns === undefined || !namespaceExists(netns)) return [];
-    try {
-      return inNamespace(netns, () => undoWithLines(journal, options));
-    } catch (error) {
-      // It may have gone by now, and its name be a file without a namespace: no reason to leave the rest undone.
-      getLogger("cleanup").warn("cannot clean up in {netns}: {error}", { netns, error });
-      return [];
-    }
-  });
+    if (netns === undefined || !namespaceExists(netns)) continue;
+    undoing.attempt(`clean up in ${netns}`, AGAIN, () => {
+      try {
+        inNamespace(netns, () => undoOne(undoing, journal, options));
+      } catch (error) {
+        // It may have gone by now, and its name be a file without a namespace.
+        if (!isGone(journal.owner)) throw error;
+      }
+    });
+  }
 }
 
-function undoWithLines(
+function undoOne(
+  undoing: Undoing,
   journal: JournalFile,
   { opensHost = false }: CleanUpOptions,
-): string[] {
+): void {
   const { interfaceName, pid } = journal.owner;
-  return undoStale(journal, (change) => opensHost || isNoStandingBlock(journal, change))
-    .map((change) => `undid for ${interfaceName} (process ${pid}): ${describeChange(change)}`);
+  const undone = undoStale(journal, {
+    isUndone: (change) => opensHost || isNoStandingBlock(journal, change),
+    onFailure: (error) => undoing.failed(error),
+  });
+  for (const change of undone) {
+    undoing.lines.push(`undid for ${interfaceName} (process ${pid}): ${describeChange(change)}`);
+  }
 }
+
+/** Removes what is in no namespace that a server would clean, as what killed demos left. */
+export type RemoveLeftovers = (undoing: Undoing) => void;
 
 /**
  * Runs `vpn cleanup`.
  *
- * @param removeLeftovers removes what is in no namespace that a server would clean, as what killed demos left; returns
- * a line for each thing removed
+ * @returns 0 where nothing is left of what it is to undo; else 1, or 5 where all of that takes more privileges
  */
 export function runCleanup(
   { keepKillSwitch }: { readonly keepKillSwitch: boolean },
-  removeLeftovers: () => readonly string[],
+  removeLeftovers: RemoveLeftovers,
 ): number {
   configureLogging({ level: "warning", format: "text" });
   const options = { opensHost: !keepKillSwitch };
-  const noted = undoNoted(options);
-  const lost = undoLost();
-  const lines = [...noted, ...lost, ...cleanUpNamed(options), ...removeLeftovers()];
-  if (lines.length === 0) lines.push("nothing to undo");
-  lines.push(...describeDoubtful({ hasUndone: lost.length > 0 }));
+  const undoing = new Undoing();
+  const step = (call: () => void) => undoing.attempt("clean up all", AGAIN, call);
+  let lost = 0;
+  step(() => undoNoted(undoing, options));
+  step(() => lost = undoLost(undoing));
+  step(() => undoNamed(undoing, options));
+  step(() => removeLeftovers(undoing));
+  const { lines } = undoing;
+  if (lines.length === 0 && undoing.exitCode === ExitCode.ok) lines.push("nothing to undo");
+  step(() => lines.push(...describeDoubtful({ hasUndone: lost > 0 })));
   if (keepKillSwitch) {
-    lines.push(...standingBlocks().map((block) => `kept: ${describeBlock(block)}`));
+    step(() => lines.push(...standingBlocks().map((block) => `kept: ${describeBlock(block)}`)));
   }
-  writeText(Deno.stdout, `${lines.join("\n")}\n`);
-  return ExitCode.ok;
+  writeText(Deno.stdout, lines.map((line) => `${line}\n`).join(""));
+  return undoing.exitCode;
 }

@@ -1,5 +1,4 @@
 /** Lost changes: what killed runs left on the host and no journal names, found by its own marks. */
-import { NetlinkError } from "../../ffi/netlink/socket.ts";
 import { AF_INET } from "../../ffi/socket_constants.ts";
 import type { NftablesTable } from "../../ffi/netlink/nftables/nftables_objects.ts";
 import { closingTables, lostTables } from "../host/firewall/lost_tables.ts";
@@ -14,7 +13,7 @@ import { otherHolder } from "../host/journal/shared_change.ts";
 import { FORWARDING_SWITCHES } from "../host/network/forwarding_switch.ts";
 import { lostRouting, type RoutingChange } from "../host/network/lost_routing.ts";
 import { readSysctl, sysctlName } from "../host/network/sysctl.ts";
-import { getLogger } from "../process/logging.ts";
+import type { Undoing } from "./undoing.ts";
 
 /** Those that a tunnel sets, with what the kernel has where nobody has set them. */
 const SYSCTLS = [
@@ -24,10 +23,15 @@ const SYSCTLS = [
   ["/proc/sys/net/ipv6/conf/all/forwarding", "0"],
 ] as const;
 
-/** Undoes what is certain to be of tunnels of this network namespace that have ended; a line for each change. */
-export function undoLost(): string[] {
+/**
+ * Undoes what is certain to be of tunnels of this network namespace that have ended.
+ *
+ * @returns how many changes
+ */
+export function undoLost(undoing: Undoing): number {
+  const before = undoing.lines.length;
   // Between looking and undoing, none may start.
-  return withJournalsLockedIfPossible(() => {
+  withJournalsLockedIfPossible(() => {
     const { changes, isDoubtful } = lostRouting();
     const tables = lostTables().ours;
     const found: HostChange[] = [
@@ -36,20 +40,15 @@ export function undoLost(): string[] {
       ...closingTables(tables).flatMap(switchOf),
       ...isDoubtful ? [] : changes,
     ];
-    return found.toReversed().flatMap((change) => {
-      try {
+    for (const change of found.toReversed()) {
+      const what = describeChange(change);
+      undoing.attempt(`undo ${what}`, "run `vpn cleanup` as root", () => {
         undoChange(change);
-        return [`undid (no journal): ${describeChange(change)}`];
-      } catch (error) {
-        if (!(error instanceof NetlinkError)) throw error;
-        getLogger("cleanup").warn("cannot undo {change}: {error}: run `vpn cleanup` as root", {
-          change: describeChange(change),
-          error,
-        });
-        return [];
-      }
-    });
+        undoing.lines.push(`undid (no journal): ${what}`);
+      });
+    }
   });
+  return undoing.lines.length - before;
 }
 
 /** The switch that a table's gateway has turned on, of which the table tells that it was off before. */

@@ -75,6 +75,13 @@ hostTest("no unit opens a host that a kill switch has closed", async () => {
   }
 });
 
+hostTest("what a clean-up could not undo decides on no restart of a unit", async () => {
+  for (const unit of SERVICES) {
+    const text = await Deno.readTextFile(new URL(unit, PACKAGING));
+    assertMatch(text, /^ExecStopPost=-@BINDIR@\/vpn cleanup /m);
+  }
+});
+
 hostTest(
   "the client's unit keeps the host closed over `systemctl restart`, and at shutdown",
   async () => {

@@ -13,6 +13,7 @@ import { present } from "./present.ts";
 import { DemoReport, Interruption } from "./report.ts";
 import { Stage } from "./stage.ts";
 import { STEPS } from "./steps.ts";
+import { Undoing } from "../undoing.ts";
 import { removeLeftovers } from "./traces.ts";
 import { takesColour, writeText } from "../../process/output.ts";
 import { requireDemoPrivileges } from "../../process/privileges.ts";
@@ -30,7 +31,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
   const natsServer = options.fleet ? natsProgram(options.natsServer) : null;
   using stop = listenForStop();
   const interrupted = interruption(stop);
-  removeLeftovers();
+  removeLeftovers(new Undoing());
   const showsLogs = options.logLevel === "trace" || options.logLevel === "debug";
   const report = new DemoReport(Deno.stdout, {
     colour: takesColour(Deno.stdout),

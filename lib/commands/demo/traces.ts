@@ -9,6 +9,7 @@ import {
   namespaceExists,
   openNamespace,
 } from "../../../ffi/netns.ts";
+import type { Undoing } from "../undoing.ts";
 import { dropJournals } from "../../host/journal/journal_files.ts";
 
 /** The name of a namespace of this process's demo. */
@@ -27,29 +28,26 @@ export function ownerOf(name: string): number | null {
   return match === null ? null : Number(match[1]);
 }
 
-/**
- * Removes the traces of demos that are no more, and ends the processes that run in their namespaces.
- *
- * @returns a line for each thing removed
- */
-export function removeLeftovers(): string[] {
-  const namespaces = listNamespaces().filter(isLeftover);
-  for (const name of namespaces) {
-    try {
-      removeWithProcesses(name);
-    } catch (error) {
-      // Another demo, started at the same time, was quicker.
-      if (namespaceExists(name)) throw error;
-    }
+/** Removes the traces of demos that are no more, and ends the processes that run in their namespaces. */
+export function removeLeftovers(undoing: Undoing): void {
+  const remedy = "remove it by hand";
+  for (const name of listNamespaces().filter(isLeftover)) {
+    undoing.attempt(`remove network namespace ${name}`, remedy, () => {
+      try {
+        removeWithProcesses(name);
+      } catch (error) {
+        // Another demo, started at the same time, was quicker.
+        if (namespaceExists(name)) throw error;
+      }
+      undoing.lines.push(`removed network namespace ${name}`);
+    });
   }
-  const folders = [...Deno.readDirSync(tmpdir())]
-    .filter(({ name }) => isLeftover(name))
-    .map(({ name }) => `${tmpdir()}/${name}`);
-  folders.forEach(removeFolder);
-  return [
-    ...namespaces.map((name) => `removed network namespace ${name}`),
-    ...folders.map((path) => `removed ${path}`),
-  ];
+  for (const { name } of [...Deno.readDirSync(tmpdir())].filter(({ name }) => isLeftover(name))) {
+    const path = `${tmpdir()}/${name}`;
+    undoing.attempt(`remove ${path}`, remedy, () => {
+      if (removeFolder(path)) undoing.lines.push(`removed ${path}`);
+    });
+  }
 }
 
 /** Takes a namespace away whose processes have ended, and their notes of what they changed there. */
@@ -69,13 +67,17 @@ function removeWithProcesses(name: string): void {
   dropJournals(inode);
 }
 
-/** Removes a folder, if it is ours and still there. */
-export function removeFolder(path: string): void {
+/** Removes a folder, if it is ours and still there. @returns whether it was */
+export function removeFolder(path: string): boolean {
   try {
     const { uid, isDirectory } = Deno.lstatSync(path);
-    if (isDirectory && uid === Deno.uid()) Deno.removeSync(path, { recursive: true });
+    // Another user's is only called so.
+    if (!isDirectory || uid !== Deno.uid()) return false;
+    Deno.removeSync(path, { recursive: true });
+    return true;
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
   }
 }
 

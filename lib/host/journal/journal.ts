@@ -7,52 +7,19 @@
  */
 import { dirname } from "node:path";
 import type { Nftables } from "../../../ffi/netlink/nftables/nftables.ts";
+import { tryToForget, tryToUndo, undoApart, UNSHARED_KINDS } from "./entry_undo.ts";
 import { changeFixture } from "./change_fixture.ts";
 import { isThere } from "./socket_file.ts";
 import type { Fixture } from "../upkeep/fixture.ts";
-import {
-  describeChange,
-  type HostChange,
-  makeChange,
-  type SysctlChange,
-  type TableChange,
-} from "./host_change.ts";
+import { type HostChange, makeChange, type SysctlChange, type TableChange } from "./host_change.ts";
 import { AppError, errorMessage, ExitCode } from "../../process/errors.ts";
 import { journalDirectory } from "../../process/journal_directory.ts";
-import {
-  type JournalFile,
-  readJournal,
-  removeJournal,
-  strikeOut,
-  withJournalsLocked,
-  withJournalsLockedIfPossible,
-} from "./journal_files.ts";
+import { removeJournal, strikeOut, withJournalsLocked } from "./journal_files.ts";
 import type { JournalEntry, JournalOwner } from "./journal_text.ts";
-import { getLogger } from "../../process/logging.ts";
-import { currentNetworkNamespace, isGone, isSameNamespace } from "./network_namespace.ts";
+import { currentNetworkNamespace } from "./network_namespace.ts";
 import { identityText, journalPath, ownIdentity } from "../../process/process_identity.ts";
 import { readSysctl } from "../network/sysctl.ts";
-import {
-  changesOfOthers,
-  otherHolder,
-  type OthersChange,
-  undoUnlessHeld,
-} from "./shared_change.ts";
-
-/** Changes by programs, which take their time, and which no other instance looks at. */
-const UNSHARED_KINDS: ReadonlySet<HostChange["kind"]> = new Set([
-  "hook",
-  "resolvconf",
-  "resolvectl",
-]);
-
-/** Changes to files, which do not go with a network namespace. */
-const FILE_KINDS: ReadonlySet<HostChange["kind"]> = new Set([
-  "directory",
-  "socket",
-  "resolv-conf",
-  "resolvconf",
-]);
+import { changesOfOthers, otherHolder, type OthersChange } from "./shared_change.ts";
 
 /** An entry of a file that may be written again, where its place is another. */
 interface OwnEntry extends JournalEntry {
@@ -320,74 +287,6 @@ function createLocked(path: string): Deno.FsFile {
 
 function lineOf(line: JournalOwner | HostChange): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(`${JSON.stringify(line)}\n`);
-}
-
-/** As `undoUnlessHeld()`; false, with a warning, where it fails. */
-function tryToUndo(change: HostChange, ownJournal: string): boolean {
-  try {
-    undoUnlessHeld(change, ownJournal);
-    return true;
-  } catch (error) {
-    getLogger("journal").warn("cannot undo {change}, `vpn cleanup` will try again: {error}", {
-      change: describeChange(change),
-      error,
-    });
-    return false;
-  }
-}
-
-/**
- * Undoes what a dead process of this network namespace left, and removes its journal. Where its namespace has gone, and
- * what was changed there with it, files are put back all the same; commands are not run anywhere else.
- *
- * @param isUndone whether a change is to be undone; the others stay in the journal
- * @returns what was undone; nothing of another namespace that is still there
- */
-export function undoStale(
-  { path, owner }: JournalFile,
-  isUndone: (change: HostChange) => boolean = () => true,
-): HostChange[] {
-  const isHere = isSameNamespace(owner, currentNetworkNamespace());
-  if (!isHere && !isGone(owner)) return [];
-  using file = openIfThere(path);
-  if (file === null) return [];
-  // Of two that start together, the second finds nothing left to do.
-  file.lockSync(true);
-  const entries = readJournal(path).flatMap((journal) => journal.entries)
-    .filter(({ change }) => isHere || FILE_KINDS.has(change.kind));
-  const undone = entries.toReversed().filter((entry) =>
-    isUndone(entry.change) && undoApart(entry.change, () => {
-      if (!tryToUndo(entry.change, path)) return false;
-      tryToForget(() => strikeOut(path, entry));
-      return true;
-    })
-  );
-  if (undone.length === entries.length) tryToForget(() => removeJournal(path));
-  return undone.reverse().map(({ change }) => change);
-}
-
-/** Calls while no other instance changes what it shares with this one. */
-function undoApart<Result>(change: HostChange, call: () => Result): Result {
-  return UNSHARED_KINDS.has(change.kind) ? call() : withJournalsLockedIfPossible(call);
-}
-
-/** What is undone is harmless in a journal, as undoing it again is: that it stays there must stop nothing. */
-function tryToForget(call: () => void): void {
-  try {
-    call();
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return;
-    getLogger("journal").warn("cannot mark undone changes in the journal: {error}", { error });
-  }
-}
-
-function openIfThere(path: string): Deno.FsFile | null {
-  try {
-    return Deno.openSync(path);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return null;
-    throw error;
-  }
 }
 
 function isDirectory(path: string): boolean {

@@ -344,6 +344,9 @@ netTest("the start fails, and everything is undone, when resolvconf does", async
   // The program can undo nothing either, which keeps nothing else from being undone.
   assertMatch(stderr, /warning vpn\.journal: cannot undo resolvconf record tun\.vpn0, /);
   assertEquals(await hostState(client), before);
+  const vain = await client.run(files.command(vpnCommand("cleanup")), { env: files.env });
+  assertMatch(vain.stderr, /warning vpn\.journal: cannot undo resolvconf record tun\.vpn0, /);
+  assertEquals([vain.code, vain.stdout], [1, ""]);
   files.program("resolvconf");
   assertMatch(await files.cleanup(client), /: resolvconf record tun\.vpn0$/m);
 }, { programs: PROGRAMS });

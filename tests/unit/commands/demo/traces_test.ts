@@ -1,7 +1,7 @@
 /** Shows the names of a demo's traces, and its private folder. */
 import { makePrivateFolder, ownerOf, removeFolder } from "../../../../lib/commands/demo/traces.ts";
 import { assert, assertEquals, assertThrows } from "../../../support/assert.ts";
-import { hostTest } from "../../../support/permissions.ts";
+import { hostTest, whereAllowed } from "../../../support/permissions.ts";
 
 Deno.test("ownerOf() reads the process id from a demo's own names alone", () => {
   assertEquals(ownerOf("vpn-demo-123-gateway"), 123);
@@ -30,6 +30,18 @@ hostTest(
     removeFolder(folder);
   },
 );
+
+hostTest({
+  name: "removeFolder() leaves another user's folder alone, and says so",
+  ignore: whereAllowed(() => Deno.uid()) !== 0,
+  fn: () => {
+    const folder = makePrivateFolder();
+    Deno.chownSync(folder, 1234, 1234);
+    assertEquals(removeFolder(folder), false);
+    Deno.chownSync(folder, 0, 0);
+    assertEquals([removeFolder(folder), removeFolder(folder)], [true, false]);
+  },
+});
 
 hostTest("removeFolder() leaves alone what a symbolic link leads to", () => {
   const folder = makePrivateFolder();
