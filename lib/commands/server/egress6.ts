@@ -197,10 +197,12 @@ export class Egress6 implements Disposable {
     const answered = JSON.stringify([device, addresses]);
     if (answered === this.#answered) return;
     this.#answered = answered;
-    journal.release(ANSWERS);
-    if (device === null || addresses.length === 0) return;
-    journal.makeSysctl(`/proc/sys/net/ipv6/conf/${device}/proxy_ndp`, "1");
-    journal.make({ kind: ANSWERS, device, addresses });
+    journal.replace([ANSWERS], () => {
+      if (device === null || addresses.length === 0) return false;
+      journal.makeSysctl(`/proc/sys/net/ipv6/conf/${device}/proxy_ndp`, "1");
+      journal.make({ kind: ANSWERS, device, addresses });
+      return true;
+    });
   }
 
   /** Follows nothing any more. */

@@ -81,15 +81,14 @@ export function resolverManager(): "systemd-resolved" | "resolvconf" | { readonl
 
 /**
  * Sets the resolvers of another configuration in the place of those that were set, in one go: nobody sees the host's
- * own.
+ * own, which would be asked past a full tunnel.
  *
- * @throws {AppError} where they cannot be set: the host's own are there then
+ * @throws {AppError} where they cannot be set: those that were set are there then, or the host's own, where a program
+ * has failed
  */
 export function resetClientDns(options: ClientDnsOptions): void {
-  for (const kind of ["resolvectl", "resolvconf", "resolv-conf"] as const) {
-    options.journal.release(kind);
-  }
-  setClientDns(options);
+  const kinds = ["resolvectl", "resolvconf", "resolv-conf"] as const;
+  options.journal.replace(kinds, () => setClientDns(options) !== null);
 }
 
 /**

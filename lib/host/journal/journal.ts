@@ -26,12 +26,22 @@ interface OwnEntry extends JournalEntry {
   offset: number;
 }
 
+/** Entries, and the kinds of change that take their place. */
+interface GivingWay {
+  readonly kinds: readonly HostChange["kind"][];
+  readonly entries: readonly JournalEntry[];
+}
+
+const NOTHING: GivingWay = { kinds: [], entries: [] };
+
 export class Journal {
   readonly #path: string;
   readonly #owner: JournalOwner;
   readonly #entries: OwnEntry[] = [];
   /** What was made before the tunnel's device, and is undone behind it. */
   #beforeDevice: ReadonlySet<JournalEntry> = new Set();
+  /** Those that the next change takes the place of. */
+  #giveWay: GivingWay = NOTHING;
   readonly #fixtures = new Map<JournalEntry, Fixture>();
   /** What belongs to a change, and whose owner alone can put it back. */
   readonly #kept = new Set<Fixture>();
@@ -99,6 +109,8 @@ export class Journal {
   make(change: HostChange, firewall: Nftables | null = null): void {
     const call = () => {
       const entry = this.#append(change);
+      // Not before: without room in the journal, what was there stays.
+      this.#giveWayTo(change);
       makeChange(change);
       const fixture = changeFixture(change, firewall);
       if (fixture !== null) this.#fixtures.set(entry, fixture);
@@ -177,10 +189,35 @@ export class Journal {
     }
   }
 
-  /** Undoes the changes of one kind, before their time: something else takes their place. */
-  release(kind: HostChange["kind"]): void {
-    for (const entry of this.#entries.filter(({ change }) => change.kind === kind).reverse()) {
-      this.#undoEntry(entry);
+  /**
+   * Makes a change that takes the place of those of these kinds. Where it has no room in the journal, they stay.
+   *
+   * @param make returns whether anything is to stand in their place
+   */
+  replace(kinds: readonly HostChange["kind"][], make: () => boolean): void {
+    const former = this.#entries.filter(({ change }) => kinds.includes(change.kind));
+    this.#giveWay = { kinds, entries: former };
+    let isReplaced: boolean;
+    try {
+      isReplaced = make();
+    } finally {
+      this.#giveWay = NOTHING;
+    }
+    const isMade = this.#entries.some((entry) =>
+      kinds.includes(entry.change.kind) && !former.includes(entry)
+    );
+    for (const entry of former.filter((each) => this.#entries.includes(each)).reverse()) {
+      if (!isReplaced) this.#undoEntry(entry);
+      else if (isMade) this.#strike(entry);
+    }
+  }
+
+  /** What is not written over is undone. */
+  #giveWayTo(change: HostChange): void {
+    const { kinds, entries } = this.#giveWay;
+    if (!kinds.includes(change.kind)) return;
+    for (const entry of entries.toReversed()) {
+      if (!isWrittenOver(entry.change, change)) this.#undoEntry(entry);
     }
   }
 
@@ -188,12 +225,16 @@ export class Journal {
     const call = () => {
       if (!tryToUndo(entry.change, this.#path)) return;
       // Struck out at once: of two instances that end together, one must see that the other holds the change no more.
-      this.#entries.splice(this.#entries.indexOf(entry), 1);
-      this.#fixtures.delete(entry);
-      this.#forget(entry);
+      this.#strike(entry);
     };
     if (this.#isExclusive) call();
     else undoApart(entry.change, call);
+  }
+
+  #strike(entry: JournalEntry): void {
+    this.#entries.splice(this.#entries.indexOf(entry), 1);
+    this.#fixtures.delete(entry);
+    this.#forget(entry);
   }
 
   #append(change: HostChange): JournalEntry {
@@ -296,4 +337,10 @@ function isDirectory(path: string): boolean {
     if (error instanceof Deno.errors.NotFound) return false;
     throw error;
   }
+}
+
+/** Whether making the second change leaves nothing of the first one. */
+function isWrittenOver(one: HostChange, other: HostChange): boolean {
+  if (one.kind === "resolv-conf") return one.kind === other.kind && one.path === other.path;
+  return one.kind === "resolvconf" && one.kind === other.kind && one.record === other.record;
 }

@@ -71,8 +71,10 @@ export function securePorts(ports: NatPorts, where: NatPlace): void {
   }
   journal.exclusively(() => {
     refuseOtherGateways(ports, where);
-    journal.release(claimOf(where));
-    journal.make({ kind: claimOf(where), device, ...ports });
+    journal.replace([claimOf(where)], () => {
+      journal.make({ kind: claimOf(where), device, ...ports });
+      return true;
+    });
     reserve([...ports.tcp, ...ports.udp], journal);
   });
 }

@@ -11,6 +11,10 @@ const PROGRAMS = [...HOST_STATE_PROGRAMS, "nft", "unshare", "mount", "head"];
 /** Takes all that is left, down to the last page. */
 const FILL = "head -c 1M /dev/zero >/run/vpn/full 2>/dev/null; true";
 
+/** More names to search than the last page of a journal has room for. */
+const LONG = Array.from({ length: 100 }, (_, index) => `${"x".repeat(50)}.n${index}.example`)
+  .join();
+
 /**
  * The command line that runs a client in a mount namespace whose `/run/vpn` is small, ends it with a signal when
  * SIGTERM comes, and then runs `vpn cleanup`. What that says, and what is left in the directory, is printed.
@@ -67,5 +71,28 @@ netTest("a start that finds /run full says so, and changes nothing", async (topo
   const result = await client.run(["unshare", "--mount", "sh", "-c", script, "sh", ...connect]);
   assertMatch(result.stderr, /^vpn: Cannot write the journal of changes to \/run\/vpn\/\S+: .+: /m);
   assertEquals(result.stdout, "left: full.\n");
+  assertEquals(await hostState(client), before);
+}, { programs: PROGRAMS });
+
+netTest("a reload that finds /run full leaves the resolvers as they were", async (topology) => {
+  const { client, server } = await layWire(topology);
+  const tunnel = simpleTunnel();
+  await startVpn("server", server, tunnel.server());
+  const before = await hostState(client);
+  const text = (DNS: string) =>
+    tunnel.client({ DNS, PostUp: FILL }, { AllowedIPs: "0.0.0.0/0, ::/0" });
+  using file = temporaryFile(text("10.66.77.1"));
+  const script = 'mount -t tmpfs -o size=64k none /run/vpn; exec "$@"';
+  const connect = vpnCommand("client", "--config", file.path);
+  const process = client.spawn(["unshare", "--mount", "sh", "-ec", script, "sh", ...connect]);
+  const resolvConf = `/etc/netns/${client.name}/resolv.conf`;
+  await process.waitFor(/connected to \S+/);
+  assertMatch(Deno.readTextFileSync(resolvConf), /^nameserver 10\.66\.77\.1$/m);
+  Deno.writeTextFileSync(file.path, text(`10.66.77.9, ${LONG}`));
+  process.signal("SIGHUP");
+  await process.waitFor(/error vpn\.client: Cannot write the journal of changes to \S+: /);
+  assertMatch(Deno.readTextFileSync(resolvConf), /^nameserver 10\.66\.77\.1$/m);
+  process.signal("SIGTERM");
+  assertEquals((await process.ended()).code, 0, process.stderr);
   assertEquals(await hostState(client), before);
 }, { programs: PROGRAMS });
