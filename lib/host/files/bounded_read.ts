@@ -2,6 +2,7 @@
  * Bounded read: a file whose path comes from outside, up to a limit. Whatever is there, nothing is waited for without
  * end: a pipe that nobody writes into, a device that has no end, another user's lease on his file.
  */
+import { LEASED } from "./file_attempt.ts";
 import { Buffer } from "node:buffer";
 import {
   closeSync,
@@ -186,7 +187,7 @@ function opened(path: string): number {
       throw new Deno.errors.PermissionDenied("permission denied", { cause: error });
     }
     if (code === "ENOENT") throw new Deno.errors.NotFound("no such file", { cause: error });
-    if (code === "EAGAIN") throw new Error("another program holds a lease on it", { cause: error });
+    if (code === "EAGAIN") throw new Error(LEASED, { cause: error });
     throw error;
   }
 }

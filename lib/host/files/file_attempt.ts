@@ -1,6 +1,7 @@
 /** File attempt: a system call on a file, with its failure as one line that says what to do. */
 import {
   EACCES,
+  EAGAIN,
   EEXIST,
   ELOOP,
   ENOENT,
@@ -31,6 +32,9 @@ export function fileAttempt<Result>(
   }
 }
 
+/** What opens a file without waiting ends the lease on it within `/proc/sys/fs/lease-break-time`, 45 s. */
+export const LEASED =
+  "another program holds a lease on it (`fuser -v FILE`): try again in a minute";
 const DENIED = "permission denied: run as the owner of its folder or as root";
 const REASONS: Readonly<Record<number, string>> = {
   [EEXIST]:
@@ -38,6 +42,7 @@ const REASONS: Readonly<Record<number, string>> = {
   [EACCES]: DENIED,
   [EPERM]: DENIED,
   [ENOENT]: "no such file or folder",
+  [EAGAIN]: LEASED,
   [ENOTDIR]: "a part of its path is not a folder, or is a symbolic link, which is not allowed here",
   [ELOOP]:
     "it is a symbolic link, or is reached by another user's symbolic link: give the path of the file itself",

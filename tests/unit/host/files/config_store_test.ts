@@ -6,6 +6,10 @@ import { createFile, LockedConfig } from "../../../../lib/host/files/config_stor
 import { readClientFile } from "../../../../lib/host/files/client_files.ts";
 import type { PeerRequest } from "../../../../lib/cli/command.ts";
 import { runPeer } from "../../../../lib/commands/peer/peer.ts";
+import { ConfigError } from "../../../../lib/core/config/config_error.ts";
+import { EINVAL } from "../../../../ffi/errno.ts";
+import { cString, openLibc } from "../../../../ffi/libc.ts";
+import { loadConfig } from "../../../../lib/host/files/config_file.ts";
 import { RefusalError } from "../../../../lib/core/config/refusal_error.ts";
 import { AppError } from "../../../../lib/process/errors.ts";
 import { sampleKeys } from "../../../support/config/sample_keys.ts";
@@ -186,6 +190,29 @@ attack("a pipe in the place of the configuration keeps nobody waiting", async ({
   const made = new Deno.Command("mkfifo", { args: [config] }).outputSync();
   assert(made.success);
   await assertRejects(() => addToFile(config, { name: "x" }), AppError, "it is not a regular file");
+});
+
+attack("the user's lease on the file keeps nobody waiting", async ({ config }) => {
+  const { symbols, errno } = openLibc();
+  const F_SETLEASE = 1024;
+  const F_WRLCK = 1;
+  // The kernel asks the holder to end it.
+  const asked = () => {};
+  Deno.addSignalListener("SIGIO", asked);
+  const fd = symbols.open(cString(config), 0);
+  try {
+    if (symbols.fcntl(fd, F_SETLEASE, F_WRLCK) !== 0) {
+      // A file system without leases leaves nothing to attack.
+      assertEquals(errno(), EINVAL);
+      return;
+    }
+    const why = "another program holds a lease on it";
+    await assertRejects(() => addToFile(config, { name: "x" }), AppError, why);
+    assertThrows(() => loadConfig(config), ConfigError, why);
+  } finally {
+    symbols.close(fd);
+    Deno.removeSignalListener("SIGIO", asked);
+  }
 });
 
 attack(
