@@ -35,6 +35,7 @@ const TYPE_MASK = 0o170000;
 const TYPE_LINK = 0o120000;
 const TYPE_FOLDER = 0o040000;
 const TYPE_FILE = 0o100000;
+const F_SETFL = 4;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
 const ROOT = 0;
@@ -110,6 +111,12 @@ export class OpenFile implements Disposable {
   setOwner(uid: number, gid: number): void {
     const result = this.#libc.symbols.fchown(this.#fd, uid, gid);
     check(this.#libc, result, `change the owner of ${this.#what}`);
+  }
+
+  /** Has writing wait while a pipe is full. */
+  waitForRoom(): void {
+    const result = this.#libc.symbols.fcntl(this.#fd, F_SETFL, 0);
+    check(this.#libc, result, `change the flags of ${this.#what}`);
   }
 
   setMode(mode: number): void {
@@ -241,9 +248,11 @@ export class Folder implements Disposable {
     return this.#file(name, O_RDONLY | O_NONBLOCK);
   }
 
-  /** The same for writing. */
+  /** The same for writing. @throws {SystemCallError} ENXIO for a pipe that nobody reads */
   openToWrite(name: string): OpenFile {
-    return this.#file(name, O_WRONLY);
+    const file = this.#file(name, O_WRONLY | O_NONBLOCK);
+    file.waitForRoom();
+    return file;
   }
 
   /** A new file. @throws {SystemCallError} EEXIST */

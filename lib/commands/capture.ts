@@ -1,5 +1,5 @@
 /** Command `vpn capture`: has a running instance capture packets, and writes them to a file or to standard output. */
-import { EPIPE, SystemCallError } from "../../ffi/errno.ts";
+import { ENXIO, EPIPE, SystemCallError } from "../../ffi/errno.ts";
 import { Folder, type OpenFile } from "../../ffi/folder.ts";
 import type { CaptureCounts } from "../core/capture/capture.ts";
 import type { CaptureOptions } from "../cli/command.ts";
@@ -96,7 +96,10 @@ class CaptureOutput implements Disposable {
     const error = this.#error;
     if (error === null || error instanceof Deno.errors.BrokenPipe) return null;
     if (error instanceof SystemCallError && error.errno === EPIPE) return null;
-    const why = errorMessage(error);
+    const isUnread = error instanceof SystemCallError && error.errno === ENXIO;
+    const why = isUnread
+      ? "nobody reads from this pipe: start its reader first"
+      : errorMessage(error);
     return new AppError(`Cannot write packets to ${quoted(this.#path)}: ${why}`, {
       exitCode: ExitCode.usage,
       cause: error,

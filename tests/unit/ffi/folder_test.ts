@@ -1,5 +1,5 @@
 /** Tests of `ffi/folder.ts`: what is done by a descriptor does not follow a name that leads elsewhere by then. */
-import { ELOOP, ENOENT, SystemCallError } from "../../../ffi/errno.ts";
+import { ELOOP, ENOENT, ENXIO, SystemCallError } from "../../../ffi/errno.ts";
 import { Folder } from "../../../ffi/folder.ts";
 import { assert, assertEquals, assertThrows } from "../../support/assert.ts";
 import { hostTest } from "../../support/permissions.ts";
@@ -34,6 +34,30 @@ folderTest("Folder.find() leads to the folder and the name, through links of our
   using _folder = unfollowed.folder;
   assertEquals(unfollowed.name, "link");
 });
+
+folderTest("what writes into a pipe waits for room in it, and for no reader", (base) => {
+  assertEquals(new Deno.Command("mkfifo", { args: [`${base}/pipe`] }).outputSync().code, 0);
+  const { folder, name } = Folder.find(`${base}/pipe`);
+  using _folder = folder;
+  assertEquals(assertThrows(() => folder.openToWrite(name), SystemCallError).errno, ENXIO);
+  using _reader = Deno.openSync(`${base}/pipe`, { read: true, write: true });
+  using file = folder.openToWrite(name);
+  file.write(bytes("x"));
+  const O_NONBLOCK = 0o4000;
+  const flags = Array.from(Deno.readDirSync("/proc/self/fd"), ({ name }) => name)
+    .filter((fd) => linkOf(fd) === `${base}/pipe`)
+    .map((fd) => /^flags:\s+(\d+)$/m.exec(Deno.readTextFileSync(`/proc/self/fdinfo/${fd}`))![1]!);
+  assertEquals(flags.map((each) => parseInt(each, 8) & O_NONBLOCK), [0, 0]);
+});
+
+function linkOf(fd: string): string {
+  try {
+    return Deno.readLinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    // That of the list itself.
+    return "";
+  }
+}
 
 folderTest("Folder.find() says what is missing, or makes it", (base) => {
   const error = assertThrows(() => Folder.find(`${base}/a/b/c`), SystemCallError);
