@@ -12,7 +12,7 @@ import { clientFilePath, readClientFile } from "../../host/files/client_files.ts
 import { loadToChange } from "../../host/files/config_store.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import { writeText } from "../../process/output.ts";
-import { addPeer, readToChange, removePeer } from "./peer_changes.ts";
+import { addPeer, removePeer } from "./peer_changes.ts";
 import { chosenPeers, findPeer, peerTitle, refuseTakenName } from "./peer_names.ts";
 import { liveRows, runningPeer } from "./peer_facts.ts";
 import { fileOf, keyEndOf, listPeers, networksOf } from "./peer_list.ts";
@@ -45,19 +45,18 @@ export async function runPeer(asked: PeerRequest): Promise<number> {
   }
   switch (request.action) {
     case "add":
-      return await add(request);
+      return await add(request, config);
     case "remove":
-      return await remove(request);
+      return await remove(request, config);
     case "rotate":
-      return await rotate(request);
+      return await rotate(request, config);
     default:
-      return await update(request);
+      return await update(request, config);
   }
 }
 
-async function add(request: Request<"add">): Promise<number> {
+async function add(request: Request<"add">, server: Config): Promise<number> {
   const { configPath, name } = request;
-  const server = await readToChange(configPath);
   warn(server);
   const place = await placeOf(configPath, server);
   const { peer, text, path } = await addPeer(place, configPath, { ...request, server });
@@ -133,8 +132,7 @@ function showCode({ configPath, file, overwrite }: Request<"show">, peer: PeerCo
   showQr({ title, text, file, overwrite });
 }
 
-async function remove({ configPath, name }: Request<"remove">): Promise<number> {
-  const server = await readToChange(configPath);
+async function remove({ configPath, name }: Request<"remove">, server: Config): Promise<number> {
   warn(server);
   const peer = findPeer(server, name);
   const place = await placeOf(configPath, server);
@@ -148,19 +146,17 @@ async function remove({ configPath, name }: Request<"remove">): Promise<number> 
   return ExitCode.ok;
 }
 
-async function rotate(request: Request<"rotate">): Promise<number> {
+async function rotate(request: Request<"rotate">, server: Config): Promise<number> {
   const { configPath, name } = request;
-  const server = await readToChange(configPath);
   warn(server);
   const place = await placeOf(configPath, server);
   await runRotation(place, findPeer(server, name), request, configPath);
   return ExitCode.ok;
 }
 
-async function update(request: Extract<PeerRequest, PeerUpdate>): Promise<number> {
+async function update(request: Extract<PeerRequest, PeerUpdate>, server: Config): Promise<number> {
   const { configPath, name } = request;
   const { edit: { key, value }, done } = await settingChange(request, Date.now());
-  const server = await readToChange(configPath);
   warn(server);
   const chosen = chosenPeers(server, name);
   const titles = chosen.map(peerTitle).join(", ");

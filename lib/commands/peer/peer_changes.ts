@@ -17,12 +17,6 @@ export interface AddedPeer extends CreatedPeer {
   readonly path: string | null;
 }
 
-/** What a gateway's file says, for a change of it. @throws {ConfigError | AppError} */
-export async function readToChange(configPath: string): Promise<Config> {
-  using file = await LockedConfig.open(configPath);
-  return file.read().config;
-}
-
 /**
  * Makes a client's keys, has it added and writes its configuration.
  *

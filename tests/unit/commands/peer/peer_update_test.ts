@@ -1,7 +1,7 @@
 /** Shows that a change of a client is made in the file and in gateways that are told, or in neither. */
 import { AppError, ExitCode } from "../../../../lib/process/errors.ts";
 import { findPeer } from "../../../../lib/commands/peer/peer_names.ts";
-import { readToChange } from "../../../../lib/commands/peer/peer_changes.ts";
+import { loadToChange } from "../../../../lib/host/files/config_store.ts";
 import { FilePlace } from "../../../../lib/commands/peer/peer_place.ts";
 import type { PeerKeyEdit } from "../../../../lib/commands/peer/peer_settings.ts";
 import { RefusalError } from "../../../../lib/core/config/refusal_error.ts";
@@ -59,7 +59,7 @@ class Stage implements Disposable {
   }
 
   async update(name: string, { key, value }: PeerKeyEdit) {
-    const server = await readToChange(this.path);
+    const server = loadToChange(this.path);
     const place = new FilePlace(this.path, server, this);
     const publicKey = encodeKey(findPeer(server, name).publicKey);
     const [changed] = await place.change([publicKey], { [key]: value });
