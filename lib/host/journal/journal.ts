@@ -26,6 +26,9 @@ interface OwnEntry extends JournalEntry {
   offset: number;
 }
 
+/** Bytes, a page: a journal that has no more is left as long as it is. */
+const LONG = 4096;
+
 /** Entries, and the kinds of change that take their place. */
 interface GivingWay {
   readonly kinds: readonly HostChange["kind"][];
@@ -53,6 +56,8 @@ export class Journal {
     putBack: () => this.#writeAgain(),
   };
   #file: Deno.FsFile | null = null;
+  /** The one whose place it has taken. */
+  #former: Deno.FsFile | null = null;
   /** Of the file, in bytes. */
   #size = 0;
   #isExclusive = false;
@@ -244,30 +249,49 @@ export class Journal {
       this.#size = 0;
       this.#write(this.#owner);
     }
+    if (this.#size > LONG) this.#shorten();
     const entry = { change, offset: this.#size };
     this.#write(change);
     this.#entries.push(entry);
     return entry;
   }
 
+  /** Drops the entries that are struck out, where they are most of the file: a host that moves makes more and more. */
+  #shorten(): void {
+    const length = this.#lines().reduce((sum, line) => sum + line.length, 0);
+    if (2 * length > this.#size) return;
+    try {
+      this.#writeAgain();
+    } catch {
+      // There is no room for a second one: the file is as it was.
+    }
+  }
+
+  #lines(): Uint8Array<ArrayBuffer>[] {
+    return [this.#owner, ...this.#entries.map(({ change }) => change)].map(lineOf);
+  }
+
   /**
-   * Writes the file again that another program has removed, all of it at once.
+   * Writes the file again, all of it at once.
    *
    * @throws {Error} where it cannot be written
    */
   #writeAgain(): void {
     Deno.mkdirSync(journalDirectory(), { recursive: true, mode: 0o700 });
-    const lines = [this.#owner, ...this.#entries.map(({ change }) => change)].map(lineOf);
+    const lines = this.#lines();
     const temporary = `${this.#path}.new`;
     removeJournal(temporary);
     using opened = new DisposableStack();
+    opened.defer(() => removeJournal(temporary));
     const file = opened.use(createLocked(temporary));
     for (const line of lines) {
       if (file.writeSync(line) !== line.length) throw new Error("no space is left");
     }
     Deno.renameSync(temporary, this.#path);
     opened.move();
-    this.#file?.close();
+    this.#former?.close();
+    // Still locked: who has opened it just now sees that its owner lives.
+    this.#former = this.#file;
     this.#file = file;
     this.#size = 0;
     for (const [index, { length }] of lines.entries()) {
@@ -279,7 +303,9 @@ export class Journal {
   /** Closes and removes the file: nothing is in it any more. */
   #remove(): void {
     this.#file?.close();
+    this.#former?.close();
     this.#file = null;
+    this.#former = null;
     tryToForget(() => removeJournal(this.#path));
   }
 

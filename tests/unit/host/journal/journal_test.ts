@@ -65,3 +65,27 @@ hostTest(
     assert(left.every((name) => !name.startsWith(`${Deno.pid}-`)), left.join());
   },
 );
+
+hostTest("a journal does not grow by what takes the place of other changes", () => {
+  const root = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+  const journal = new Journal("t");
+  const kind = "nat-ports";
+  const tcp = Array.from({ length: 20 }, (_, index) => ({ first: index, last: index }));
+  try {
+    journal.make({ kind: "directory", path: `${root}/a` });
+    for (let turn = 0; turn < 200; turn++) {
+      journal.replace([kind], () => {
+        journal.make({ kind, device: "none", tcp, udp: [] });
+        return true;
+      });
+    }
+    const { path, places } = ownJournal()!;
+    assertEquals(places, [`${root}/a`, kind]);
+    assert(Deno.statSync(path).size < 8192, `${Deno.statSync(path).size} bytes`);
+    assert(isLocked(path));
+  } finally {
+    journal.undo();
+    Deno.removeSync(root, { recursive: true });
+  }
+  assertEquals(ownJournal(), null);
+});
