@@ -1,5 +1,6 @@
 /** Tests of lib/core/wireguard/handshake/index_table.ts. */
 import { IndexTable } from "../../../../../lib/core/wireguard/handshake/index_table.ts";
+import type { PeerSession } from "../../../../../lib/core/wireguard/session/peer_session.ts";
 import { MAX_PEERS } from "../../../../../lib/core/limits/max_peers.ts";
 import { MAX_EARLIER_HANDSHAKES } from "../../../../../lib/core/wireguard/constants.ts";
 import { assert, assertEquals, assertThrows } from "../../../../support/assert.ts";
@@ -31,6 +32,30 @@ Deno.test("session() finds a session by all 32 bits of its index", () => {
   for (let bit = 0; bit < 32; bit++) {
     assertEquals(table.session((index ^ 1 << bit) >>> 0), null, `bit ${bit}`);
     assertEquals(table.peerIndex((index ^ 1 << bit) >>> 0), 0, `bit ${bit}`);
+  }
+});
+
+Deno.test("a table that grows finds what it held before, and nothing that was given back", () => {
+  const table = new IndexTable();
+  const random = new Random(2);
+  const draw = () => random.uint32();
+  const peer = stubPeer(null, 7);
+  const expected = new Map<number, PeerSession | null>();
+  for (let i = 0; i < 5_000; i++) {
+    const index = table.allocate(peer.index, draw);
+    const session = i % 3 === 0 ? null : stubSession(peer, index);
+    if (session !== null) table.attach(index, session);
+    expected.set(index, session);
+    if (i % 4 !== 0) continue;
+    const [released] = expected.keys();
+    table.release(released!);
+    expected.delete(released!);
+    assertEquals([table.peerIndex(released!), table.session(released!)], [0, null]);
+  }
+  for (const [index, session] of expected) {
+    assertEquals(table.peerIndex(index), peer.index);
+    assert(table.session(index) === session);
+    assert(table.session(index | 0) === session);
   }
 });
 
