@@ -21,6 +21,9 @@ export interface PacketPeer {
   readonly isSpent: boolean;
   /** Whether it is none of the device's peers any more: who holds on to it sends it nothing. */
   readonly isRemoved: boolean;
+  /** The last source address (int32) that was found to be the peer's own, and `AllowedIps.changes` at that time. */
+  source: number;
+  sourceAsOf: number;
 }
 
 /** Watches packets, see `PacketTap`. */

@@ -82,6 +82,8 @@ export class Peer implements HandshakeParty {
   configuredEndpoint: SocketAddress | null = null;
   /** Whether it is none of the device's peers any more: who holds on to it sends it nothing. */
   isRemoved = false;
+  source = 0;
+  sourceAsOf = -1;
 
   /** In use until the next one is confirmed. */
   current: PeerSession | null = null;

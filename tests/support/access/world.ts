@@ -89,6 +89,8 @@ export class AccessWorld {
         toLimit: null,
         isRemoved: false,
         isSpent: false,
+        source: 0,
+        sourceAsOf: -1,
       };
       this.peers.set(name, peer);
       this.allowedIps.insert(parseIpv4(address)!, 32, peer);

@@ -62,6 +62,8 @@ export class WorkerPeer implements PacketPeer {
   /** Whether each of its messages is to be told. */
   isWatched = false;
   isRemoved = false;
+  source = 0;
+  sourceAsOf = -1;
   isSpent = false;
 
   // What has passed since the device's thread was told, if anything has.

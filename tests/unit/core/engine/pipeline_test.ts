@@ -2,6 +2,7 @@
  * Tests of lib/core/engine/pipeline.ts: packets from a socket to the host and to other peers, and from the host to
  * peers.
  */
+import { parseIpv4 } from "../../../../lib/core/wire/ipv4_text.ts";
 import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";
 import { Ecn } from "../../../../lib/core/wire/ecn.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";
@@ -70,6 +71,31 @@ Deno.test("a packet whose source is not its sender's is dropped", () => {
   simulation.run(100);
   assertEquals(gateway.dropped(DropReason.spoofedSource), 4);
   assertEquals([gateway.tun.written, bob.tun.written], [[], []]);
+});
+
+Deno.test("an address that a peer has used is another's as soon as the configuration says so, and the peer's again", () => {
+  const { simulation, gateway, alice, bob } = gatewayWithTwo(true);
+  const { allowedIps } = gateway.device;
+  const [first, second] = [ALICE, BOB].map((inner) => allowedIps.lookup(parseIpv4(inner)!)!);
+  const packet = buildUdp({ source: ALICE, destination: "10.66.77.1" });
+  const counts = () => {
+    simulation.run(100);
+    return [gateway.tun.written.length, gateway.dropped(DropReason.spoofedSource)];
+  };
+  alice.send(packet, packet);
+  assertEquals(counts(), [2, 0]);
+  allowedIps.insert(parseIpv4(ALICE)!, 32, second!);
+  alice.send(packet);
+  assertEquals(counts(), [2, 1]);
+  bob.send(packet, packet);
+  assertEquals(counts(), [4, 1]);
+  allowedIps.removeByValue(second!);
+  bob.send(packet);
+  alice.send(packet);
+  assertEquals(counts(), [4, 3]);
+  allowedIps.insert(parseIpv4(ALICE)!, 32, first!);
+  alice.send(packet, buildUdp({ source: BOB, destination: "10.66.77.1" }), packet);
+  assertEquals(counts(), [6, 4]);
 });
 
 Deno.test("an ICMP error of a client's passes if it is about what was on its way to that client, and else is dropped", () => {
