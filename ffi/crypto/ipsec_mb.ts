@@ -3,7 +3,7 @@
  * have associated data, are the other provider's that it stands on.
  */
 import type { Arena } from "../arena.ts";
-import { IMB_DECRYPT, IMB_ENCRYPT, IpsecMbJobs } from "./ipsec_mb_jobs.ts";
+import { type Address, IMB_DECRYPT, IMB_ENCRYPT, IpsecMbJobs } from "./ipsec_mb_jobs.ts";
 import { CIPHER_KEY_SIZE } from "./libcrypto_cipher.ts";
 import { type KeyPlace, KeyPlaces } from "./ipsec_mb_keys.ts";
 import { type FoundIpsecMb, loadIpsecMb } from "./ipsec_mb_library.ts";
@@ -92,7 +92,10 @@ interface Directions {
 }
 
 /** It has the shape of `AeadKey` in lib/core/noise/aead.ts, where the methods are described. */
-class IpsecMbKey {
+class IpsecMbKey implements Address {
+  /** Of the key's place: in this object, which is one look less for each packet. */
+  readonly low: number;
+  readonly high: number;
   readonly #places: KeyPlaces;
   readonly #directions: Directions;
   #place: KeyPlace | null;
@@ -101,6 +104,8 @@ class IpsecMbKey {
     this.#places = places;
     this.#directions = directions;
     this.#place = places.take(key);
+    this.low = this.#place.low;
+    this.high = this.#place.high;
   }
 
   seal(
@@ -110,9 +115,8 @@ class IpsecMbKey {
     counterLow: number,
     counterHigh: number,
   ): boolean {
-    const place = this.#place;
-    return place !== null &&
-      this.#directions.sealing.take(place, destination, source, length, counterLow, counterHigh);
+    return this.#place !== null &&
+      this.#directions.sealing.take(this, destination, source, length, counterLow, counterHigh);
   }
 
   open(
@@ -122,9 +126,8 @@ class IpsecMbKey {
     counterLow: number,
     counterHigh: number,
   ): boolean {
-    const place = this.#place;
-    return place !== null &&
-      this.#directions.opening.take(place, destination, source, length, counterLow, counterHigh);
+    return this.#place !== null &&
+      this.#directions.opening.take(this, destination, source, length, counterLow, counterHigh);
   }
 
   destroy(): void {
