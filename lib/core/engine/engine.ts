@@ -80,6 +80,7 @@ export class Engine {
   readonly #tunWriter: TunWriter;
   readonly #tunBuffer: number;
   readonly #fromNetwork: Receiver<DatagramSource> = {
+    beginBatch: ({ messages }, count) => this.#device.prefetch(messages.offsets, count),
     take: (port, index, now) => this.#takeMessage(port, index, now),
     endBatch: () => this.#endMessages(),
   };
@@ -332,9 +333,7 @@ export class Engine {
     // With the port full, there is nothing that a path could be asked.
     const queue = this.#sendQueue;
     if (this.#full !== null || !write()) return;
-    if (this.#ports[transport]?.probe(queue, queue.head)) {
-      queue.sentUpTo(queue.head + 1);
-    }
+    if (this.#ports[transport]?.probe(queue, queue.head)) queue.sentUpTo(queue.head + 1);
     // The probe may have led to a handshake.
     this.flush(now);
   }

@@ -16,6 +16,8 @@ export interface Receivable {
 
 /** Takes what a port brings. */
 export interface Receiver<Port> {
+  /** Called before the items of a batch of several are taken; left out, nothing is. */
+  beginBatch?(port: Port, count: number): void;
   /** Takes item `index` of the batch. */
   take(port: Port, index: number, now: number): void;
   /**
@@ -33,6 +35,7 @@ export function receiveRounds<Port extends Receivable>(
   for (let round = 0; round < rounds; round++) {
     const count = port.receive();
     if (count === 0) return;
+    if (count > 1) receiver.beginBatch?.(port, count);
     for (let i = 0; i < count; i++) receiver.take(port, i, now);
     if (!receiver.endBatch(now) || count < port.batch) return;
   }

@@ -222,6 +222,10 @@ export class Device {
 
   // From the network.
 
+  prefetch(offsets: Int32Array, count: number): void {
+    this.#receiver.prefetch(offsets, count);
+  }
+
   /**
    * Takes one datagram. A transport message is decrypted where it lies; up to three bytes before it may be overwritten.
    *
@@ -242,9 +246,8 @@ export class Device {
   }
 
   #refuse(reason: DropReason, type: number, offset: number, length: number, path: number): number {
-    const isElsewhere = reason === DropReason.unknownIndex && this.#elsewhere !== null &&
-      this.#elsewhere.take(type, offset, length, path);
-    if (isElsewhere) return 0;
+    const isUnknown = reason === DropReason.unknownIndex;
+    if (isUnknown && this.#elsewhere?.take(type, offset, length, path)) return 0;
     this.#drops.add(reason, length);
     return -reason;
   }

@@ -1,10 +1,15 @@
 /** Message receiver: transport messages as they arrive: the session that they name, and the opening. */
 import { DropReason } from "../wire/drop_reason.ts";
 import type { Memory } from "../wire/memory.ts";
-import { TRANSPORT_MIN_SIZE, TRANSPORT_RECEIVER_OFFSET } from "../wire/messages.ts";
+import {
+  TRANSPORT_COUNTER_OFFSET,
+  TRANSPORT_MIN_SIZE,
+  TRANSPORT_RECEIVER_OFFSET,
+} from "../wire/messages.ts";
 import type { IndexTable } from "./handshake/index_table.ts";
 import type { OpenedMessages } from "./opened_messages.ts";
 import type { PeerTable } from "./peer_table.ts";
+import type { PeerSession } from "./session/peer_session.ts";
 import { received, receivedOffset } from "./received.ts";
 import type { TransportMessages } from "./session/transport_messages.ts";
 
@@ -22,6 +27,10 @@ export class MessageReceiver {
   readonly #indices: IndexTable;
   readonly #messages: TransportMessages;
   readonly #opened: OpenedMessages;
+  /** Those of the messages that are prefetched. */
+  readonly #sessions: (PeerSession | null)[] = [];
+  /** Of all that was loaded: without a use of it, the compiler would leave the loads out. */
+  #loaded = 0;
 
   constructor(options: MessageReceiverOptions) {
     this.#view = options.memory.view;
@@ -29,6 +38,31 @@ export class MessageReceiver {
     this.#indices = options.indices;
     this.#messages = options.messages;
     this.#opened = options.opened;
+  }
+
+  /**
+   * Loads what `receive()` will need, see `PacketDevice.prefetch()`: step by step, as no load of a step waits for
+   * another of it, and the processor has them under way at once.
+   */
+  prefetch(offsets: Int32Array, count: number): void {
+    const view = this.#view;
+    const sessions = this.#sessions;
+    for (let i = 0; i < count; i++) {
+      const index = view.getInt32(offsets[i]! + TRANSPORT_RECEIVER_OFFSET, true);
+      sessions[i] = this.#indices.session(index);
+    }
+    let loaded = this.#loaded;
+    for (let i = 0; i < count; i++) {
+      const low = view.getUint32(offsets[i]! + TRANSPORT_COUNTER_OFFSET, true);
+      loaded ^= sessions[i]?.prefetch(low) ?? 0;
+    }
+    for (let i = 0; i < count; i++) {
+      const session = sessions[i]!;
+      if (session === null) continue;
+      loaded ^= this.#peers.byIndex(session.peerIndex)?.prefetch() ?? 0;
+      sessions[i] = null;
+    }
+    this.#loaded = loaded;
   }
 
   /** Takes a transport message that came by a path, see `Device.receive()`; the caller counts a drop. */

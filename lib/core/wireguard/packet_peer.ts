@@ -39,6 +39,11 @@ export interface PacketDevice {
   readonly admittedHandshakes: number;
   /** The peer with this index, as results have it; null for none. */
   peerAt(index: number): PacketPeer | null;
+  /**
+   * Loads into the processor's cache what `receive()` will need for the datagrams at the first `count` of these
+   * offsets, as far as their headers tell. Whatever stands there, nothing else follows from it.
+   */
+  prefetch(offsets: Int32Array, count: number): void;
   /** Takes one datagram, see `Device.receive()`. */
   receive(offset: number, length: number, path: number, now: number): number;
   /** Seals a packet, see `Device.send()`. */

@@ -59,6 +59,8 @@ export interface TunnelPairOptions {
   /** Packet workers of the gateway, and of the client. */
   readonly gatewayWorkers?: number;
   readonly clientWorkers?: number;
+  /** Messages that the gateway's sockets bring at once, at most; 1 if left out. */
+  readonly gatewayBatch?: number;
 }
 
 /** Both ends, before their first handshake. */
@@ -85,6 +87,7 @@ export function tunnelPair(options: TunnelPairOptions = {}): TunnelPair {
     ...both,
     ...(options.gatewayWatch && { watch: options.gatewayWatch }),
     ...(options.gatewayWorkers && { workers: options.gatewayWorkers }),
+    ...(options.gatewayBatch && { batch: options.gatewayBatch }),
   });
   const toGateway = client.addPeer(gateway, [`${GATEWAY_INNER}/24`, "::/0"], {
     endpoint: { address: gateway.address, port: gateway.port },

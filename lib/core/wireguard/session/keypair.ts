@@ -63,6 +63,11 @@ export class Keypair {
     this.shared = options.shared ?? null;
   }
 
+  /** Loads what opening the message of a counter needs; the result means nothing. */
+  prefetch(low: number): number {
+    return this.replay.prefetch(low) ^ Number(this.canReceive(0));
+  }
+
   /** Whether nothing has been sealed under this key. */
   get isUnused(): boolean {
     return this.shared === null ? this.counterLow === 0 : this.shared.isUntouched;

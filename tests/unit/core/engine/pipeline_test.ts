@@ -19,8 +19,6 @@ import {
   connectedPair,
   downward,
   receivedTexts,
-  sentBy,
-  tunnelPair,
   upward,
 } from "../../../support/packets/tunnel_pair.ts";
 
@@ -256,51 +254,6 @@ Deno.test("a gateway without egress drops what is for outside", () => {
   pair.client.send(buildUdp({ destination: "8.8.8.8" }));
   pair.simulation.run(100);
   assertEquals(pair.gateway.dropped(DropReason.noEgress), 1);
-});
-
-Deno.test("a datagram that the kernel cut short is counted", () => {
-  const { gateway } = tunnelPair();
-  gateway.receive(new Uint8Array(9), { address: 1, port: 2, length: -1 });
-  assertEquals(gateway.dropped(DropReason.truncatedDatagram), 1);
-});
-
-Deno.test("a datagram from port 0, which has no answer, is dropped, and its peer stays where it is", () => {
-  const pair = connectedPair();
-  const { client, gateway, simulation } = pair;
-  simulation.link.isDown = true;
-  client.send(upward("one"));
-  const [copy] = sentBy(pair, client).map(({ bytes }) => bytes);
-  const answered = sentBy(pair, gateway).length;
-  gateway.receive(copy!, { address: client.address, port: 0 });
-  assertEquals(gateway.dropped(DropReason.noPath), 1);
-  assertEquals(gateway.device.peerAt(1)!.endpoint.port, client.port);
-  assertEquals(sentBy(pair, gateway).length, answered);
-  // The packet itself, which the copy was to overtake.
-  gateway.receive(copy!, client);
-  assertEquals(receivedTexts(gateway), ["one"]);
-});
-
-Deno.test("an empty datagram and a merged one without a remainder are harmless", () => {
-  const pair = connectedPair();
-  pair.gateway.receive(new Uint8Array(0), pair.client);
-  assertEquals(pair.gateway.dropped(DropReason.unknownMessage), 1);
-  pair.gateway.receive(new Uint8Array(300), { ...from(pair.client), segmentSize: 100 });
-  assertEquals(pair.gateway.dropped(DropReason.unknownMessage), 4);
-});
-
-Deno.test("a merged datagram with a bad one among the good loses only the bad one", () => {
-  const pair = connectedPair();
-  const { client, gateway, simulation } = pair;
-  simulation.link.isDown = true;
-  client.send(upward("one"), upward("two"), upward("six"));
-  const parts = sentBy(pair, client).map(({ bytes }) => bytes);
-  parts[1]![20]! ^= 1;
-  const size = parts[0]!.length;
-  const merged = new Uint8Array(3 * size);
-  parts.forEach((part, i) => merged.set(part, i * size));
-  gateway.receive(merged, { ...from(client), segmentSize: size });
-  assertEquals(receivedTexts(gateway), ["one", "six"]);
-  assertEquals(gateway.dropped(DropReason.badTag), 1);
 });
 
 Deno.test("a read from the TUN that is shorter than its virtio-net header is dropped", () => {
