@@ -1,6 +1,6 @@
 /** Course of a run: which contender is measured when, and what for. */
 import type { TestNamespace, Topology } from "../support/net.ts";
-import { addIpv6, delay, layWire, type Wire } from "../net/support/wire.ts";
+import { addIpv6, layWire, type Wire } from "../net/support/wire.ts";
 import type { Contender } from "./contenders/contender.ts";
 import { type Lineup, lineUp, programsOf } from "./contenders/lineup.ts";
 import { type Program, programOf } from "./contenders/vpn.ts";
@@ -12,20 +12,21 @@ import { measureFleetOfOne } from "./measures/fleet_of_one.ts";
 import { measureGateway } from "./measures/gateway.ts";
 import { layInternet, measureNat } from "./measures/nat.ts";
 import { measureWithPeers } from "./measures/peers.ts";
-import { measurePing } from "./measures/ping.ts";
+import { measurePing, measurePings } from "./measures/ping.ts";
 import { memoryAtRest, residentMemory, totalTime } from "./measures/process_stats.ts";
 import { searchRate } from "./measures/rate_search.ts";
 import { measureStorm } from "./measures/storm.ts";
 import { measureStart } from "./measures/start.ts";
 import { measureTcp, startIperfServer } from "./measures/tcp.ts";
 import { measureThousandClients } from "./measures/thousand_clients.ts";
+import { errorMessage } from "../../lib/process/errors.ts";
 import type { BenchOptions, ContenderKey, Section } from "./options.ts";
 import { measureProfile, type Profile } from "./profile/profile.ts";
 import { type FigureReport, reportFigures } from "./report.ts";
 import { Samples, summarize, type Summary } from "./samples.ts";
 
 /** A run takes less than this: rounds that would not fit are left out. */
-const BUDGET_MS = 20 * 60_000;
+const BUDGET_MS = 22 * 60_000;
 /** Where the first search for a rate begins: all contenders reach it. */
 const FIRST_RATE = 25_000;
 const MB = 1e6;
@@ -83,7 +84,8 @@ export async function runBench(
   const wire = await layWire(topology);
   if (options.sections.includes("families")) await addIpv6(wire);
   const internet = await layInternet(topology, wire);
-  using run = new Run({ wire, internet, lineup, program }, options, { note, interrupted });
+  const stage = { wire, internet, layWire: () => layWire(topology), lineup, program };
+  using run = new Run(stage, options, { note, interrupted });
   const profile = await run.all();
   return {
     startedAt: startedAt.toISOString(),
@@ -110,6 +112,8 @@ function programsFor({ contenders, sections }: BenchOptions): string[] {
 interface Stage {
   readonly wire: Wire;
   readonly internet: TestNamespace;
+  /** Lays another wire. */
+  readonly layWire: () => Promise<Wire>;
   readonly lineup: Lineup;
   /** This project. */
   readonly program: Program;
@@ -161,6 +165,16 @@ class Run implements Disposable {
           remark: (text) => void this.notes.push(text),
         }));
     }
+    if (this.#wants("ping")) {
+      await this.#turn("ping, all in turns", () =>
+        measurePings({
+          contenders: [...this.#stage.lineup.contenders.values()],
+          layWire: this.#stage.layWire,
+          turns: quick ? 2 : 10,
+          samples: this.samples,
+          remark: (text) => void this.notes.push(text),
+        }));
+    }
     if (this.#wants("gateway")) {
       await this.#turn("the gateway alone", () =>
         measureGateway(this.#wire, {
@@ -197,7 +211,7 @@ class Run implements Disposable {
   }
 
   async #rounds(): Promise<void> {
-    const contenders = this.#wants("tcp", "udp", "ping", "memory")
+    const contenders = this.#wants("tcp", "udp", "memory")
       ? [...this.#stage.lineup.contenders.values()]
       : [];
     const { kernelNat } = this.#stage.lineup;
@@ -252,7 +266,7 @@ class Run implements Disposable {
       return await measure();
     } catch (error) {
       if (this.#interrupted.aborted) throw error;
-      const message = error instanceof Error ? error.message : String(error);
+      const message = errorMessage(error);
       this.notes.push(`FAILED: ${title}: ${message}`);
       this.#note(message);
       return null;
@@ -288,11 +302,6 @@ class Run implements Disposable {
     }
     if (this.#wants("udp")) add("udp", await this.#searchUdpRate(name));
     if (this.#wants("memory")) add("memory-1-loaded", residentMemory(tunnel.server.pid) / MB);
-    if (this.#wants("ping")) {
-      // What was under way has settled by then.
-      await delay(200);
-      add("ping", await measurePing(wire.client, this.#options.quick ? 50 : 150));
-    }
   }
 
   /** The first search goes far; those after it look about where that one ended. */

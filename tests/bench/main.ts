@@ -1,4 +1,5 @@
 /** Command `deno task bench`: from the command line to the table and the exit code. */
+import { errorMessage } from "../../lib/process/errors.ts";
 import { writeText } from "../../lib/process/output.ts";
 import { Topology } from "../support/net.ts";
 import { type BenchResult, runBench } from "./course.ts";
@@ -92,7 +93,7 @@ async function main(): Promise<number> {
     else return await measure(options);
     return 0;
   } catch (error) {
-    note(`bench: ${error instanceof Error ? error.message : error}`);
+    note(`bench: ${errorMessage(error)}`);
     return 1;
   }
 }

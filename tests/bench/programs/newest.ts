@@ -3,6 +3,7 @@
  * host's own apt never hears of them. Where the host's libraries are too old for a program, or not there, it runs with
  * those of its own release, by their own loader.
  */
+import { errorMessage } from "../../../lib/process/errors.ts";
 import { isInstalled } from "../../support/net.ts";
 import { KEYRING, layOwnApt, type OwnApt } from "../../support/own_apt.ts";
 import { output, run } from "../../support/process.ts";
@@ -210,7 +211,7 @@ async function tryOut(name: PackageName, place: string): Promise<string | null> 
 
 /** What apt has to say, in one line. */
 export function reasonOf(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
+  const message = errorMessage(error);
   return /\b[EW]: (.*)/.exec(message)?.[1]?.trim() ?? message.split("\n")[0]!;
 }
 
