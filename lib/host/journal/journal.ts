@@ -208,21 +208,25 @@ export class Journal {
     } finally {
       this.#giveWay = NOTHING;
     }
-    const isMade = this.#entries.some((entry) =>
+    const made = this.#entries.filter((entry) =>
       kinds.includes(entry.change.kind) && !former.includes(entry)
     );
     for (const entry of former.filter((each) => this.#entries.includes(each)).reverse()) {
       if (!isReplaced) this.#undoEntry(entry);
-      else if (isMade) this.#strike(entry);
+      else if (made.some(({ change }) => isWrittenOver(entry.change, change))) this.#strike(entry);
     }
   }
 
-  /** What is not written over is undone. */
+  /** What is not written over is undone; what of that cannot be, stays in the file for `vpn cleanup`. */
   #giveWayTo(change: HostChange): void {
     const { kinds, entries } = this.#giveWay;
     if (!kinds.includes(change.kind)) return;
+    // Once: a second change of these kinds stands beside the first one.
+    this.#giveWay = NOTHING;
     for (const entry of entries.toReversed()) {
-      if (!isWrittenOver(entry.change, change)) this.#undoEntry(entry);
+      if (isWrittenOver(entry.change, change)) continue;
+      this.#undoEntry(entry);
+      this.#fixtures.delete(entry);
     }
   }
 
@@ -367,6 +371,16 @@ function isDirectory(path: string): boolean {
 
 /** Whether making the second change leaves nothing of the first one. */
 function isWrittenOver(one: HostChange, other: HostChange): boolean {
-  if (one.kind === "resolv-conf") return one.kind === other.kind && one.path === other.path;
-  return one.kind === "resolvconf" && one.kind === other.kind && one.record === other.record;
+  switch (one.kind) {
+    case "resolv-conf":
+      return one.kind === other.kind && one.path === other.path;
+    case "resolvconf":
+      return one.kind === other.kind && one.record === other.record;
+    case "resolvectl":
+      return one.kind === other.kind && one.index === other.index &&
+        (other.servers.length > 0 || one.servers.length === 0) &&
+        (other.domains.length > 0 || one.domains.length === 0);
+    default:
+      return false;
+  }
 }

@@ -89,3 +89,79 @@ hostTest("a journal does not grow by what takes the place of other changes", () 
   }
   assertEquals(ownJournal(), null);
 });
+
+hostTest("what gives way to another change, and cannot be undone, stays in the journal", () => {
+  const root = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+  const journal = new Journal("t");
+  try {
+    journal.make({ kind: "directory", path: `${root}/a` });
+    // No folder any more: to look into it fails.
+    Deno.removeSync(`${root}/a`);
+    Deno.writeTextFileSync(`${root}/a`, "");
+    journal.replace(["directory"], () => {
+      journal.make({ kind: "directory", path: `${root}/b` });
+      return true;
+    });
+    assertEquals(ownJournal()!.places, [`${root}/a`, `${root}/b`]);
+    Deno.removeSync(`${root}/a`);
+  } finally {
+    journal.undo();
+    Deno.removeSync(root, { recursive: true });
+  }
+  assertEquals(ownJournal(), null);
+});
+
+hostTest("several changes may take the place of one, and all of them are undone", () => {
+  const root = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+  const places = ["b", "c", "d"].map((name) => `${root}/${name}`);
+  const journal = new Journal("t");
+  try {
+    journal.make({ kind: "directory", path: `${root}/a` });
+    journal.replace(["directory"], () => {
+      for (const path of places) journal.make({ kind: "directory", path });
+      return true;
+    });
+    assertEquals(ownJournal()!.places, places);
+    journal.undo();
+    assertEquals(Array.from(Deno.readDirSync(root)), []);
+  } finally {
+    journal.undo();
+    Deno.removeSync(root, { recursive: true });
+  }
+  assertEquals(ownJournal(), null);
+});
+
+hostTest("systemd-resolved goes from a link's resolvers to others without the host's own in between", () => {
+  const root = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+  const calls = `${root}/calls`;
+  const before = Deno.env.get("PATH");
+  const journal = new Journal("t");
+  const loopback = { kind: "resolvectl", interfaceName: "lo", index: 1 } as const;
+  const [one, other] = ["192.0.2.1", "192.0.2.2"];
+  const put = (servers: readonly string[], domains: readonly string[]) => {
+    journal.replace(["resolvectl"], () => {
+      journal.make({ ...loopback, servers, domains });
+      return true;
+    });
+    const said = Deno.readTextFileSync(calls).trimEnd().split("\n");
+    Deno.writeTextFileSync(calls, "");
+    assertEquals(ownJournal()!.places, ["resolvectl"]);
+    return said;
+  };
+  try {
+    const script = `#!/bin/sh\necho "$@" >>${calls}\n`;
+    Deno.writeTextFileSync(`${root}/resolvectl`, script, { mode: 0o700 });
+    Deno.env.set("PATH", `${root}:${before}`);
+    assertEquals(put([one], ["~."]), [`dns lo ${one}`, "domain lo ~."]);
+    assertEquals(put([other], ["~."]), [`dns lo ${other}`, "domain lo ~."]);
+    // What the new ones do not write over would stay.
+    assertEquals(put([one], []), ["revert lo", `dns lo ${one}`]);
+    assertEquals(put([], ["a.example"]), ["revert lo", "domain lo a.example"]);
+    assertEquals(put([one], ["~."]), [`dns lo ${one}`, "domain lo ~."]);
+  } finally {
+    journal.undo();
+    Deno.env.set("PATH", before ?? "");
+    Deno.removeSync(root, { recursive: true });
+  }
+  assertEquals(ownJournal(), null);
+});
