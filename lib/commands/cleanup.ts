@@ -4,7 +4,11 @@ import { describeChange } from "../host/journal/host_change.ts";
 import { ownResolvConfs } from "../host/dns/resolv_conf_file.ts";
 import { isGone } from "../host/journal/network_namespace.ts";
 import { undoStale } from "../host/journal/stale_journal.ts";
-import { type JournalFile, staleJournals } from "../host/journal/journal_files.ts";
+import {
+  type JournalFile,
+  removeUnfinished,
+  staleJournals,
+} from "../host/journal/journal_files.ts";
 import { ExitCode } from "../process/errors.ts";
 import { configureLogging } from "../process/logging.ts";
 import {
@@ -43,6 +47,7 @@ export function cleanUp(options: CleanUpOptions = {}): string[] {
 
 /** Undoes what journals tell of, and marks in files. */
 function undoNoted(undoing: Undoing, options: CleanUpOptions): void {
+  undoing.attempt("remove unfinished journals", AGAIN, removeUnfinished);
   for (const journal of staleJournals()) {
     undoing.attempt(`read ${journal.path}`, AGAIN, () => undoOne(undoing, journal, options));
   }

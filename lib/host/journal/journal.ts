@@ -14,7 +14,12 @@ import type { Fixture } from "../upkeep/fixture.ts";
 import { type HostChange, makeChange, type SysctlChange, type TableChange } from "./host_change.ts";
 import { AppError, errorMessage, ExitCode } from "../../process/errors.ts";
 import { journalDirectory } from "../../process/journal_directory.ts";
-import { removeJournal, strikeOut, withJournalsLocked } from "./journal_files.ts";
+import {
+  removeJournal,
+  strikeOut,
+  UNFINISHED_SUFFIX,
+  withJournalsLocked,
+} from "./journal_files.ts";
 import type { JournalEntry, JournalOwner } from "./journal_text.ts";
 import { currentNetworkNamespace } from "./network_namespace.ts";
 import { identityText, journalPath, ownIdentity } from "../../process/process_identity.ts";
@@ -283,7 +288,7 @@ export class Journal {
   #writeAgain(): void {
     Deno.mkdirSync(journalDirectory(), { recursive: true, mode: 0o700 });
     const lines = this.#lines();
-    const temporary = `${this.#path}.new`;
+    const temporary = this.#path + UNFINISHED_SUFFIX;
     removeJournal(temporary);
     using opened = new DisposableStack();
     opened.defer(() => removeJournal(temporary));

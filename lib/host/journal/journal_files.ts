@@ -6,7 +6,12 @@ import { AppError, ExitCode } from "../../process/errors.ts";
 import type { HostChange } from "./host_change.ts";
 import { journalDirectory } from "../../process/journal_directory.ts";
 import { type JournalEntry, type JournalOwner, parseJournal } from "./journal_text.ts";
-import { isAlive, isOfThisPidNamespace, JOURNAL_SUFFIX } from "../../process/process_identity.ts";
+import {
+  isAlive,
+  isOfThisPidNamespace,
+  JOURNAL_SUFFIX,
+  parseIdentity,
+} from "../../process/process_identity.ts";
 
 /** A journal as it was read, of a process that lives or has died. */
 export interface JournalFile {
@@ -17,6 +22,9 @@ export interface JournalFile {
   /** The same without their places. */
   readonly changes: readonly HostChange[];
 }
+
+/** Behind the name of a journal: it is written again under this one, and then takes its place. */
+export const UNFINISHED_SUFFIX = ".new";
 
 /** Takes the place of the first byte of an entry that has been undone: no JSON begins with it. */
 const STRUCK_OUT = new TextEncoder().encode("#");
@@ -88,11 +96,14 @@ export function dropJournals(inode: number): void {
 /** All journals of this user. */
 export function allJournals(): JournalFile[] {
   const directory = journalDirectory();
-  const names: string[] = [];
+  return namesIn(directory, JOURNAL_SUFFIX).sort()
+    .flatMap((name) => readJournal(`${directory}/${name}`));
+}
+
+function namesIn(directory: string, end: string): string[] {
   try {
-    for (const { name } of Deno.readDirSync(directory)) {
-      if (name.endsWith(JOURNAL_SUFFIX)) names.push(name);
-    }
+    return Array.from(Deno.readDirSync(directory), ({ name }) => name)
+      .filter((name) => name.endsWith(end));
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return [];
     if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
@@ -102,7 +113,6 @@ export function allJournals(): JournalFile[] {
       { exitCode: ExitCode.privilege, cause: error },
     );
   }
-  return names.sort().flatMap((name) => readJournal(`${directory}/${name}`));
 }
 
 /**
@@ -113,6 +123,15 @@ export function strikeOut(path: string, { offset }: JournalEntry): void {
   using file = Deno.openSync(path, { write: true });
   file.seekSync(offset, Deno.SeekMode.Start);
   file.writeSync(STRUCK_OUT);
+}
+
+/** Removes what dead processes had not finished writing: nobody reads it, and it takes room that a journal needs. */
+export function removeUnfinished(): void {
+  const end = JOURNAL_SUFFIX + UNFINISHED_SUFFIX;
+  for (const name of namesIn(journalDirectory(), end)) {
+    if (isAlive(parseIdentity(name.slice(0, -end.length)))) continue;
+    removeJournal(`${journalDirectory()}/${name}`);
+  }
 }
 
 /** Removes a journal, if it is still there. */

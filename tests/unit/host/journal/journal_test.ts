@@ -1,9 +1,11 @@
 /**
  * Tests of the journal's file itself: one that another program removes is written again, and goes with the last change.
  */
+import { existsSync } from "node:fs";
 import { Journal } from "../../../../lib/host/journal/journal.ts";
-import { allJournals } from "../../../../lib/host/journal/journal_files.ts";
+import { allJournals, removeUnfinished } from "../../../../lib/host/journal/journal_files.ts";
 import { journalDirectory } from "../../../../lib/process/journal_directory.ts";
+import { journalPath, ownIdentity } from "../../../../lib/process/process_identity.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";
 import { hostTest, whereAllowed } from "../../../support/permissions.ts";
 
@@ -131,37 +133,57 @@ hostTest("several changes may take the place of one, and all of them are undone"
   assertEquals(ownJournal(), null);
 });
 
-hostTest("systemd-resolved goes from a link's resolvers to others without the host's own in between", () => {
-  const root = Deno.makeTempDirSync({ prefix: "vpn-test-" });
-  const calls = `${root}/calls`;
-  const before = Deno.env.get("PATH");
-  const journal = new Journal("t");
-  const loopback = { kind: "resolvectl", interfaceName: "lo", index: 1 } as const;
-  const [one, other] = ["192.0.2.1", "192.0.2.2"];
-  const put = (servers: readonly string[], domains: readonly string[]) => {
-    journal.replace(["resolvectl"], () => {
-      journal.make({ ...loopback, servers, domains });
-      return true;
-    });
-    const said = Deno.readTextFileSync(calls).trimEnd().split("\n");
-    Deno.writeTextFileSync(calls, "");
-    assertEquals(ownJournal()!.places, ["resolvectl"]);
-    return said;
-  };
-  try {
-    const script = `#!/bin/sh\necho "$@" >>${calls}\n`;
-    Deno.writeTextFileSync(`${root}/resolvectl`, script, { mode: 0o700 });
-    Deno.env.set("PATH", `${root}:${before}`);
-    assertEquals(put([one], ["~."]), [`dns lo ${one}`, "domain lo ~."]);
-    assertEquals(put([other], ["~."]), [`dns lo ${other}`, "domain lo ~."]);
-    // What the new ones do not write over would stay.
-    assertEquals(put([one], []), ["revert lo", `dns lo ${one}`]);
-    assertEquals(put([], ["a.example"]), ["revert lo", "domain lo a.example"]);
-    assertEquals(put([one], ["~."]), [`dns lo ${one}`, "domain lo ~."]);
-  } finally {
-    journal.undo();
-    Deno.env.set("PATH", before ?? "");
-    Deno.removeSync(root, { recursive: true });
-  }
-  assertEquals(ownJournal(), null);
-});
+hostTest(
+  "systemd-resolved goes from a link's resolvers to others without the host's own in between",
+  () => {
+    const root = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+    const calls = `${root}/calls`;
+    const before = Deno.env.get("PATH");
+    const journal = new Journal("t");
+    const loopback = { kind: "resolvectl", interfaceName: "lo", index: 1 } as const;
+    const [one, other] = ["192.0.2.1", "192.0.2.2"];
+    const put = (servers: readonly string[], domains: readonly string[]) => {
+      journal.replace(["resolvectl"], () => {
+        journal.make({ ...loopback, servers, domains });
+        return true;
+      });
+      const said = Deno.readTextFileSync(calls).trimEnd().split("\n");
+      Deno.writeTextFileSync(calls, "");
+      assertEquals(ownJournal()!.places, ["resolvectl"]);
+      return said;
+    };
+    try {
+      const script = `#!/bin/sh\necho "$@" >>${calls}\n`;
+      Deno.writeTextFileSync(`${root}/resolvectl`, script, { mode: 0o700 });
+      Deno.env.set("PATH", `${root}:${before}`);
+      assertEquals(put([one], ["~."]), [`dns lo ${one}`, "domain lo ~."]);
+      assertEquals(put([other], ["~."]), [`dns lo ${other}`, "domain lo ~."]);
+      // What the new ones do not write over would stay.
+      assertEquals(put([one], []), ["revert lo", `dns lo ${one}`]);
+      assertEquals(put([], ["a.example"]), ["revert lo", "domain lo a.example"]);
+      assertEquals(put([one], ["~."]), [`dns lo ${one}`, "domain lo ~."]);
+    } finally {
+      journal.undo();
+      Deno.env.set("PATH", before ?? "");
+      Deno.removeSync(root, { recursive: true });
+    }
+    assertEquals(ownJournal(), null);
+  },
+);
+
+hostTest(
+  "what a killed process had not finished writing is removed, and nothing of a living one",
+  () => {
+    Deno.mkdirSync(journalDirectory(), { recursive: true, mode: 0o700 });
+    const own = ownIdentity();
+    const identities = [own, { ...own, startTime: "1" }, { ...own, pidNamespace: "1" }];
+    const paths = identities.map((identity) => `${journalPath(identity)}.new`);
+    try {
+      for (const path of paths) Deno.writeTextFileSync(path, "{");
+      removeUnfinished();
+      assertEquals(paths.map((path) => existsSync(path)), [true, false, false]);
+    } finally {
+      for (const path of paths.filter((each) => existsSync(each))) Deno.removeSync(path);
+    }
+  },
+);
