@@ -22,7 +22,9 @@ import {
 import { LateTable } from "./late_table.ts";
 import type { PortSlice } from "./slices/port_slice.ts";
 
-const BUCKETS = 1 << 14;
+/** Of inner endpoints: few stay in the processor's cache, and there are more as mappings become more. */
+const FIRST_BUCKETS = 1 << 10;
+const MOST_BUCKETS = 1 << 14;
 /** Has what is no client's. */
 const NOBODY = new Client(null);
 
@@ -51,7 +53,10 @@ export class MappingTable {
   readonly clients: Clients;
   readonly holds: AddressHolds;
   readonly #overlaps: OverlapTable;
-  readonly #buckets: (Mapping | null)[] = new Array(BUCKETS).fill(null);
+  #buckets: (Mapping | null)[] = new Array(FIRST_BUCKETS).fill(null);
+  #mask = FIRST_BUCKETS - 1;
+  /** Mappings in the buckets. */
+  #linked = 0;
   readonly #udp: ProtocolTable;
   readonly #tcp: ProtocolTable;
   readonly #icmp: ProtocolTable;
@@ -304,12 +309,30 @@ export class MappingTable {
   }
 
   #link(mapping: Mapping): void {
+    if (++this.#linked > this.#mask && this.#mask < MOST_BUCKETS - 1) this.#grow();
+    this.#put(mapping);
+  }
+
+  #put(mapping: Mapping): void {
     const bucket = this.#bucketOf(mapping);
     mapping.next = this.#buckets[bucket];
     this.#buckets[bucket] = mapping;
   }
 
+  /** Has twice as many buckets from now on. Of two with one inner endpoint, the one that was found first still is. */
+  #grow(): void {
+    const before = this.#buckets;
+    this.#buckets = new Array(2 * before.length).fill(null);
+    this.#mask = this.#buckets.length - 1;
+    for (const first of before) {
+      const chain: Mapping[] = [];
+      for (let mapping = first; mapping !== null; mapping = mapping.next) chain.push(mapping);
+      while (chain.length > 0) this.#put(chain.pop()!);
+    }
+  }
+
   #unlink(mapping: Mapping, bucket: number): void {
+    this.#linked--;
     if (this.#buckets[bucket] === mapping) {
       this.#buckets[bucket] = mapping.next;
       return;
@@ -332,6 +355,6 @@ export class MappingTable {
   }
 
   #bucket(protocol: number, address: number, port: number): number {
-    return hash(address, port << 8 | protocol, this.#seed) & (BUCKETS - 1);
+    return hash(address, port << 8 | protocol, this.#seed) & this.#mask;
   }
 }

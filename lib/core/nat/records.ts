@@ -12,6 +12,12 @@ export const ANY_PORT = -1;
 /** What keeps a mapping alive, or what permits a remote address to answer. */
 export class NatSession {
   // What each packet asks for, side by side, and all small integers: a time in ms would be an object of its own.
+  /** When its client last used it, in seconds and ms on top; and ms for which it is kept from then. */
+  usedSecond = -1;
+  usedFraction = 0;
+  /** Of TCP and UDP, what has been seen, in bits of each protocol's own. */
+  seen = 0;
+  timeout = 0;
   readonly mapping: Mapping;
   /** Signed. */
   readonly remoteAddress: number;
@@ -19,12 +25,6 @@ export class NatSession {
   readonly remotePort: number;
   /** The next in its bucket. */
   next: NatSession | null = null;
-  /** When its client last used it, in seconds and ms on top; and ms for which it is kept from then. */
-  usedSecond = -1;
-  usedFraction = 0;
-  timeout = 0;
-  /** Of TCP and UDP, what has been seen, in bits of each protocol's own. */
-  seen = 0;
   /** Its place among its client's. */
   list: SessionList | null = null;
   /** DNS questions that wait for an answer. */
@@ -65,10 +65,13 @@ export class Mapping {
   /** For ICMP, the ports are ids. */
   readonly innerPort: number;
   readonly externalPort: number;
-  /** The next in its bucket. */
-  next: Mapping | null = null;
   /** The one session that keeps it alive; null for one that is static, and for TCP's where each connection does. */
   life: NatSession | null = null;
+  /** Of a back end: which one, and the address outside of its service, signed; 0 for the gateway's. */
+  backEnd: BackEnd | null = null;
+  externalAddress = 0;
+  /** The next in its bucket. */
+  next: Mapping | null = null;
   /** Where its sessions stand among its client's. */
   readonly lists: SessionLists;
   readonly share: Share;
@@ -76,9 +79,6 @@ export class Mapping {
   readonly isStatic: boolean;
   /** Where it stands for no inner endpoint, but for a published service, whose back ends have mappings of their own. */
   service: PublishedService | null = null;
-  /** Of a back end: which one, and the address outside of its service, signed; 0 for the gateway's. */
-  backEnd: BackEnd | null = null;
-  externalAddress = 0;
 
   /** The only remote end of a mapping on a shared port; else 0 and `ANY_PORT`. The address is signed. */
   readonly remoteAddress: number;

@@ -56,6 +56,21 @@ Deno.test("mappings are found from either side, whichever others are made and re
   }
 });
 
+Deno.test("of two mappings of one inner endpoint, the back end's is found, however many others there come to be", () => {
+  const mappings = table();
+  const [address, port] = [0x0a424d02, 443];
+  const dynamic = create(mappings, 6, address, port);
+  const service = { id: 0, protocol: 6, address: 0, port: 8443, keepsFlows: false };
+  const endpoint = { innerAddress: address, innerPort: port, externalPort: 8443 };
+  const backEnd = mappings.createBackEnd({ ...service, choose: () => null }, endpoint, false)!;
+  for (let i = 0; i < 20_000; i++) {
+    assertStrictEquals(mappings.findInner(6, address, port), backEnd);
+    create(mappings, 17, 0x0a424d03, 20_000 + i);
+  }
+  mappings.removeBackEnd(backEnd);
+  assertStrictEquals(mappings.findInner(6, address, port), dynamic);
+});
+
 Deno.test("flows on shared ports are found from either side by their remote end, whichever others come and go", () => {
   const mappings = table({ first: 2000, last: 2031 });
   const random = new Random(2);
