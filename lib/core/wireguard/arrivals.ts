@@ -32,7 +32,8 @@ export class Arrivals {
       // Of a peer that was down, the watch looked forward to its release.
       peer.timers.watchBy(watch.nextAt(peer));
     }
-    if (peer.timers.watchAt === NEVER) peer.timers.watchBy(watch.nextAt(peer));
+    // Of any other program nothing is awaited because it has sent something, and each packet would ask in vain.
+    if (peer.timers.watchAt === NEVER && watch.isOurs) peer.timers.watchBy(watch.nextAt(peer));
   }
 
   /** An authenticated message of `length` bytes came by this path: the peer is there now. */

@@ -3,7 +3,7 @@ import { Paths } from "../../../../lib/core/transport/paths.ts";
 import { Transport } from "../../../../lib/core/transport/transport.ts";
 import { Arrivals } from "../../../../lib/core/wireguard/arrivals.ts";
 import { Watch } from "../../../../lib/core/wireguard/liveness/liveness.ts";
-import { assertEquals } from "../../../support/assert.ts";
+import { assert, assertEquals } from "../../../support/assert.ts";
 import { stubPeer } from "../../../support/wireguard/peer_stub.ts";
 
 const OPTIONS = { role: "server", peerTimeout: 6_000, releaseAfter: 180_000 } as const;
@@ -58,4 +58,24 @@ Deno.test("a message of a peer that was down makes it up, once", () => {
   arrivals.markAlive(peer, 2_001);
   assertEquals(reported, ["up"]);
   assertEquals([peer.lastReceivedAt, peer.unansweredSince], [2_001, Infinity]);
+});
+
+Deno.test("the watch is asked when it has something to do by a message of ours, and by none of another program", () => {
+  const { peer, arrivals } = new Subject();
+  const watch = peer.watch!;
+  const { recognition } = watch;
+  let asked = 0;
+  watch.nextAt = (traffic) => {
+    asked++;
+    return Watch.prototype.nextAt.call(watch, traffic);
+  };
+  recognition.sessionBegan(false, 1_000);
+  recognition.received(0);
+  for (let now = 1_000; now < 1_100; now++) arrivals.markAlive(peer, now);
+  assertEquals([asked, peer.timers.watchAt], [0, Infinity]);
+  recognition.controlReceived();
+  peer.lastSentAt = 1_100;
+  for (let now = 1_100; now < 1_200; now++) arrivals.markAlive(peer, now);
+  assertEquals(asked, 1);
+  assert(peer.timers.watchAt > 1_100 && peer.timers.watchAt <= 7_100, `${peer.timers.watchAt}`);
 });
