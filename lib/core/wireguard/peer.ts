@@ -191,7 +191,7 @@ export class Peer implements HandshakeParty {
     const { endpoint, proof, timers, watch } = this;
     const isAny = this.lastReceivedAt === this.unansweredSince || !proof.isProven ||
       this.askedSince === timers.newHandshakeAt || timers.keepaliveAt === timers.watchAt ||
-      watch?.isDown;
+      watch?.isDown || watch?.isOurs;
     return endpoint.path ^ this.source ^ Number(isAny);
   }
 
