@@ -57,22 +57,25 @@ export class KeySuccession implements Disposable {
     clearTimeout(this.#retry);
     if (this.#isEnded) return;
     const used = new Set(this.#used);
+    let isAnyInEffect = used.size > 0;
     try {
-      await application.succeed(
-        (peer, next) => used.has(next) || isKeyDue(peer, now()),
-        "its next key",
-      );
+      await application.succeed((peer, next) => {
+        const isInEffect = used.has(next) || isKeyDue(peer, now());
+        isAnyInEffect ||= isInEffect;
+        return isInEffect;
+      }, "its next key");
       for (const key of used) this.#used.delete(key);
       this.#isTold = false;
     } catch (error) {
       const reason = errorMessage(error);
-      if (!this.#isTold) {
+      // What cannot even be read, as a configuration by a pipe, is no news at each start.
+      if (isAnyInEffect && !this.#isTold) {
         logger.warn(
           "a peer's next key is in effect, and the configuration does not say so: {reason}: this is tried again",
           { reason },
         );
       }
-      this.#isTold = true;
+      this.#isTold ||= isAnyInEffect;
       if (this.#isEnded) return;
       this.#retry = setTimeout(
         guarded("control", "replacing the keys of peers", () => this.look()),

@@ -54,6 +54,23 @@ Deno.test("a next key that was used replaces the other, and what cannot be writt
   assertEquals(state.made, 1, "nothing is left to do");
 });
 
+Deno.test("a configuration that cannot be read, as a pipe, is told of when a next key has taken over, not before", async () => {
+  using timers = new FakeTimers();
+  const lines: string[] = [];
+  const logger = Object.assign(Object.create(getLogger("control")), {
+    warn: (line: string) => void lines.push(line),
+  });
+  const application = { succeed: () => Promise.reject(new Error("it is a pipe")) };
+  using succession = new KeySuccession({ application, now: () => START, logger });
+  succession.follow([samplePeer(1, "10.0.0.1/32")]);
+  succession.look();
+  await timers.advance(180_000);
+  assertEquals(lines.length, 0);
+  succession.used(peerKey(9));
+  await timers.advance(180_000);
+  assertEquals(lines.length, 1);
+});
+
 Deno.test("a next key replaces the other at its time by the wall clock, however that gets there", async () => {
   using timers = new FakeTimers();
   const { state, succession } = stage(rotated(START + 3_600_000));
