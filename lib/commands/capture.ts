@@ -12,8 +12,8 @@ import { listenForStop } from "../process/stop_signal.ts";
 
 /** Packets are nobody else's business. */
 const OWNER_ONLY = 0o600;
-/** Folders of root's, with links in one of them that no path stands for. */
-const DEVICE = /^\/(?:dev|proc)\//;
+/** Folders of root's, with links in one of them that no path stands for. In /dev/shm anybody makes files. */
+const DEVICE = /^\/(?:dev(?!\/shm\/)|proc)\//;
 /** In place of a file: standard output. */
 const STANDARD_OUTPUT = "-";
 

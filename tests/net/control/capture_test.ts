@@ -202,13 +202,21 @@ netTest("capture refuses what cannot be in one line, and touches no file", async
   const full = await gateway.run(vpnCommand("capture", "-w", "/dev/full"));
   assertEquals(full.code, 2);
   assertMatch(full.stderr, /Cannot write packets to "\/dev\/full": No space left on device/);
+  // Anybody may have put it there.
+  const pipe = await Deno.makeTempFile({ dir: "/dev/shm", prefix: "vpn-test-" });
+  await Deno.remove(pipe);
+  await gateway.run(["mkfifo", pipe]);
+  const unread = await gateway.run(vpnCommand("capture", "-w", pipe));
+  await Deno.remove(pipe);
+  assertEquals(unread.code, 2);
+  assertMatch(unread.stderr, /nobody reads from this pipe: start its reader first/);
   const captures: BackgroundProcess[] = [];
   for (let i = 0; i < 4; i++) captures.push(await startCapture(gateway, "-w", "/dev/null"));
   assertMatch(await refusal(), /^1 .*4 captures are running already: end one of them\n$/);
   for (const capture of captures) assertEquals(await interrupt(capture), 0);
   await assertRejects(() => Deno.stat(path), Deno.errors.NotFound);
   await Deno.remove(path.replace(/\/none.*/, ""));
-}, { programs: [...PROGRAMS, "script"] });
+}, { programs: [...PROGRAMS, "mkfifo", "script"] });
 
 netTest("log changes at once what is logged, by category, and shows it", async (topology) => {
   const network = await GatewayNetwork.lay(topology);
