@@ -30,6 +30,7 @@ const OWNER_ONLY = 0o600;
  * @throws {ConfigError | AppError}
  */
 export function loadToChange(path: string): Config {
+  requirePath(path);
   const { folder, name } = fileAttempt(`open ${path}`, () => Folder.find(path));
   using _folder = folder;
   using file = fileAttempt(`open ${path}`, () => folder.open(name));
@@ -68,6 +69,7 @@ export class LockedConfig implements Disposable {
    * @throws {AppError} where it cannot be opened, or another process does not let go of it
    */
   static async open(path: string): Promise<LockedConfig> {
+    requirePath(path);
     using opened = new DisposableStack();
     const { folder, name } = fileAttempt(`open ${path}`, () => Folder.find(path));
     opened.use(folder);
@@ -214,8 +216,23 @@ export class LockedConfig implements Disposable {
 }
 
 function requireRegular(file: OpenFile, path: string): void {
-  if (file.isRegular) return;
-  throw new AppError(`Cannot change ${path}: it is not a regular file`, {
+  if (!file.isRegular) throw notRegular(path);
+}
+
+/** What a shell's `<(...)` gives is a link to what has no path: who walks along it finds no such file. */
+function requirePath(path: string): void {
+  if (!/^\/(?:dev|proc)\//.test(path)) return;
+  try {
+    if (Deno.statSync(path).isFile) return;
+  } catch {
+    // Opening it tells why.
+    return;
+  }
+  throw notRegular(path);
+}
+
+function notRegular(path: string): AppError {
+  return new AppError(`Cannot change ${path}: it is not a regular file`, {
     exitCode: ExitCode.usage,
   });
 }

@@ -2,7 +2,7 @@
  * Tests that root writes into another user's folder without being led elsewhere: each attack stands prepared between
  * two steps, as the best of racers would have it.
  */
-import { createFile, LockedConfig } from "../../../../lib/host/files/config_store.ts";
+import { createFile, loadToChange, LockedConfig } from "../../../../lib/host/files/config_store.ts";
 import { readClientFile } from "../../../../lib/host/files/client_files.ts";
 import type { PeerRequest } from "../../../../lib/cli/command.ts";
 import { runPeer } from "../../../../lib/commands/peer/peer.ts";
@@ -190,6 +190,20 @@ attack("a pipe in the place of the configuration keeps nobody waiting", async ({
   const made = new Deno.Command("mkfifo", { args: [config] }).outputSync();
   assert(made.success);
   await assertRejects(() => addToFile(config, { name: "x" }), AppError, "it is not a regular file");
+});
+
+hostTest("a shell's pipe in the place of the configuration is refused as what it is", async () => {
+  const holder = new Deno.Command("sleep", { args: ["1000"], stdin: "piped" }).spawn();
+  const path = `/proc/${holder.pid}/fd/0`;
+  try {
+    const why = `Cannot change ${path}: it is not a regular file`;
+    assertThrows(() => loadToChange(path), AppError, why);
+    await assertRejects(() => LockedConfig.open(path), AppError, why);
+  } finally {
+    await holder.stdin.close();
+    holder.kill();
+    await holder.status;
+  }
 });
 
 attack("the user's lease on the file keeps nobody waiting", async ({ config }) => {
