@@ -377,18 +377,12 @@ function unexpected(
   const hasActions = first === "peer" || first === "fleet";
   const name = hasActions ? `vpn ${first} ${action}` : `vpn ${first}`;
   if (!isOption) return `"${name}" takes no argument ${quoted(token)}`;
-  return `"${name}" has no option ${
-    withSuggestion(
-      token,
-      [
-        ...first === "fleet"
-          ? FLEET_OPTIONS[action]!
-          : optionsOf(first === "peer" ? action : first),
-        "--help",
-      ],
-      `${name} --help`,
-    )
-  }`;
+  const own = first === "fleet"
+    ? FLEET_OPTIONS[action]!
+    : optionsOf(first === "peer" ? action : first);
+  const help = `${name} --help`;
+  if (own.includes(token)) return `${quoted(token)} comes after the action: see "${help}"`;
+  return `"${name}" has no option ${withSuggestion(token, [...own, "--help"], help)}`;
 }
 
 function withSuggestion(word: string, known: readonly string[], help: string): string {

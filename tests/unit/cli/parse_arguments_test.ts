@@ -200,6 +200,8 @@ Deno.test("parseArguments() throws one line that says what to do when the argume
     ],
     [["client", ...config, "-q"], '"vpn client" has no option "-q": see "vpn client --help"'],
     [["doctor", "--role", "x"], '--role: cannot use "x": allowed are server and client'],
+    [["access", "--json"], '"--json" comes after the action: see "vpn access --help"'],
+    [["service", "--json"], '"--json" comes after the action: see "vpn service --help"'],
     [["doctor", "--jsn"], '"vpn doctor" has no option "--jsn": did you mean "--json"?'],
     [["demo", "--nats-server", "x"], "--nats-server is for a fleet: give --fleet as well"],
     [["demo", "--config", "x"], '"vpn demo" has no option "--config": see "vpn demo --help"'],
