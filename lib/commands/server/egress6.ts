@@ -15,7 +15,8 @@ import type { EgressConfig6 } from "../../dataplane/egress/egress.ts";
 import type { Journal } from "../../host/journal/journal.ts";
 import { NeighbourClaims } from "../../host/network/neighbour_claims.ts";
 import type { ExternalLink6 } from "../../host/network/egress_plan6.ts";
-import { AppError } from "../../process/errors.ts";
+import { AppError, errorMessage } from "../../process/errors.ts";
+import { guarded } from "../../process/guard.ts";
 import type { Logger } from "../../process/logging.ts";
 import type { EgressChoice } from "./egress_choice.ts";
 import type { KernelForwarding } from "./kernel_forwarding.ts";
@@ -39,6 +40,8 @@ export interface PeerOfPrefix {
 }
 
 const ANSWERS = "proxied-neighbours";
+/** ms until what could not be answered for is tried again. */
+const RETRY_PAUSE = 10_000;
 
 export class Egress6 implements Disposable {
   /** What the data plane's NAT is made from; null where the kernel forwards. */
@@ -59,6 +62,9 @@ export class Egress6 implements Disposable {
   readonly #claims: NeighbourClaims;
   /** What of them is answered for, and where. */
   #answered = "";
+  /** The last failure to do so, in words, so that it is told once. */
+  #answerFailure = "";
+  #retry: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: Egress6Options) {
     this.#options = options;
@@ -195,18 +201,38 @@ export class Egress6 implements Disposable {
     const device = this.#kind === "routed" ? this.external?.name ?? null : null;
     const addresses = this.#claims.free;
     const answered = JSON.stringify([device, addresses]);
+    clearTimeout(this.#retry);
     if (answered === this.#answered) return;
-    this.#answered = answered;
-    journal.replace([ANSWERS], () => {
-      if (device === null || addresses.length === 0) return false;
-      journal.makeSysctl(`/proc/sys/net/ipv6/conf/${device}/proxy_ndp`, "1");
-      journal.make({ kind: ANSWERS, device, addresses });
-      return true;
-    });
+    try {
+      journal.replace([ANSWERS], () => {
+        if (device === null || addresses.length === 0) return false;
+        journal.makeSysctl(`/proc/sys/net/ipv6/conf/${device}/proxy_ndp`, "1");
+        journal.make({ kind: ANSWERS, device, addresses });
+        return true;
+      });
+      this.#answered = answered;
+      this.#answerFailure = "";
+    } catch (error) {
+      this.#answered = "";
+      this.#answerLater(errorMessage(error));
+    }
+  }
+
+  /** Who asked for the peers is not hindered by it, nor what else follows them. */
+  #answerLater(reason: string): void {
+    const again = guarded("server", "answering for addresses of peers", () => this.#answer());
+    this.#retry = setTimeout(again, RETRY_PAUSE);
+    if (reason === this.#answerFailure) return;
+    this.#answerFailure = reason;
+    this.#options.logger.error(
+      "{reason}: not all addresses of peers are answered for on the uplink: this is tried again",
+      { reason },
+    );
   }
 
   /** Follows nothing any more. */
   end(): void {
+    clearTimeout(this.#retry);
     this.#claims[Symbol.dispose]();
   }
 
