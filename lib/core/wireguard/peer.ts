@@ -76,9 +76,13 @@ export class Peer implements HandshakeParty {
   /** Monotonic ms of the first data or initiation, and of the first initiation, sent since then received. */
   unansweredSince = Infinity;
   askedSince = Infinity;
-  /** Bytes of authenticated messages, headers included, as `wg show` counts them. */
-  receivedBytes = 0;
-  sentBytes = 0;
+  /**
+   * Bytes of authenticated messages, headers included, as `wg show` counts them. Fractions from the start, as far as V8
+   * can see: a field that holds small integers until it passes 2^31 is another kind of field from then on, and all code
+   * that was compiled for peers is thrown away under full load, for seconds.
+   */
+  receivedBytes = NaN;
+  sentBytes = NaN;
   /** What it may use up; null for no bound, and whether it has, and nothing passes any more. */
   quota: Quota | null = null;
   isSpent = false;
@@ -161,6 +165,7 @@ export class Peer implements HandshakeParty {
       watch: Watch | null;
     },
   ) {
+    this.receivedBytes = this.sentBytes = 0;
     this.index = made.index;
     this.endpoint = new PeerEndpoint(made.paths);
     this.publicKey = options.publicKey;
