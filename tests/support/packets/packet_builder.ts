@@ -83,8 +83,8 @@ export function buildUdp(fields: UdpFields = {}): Bytes {
   return buildIpv4({ protocol: 17, ...fields, payload: segment });
 }
 
-/** The fields of a TCP segment, its IPv4 header included. */
-export interface TcpFields extends Ipv4Fields {
+/** The fields of a TCP segment. */
+export interface SegmentFields {
   readonly sourcePort?: number;
   readonly destinationPort?: number;
   readonly sequenceNumber?: number;
@@ -101,8 +101,19 @@ export interface TcpFields extends Ipv4Fields {
   readonly payload?: Uint8Array;
 }
 
+/** The same with its IPv4 header's. */
+export interface TcpFields extends Ipv4Fields, SegmentFields {
+  readonly payload?: Uint8Array;
+}
+
 /** A TCP segment in an IPv4 packet. */
 export function buildTcp(fields: TcpFields = {}): Bytes {
+  const segment = tcpSegment(fields, (segment) => transportChecksum(fields, 6, segment));
+  return buildIpv4({ protocol: 6, ...fields, payload: segment });
+}
+
+/** A TCP segment alone; `checksumOf` works out its checksum, of which the field is 0 yet. */
+export function tcpSegment(fields: SegmentFields, checksumOf: (segment: Bytes) => number): Bytes {
   const payload = fields.payload ?? new Uint8Array();
   const options = Uint8Array.from(fields.tcpOptions ?? []);
   const headerSize = 20 + Math.ceil(options.length / 4) * 4;
@@ -118,8 +129,8 @@ export function buildTcp(fields: TcpFields = {}): Bytes {
   view.setUint16(18, fields.urgentPointer ?? 0);
   segment.set(options, 20);
   segment.set(payload, headerSize);
-  view.setUint16(16, fields.checksum ?? transportChecksum(fields, 6, segment));
-  return buildIpv4({ protocol: 6, ...fields, payload: segment });
+  view.setUint16(16, fields.checksum ?? checksumOf(segment));
+  return segment;
 }
 
 /** The fields of an ICMP message, its IPv4 header included. */

@@ -1,5 +1,5 @@
 /** Making of IPv6 packets for tests, as packet_builder.ts makes those of IPv4: right in every field by default. */
-import { type Bytes, referenceChecksum } from "./packet_builder.ts";
+import { type Bytes, referenceChecksum, type SegmentFields, tcpSegment } from "./packet_builder.ts";
 
 /** What a packet has unless it is told otherwise. */
 export const DEFAULT_SOURCE6 = "fd00:77::2";
@@ -63,35 +63,13 @@ export function buildUdp6(
   return buildIpv6({ ...fields, protocol: 17, payload: segment });
 }
 
-export interface TcpFields6 extends Ipv6Fields {
-  readonly sourcePort?: number;
-  readonly destinationPort?: number;
-  readonly sequenceNumber?: number;
-  readonly acknowledgmentNumber?: number;
-  readonly flags?: number;
-  readonly window?: number;
-  readonly checksum?: number;
-  /** Whole words. */
-  readonly tcpOptions?: Uint8Array | readonly number[];
+export interface TcpFields6 extends Ipv6Fields, SegmentFields {
   readonly payload?: Uint8Array;
 }
 
 /** A TCP segment in an IPv6 packet. */
 export function buildTcp6(fields: TcpFields6 = {}): Bytes {
-  const payload = fields.payload ?? new Uint8Array();
-  const options = Uint8Array.from(fields.tcpOptions ?? []);
-  const segment = new Uint8Array(20 + options.length + payload.length);
-  const view = new DataView(segment.buffer);
-  view.setUint16(0, fields.sourcePort ?? 40_000);
-  view.setUint16(2, fields.destinationPort ?? 80);
-  view.setUint32(4, fields.sequenceNumber ?? 1);
-  view.setUint32(8, fields.acknowledgmentNumber ?? 0);
-  segment[12] = (20 + options.length) / 4 << 4;
-  segment[13] = fields.flags ?? 0x10;
-  view.setUint16(14, fields.window ?? 65_535);
-  segment.set(options, 20);
-  segment.set(payload, 20 + options.length);
-  view.setUint16(16, fields.checksum ?? transportChecksum6(fields, 6, segment));
+  const segment = tcpSegment(fields, (segment) => transportChecksum6(fields, 6, segment));
   return buildIpv6({ ...fields, protocol: 6, payload: segment });
 }
 
