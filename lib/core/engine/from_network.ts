@@ -223,7 +223,7 @@ export class FromNetwork {
     if (to !== null) this.#onward.toPeer(to, offset, peer, now);
     else if (verdict === RoutingVerdict.host) this.#onward.toHost(offset);
     else if (verdict < 0 && this.#router.isForwardedByHost) this.#onward.toHost(offset);
-    else this.#toOutside(offset, length, now);
+    else this.#toOutside(peer, offset, length, now);
   }
 
   /** Whether a client's packet that the router refuses is for outside and an answer. */
@@ -239,7 +239,7 @@ export class FromNetwork {
   }
 
   /** Hands a packet to the NAT, or to this host where it is for a service of the gateway's on its address outside. */
-  #toOutside(offset: number, length: number, now: number): void {
+  #toOutside(peer: PacketPeer, offset: number, length: number, now: number): void {
     const nat = this.#nat;
     if (nat === null) {
       this.#drops.add(DropReason.noEgress, length);
@@ -249,7 +249,8 @@ export class FromNetwork {
       this.#onward.toHost(offset);
       return;
     }
-    nat.outbound(offset, now);
+    const flow = nat.outbound(offset, now);
+    if (flow !== null && peer.flow !== flow) peer.flow = flow;
     this.#onward.toClients(nat, now);
   }
 }

@@ -179,7 +179,8 @@ export class InnerIpv6 {
       this.#refuseTo(peer, DropReason.privateDestination, offset, length, now);
       return;
     }
-    nat.outbound(offset, now);
+    const flow = nat.outbound(offset, now);
+    if (flow !== null && peer.flow !== flow) peer.flow = flow;
     this.#onward.toClients(nat, now);
   }
 

@@ -33,7 +33,7 @@ import { Relay } from "./services/relay.ts";
 import { ReplicatedFlows } from "./replicas/replicated_flows.ts";
 import { Resets } from "./replicas/resets.ts";
 import type { BackEndFigures } from "./services/services.ts";
-import type { NatUsage } from "./records.ts";
+import type { Mapping, NatUsage } from "./records.ts";
 
 export class Nat {
   /** Packets for the raw socket. */
@@ -224,9 +224,14 @@ export class Nat {
     return this.#outbound.takeExternal(packet, now);
   }
 
-  /** Takes a packet of a client that has passed the checks of its family. `now` is monotonic ms. */
-  outbound(packet: number, now: number): void {
-    this.#outbound.translate(packet, now);
+  /**
+   * Takes a packet of a client that has passed the checks of its family.
+   *
+   * @param now monotonic ms
+   * @returns what the next packet of its flow will ask for; null where there is no such thing
+   */
+  outbound(packet: number, now: number): Mapping | null {
+    return this.#outbound.translate(packet, now);
   }
 
   // From outside.

@@ -76,35 +76,40 @@ export class Outbound extends Direction {
     return services.hasFlow(mapping.backEnd, remote, remotePort, now);
   }
 
-  /** Takes a packet of a client that has passed the checks of its family. `now` is monotonic ms. */
-  translate(packet: number, now: number): void {
+  /**
+   * Takes a packet of a client that has passed the checks of its family.
+   *
+   * @param now monotonic ms
+   * @returns the mapping that it leaves by, of TCP and UDP
+   */
+  translate(packet: number, now: number): Mapping | null {
     const view = this.view;
     const headers = this.headers;
     headers.enter(packet);
     this.forwarder.begin();
     if (headers.hopLimit(packet) <= 1) {
       this.forwarder.refuseExpired(packet, this.inside, now);
-      return;
+      return null;
     }
     if (headers.isLaterFragment(packet)) {
       if (isTranslated(headers.protocol(packet))) this.fragments.later(packet, now);
       else this.forwarder.drop(DropReason.natUnsupportedProtocol, packet);
-      return;
+      return null;
     }
     const transport = headers.transport(packet);
     switch (headers.protocol(packet)) {
       case ipv4.PROTOCOL_TCP: {
         const mapping = this.flows.outboundTcp(packet, transport, now);
-        if (mapping === null) return;
+        if (mapping === null) return null;
         this.limits.clampMss(transport, mapping);
         this.#depart(packet, mapping, tcp.destinationPort(view, transport), now);
-        break;
+        return mapping;
       }
       case ipv4.PROTOCOL_UDP: {
         const mapping = this.flows.outboundUdp(packet, transport, now);
-        if (mapping === null) return;
+        if (mapping === null) return null;
         this.#depart(packet, mapping, udp.destinationPort(view, transport), now);
-        break;
+        return mapping;
       }
       case ipv4.PROTOCOL_ICMP:
         this.#outboundIcmp(packet, transport, now);
@@ -112,6 +117,7 @@ export class Outbound extends Direction {
       default:
         this.forwarder.refuseProtocol(packet, this.inside, now);
     }
+    return null;
   }
 
   #outboundIcmp(packet: number, message: number, now: number): void {

@@ -107,6 +107,12 @@ export class Mapping {
     this.remotePort = remotePort;
   }
 
+  /** Loads what each packet asks for, see `Loadable`. */
+  load(): number {
+    const { life } = this;
+    return this.innerPort ^ this.externalAddress ^ (life === null ? 0 : life.seen);
+  }
+
   /** Whether it stands for its inner endpoint towards one remote end alone. */
   get isShared(): boolean {
     return this.remotePort !== ANY_PORT;

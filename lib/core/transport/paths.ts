@@ -144,6 +144,11 @@ export class Paths extends PathSlots {
     return this.#internWanted();
   }
 
+  /** Loads what `intern()` needs of a path; the result means nothing. */
+  prefetch(path: number): number {
+    return this.view.getInt32(path * PATH_SLOT_SIZE) ^ this.#holds[path];
+  }
+
   #internWanted(): number {
     const known = this.#isWanted(this.#last) ? this.#last : this.#findWanted();
     if (known === NO_PATH) return this.#last = this.#addWanted();

@@ -21,6 +21,11 @@ export class PeerEndpoint {
     return this.#path;
   }
 
+  /** Loads what is asked of its path, see `PacketDevice.prefetch()`; the result means nothing. */
+  prefetch(): number {
+    return this.#paths.prefetch(this.#path);
+  }
+
   get address(): HostAddress {
     return this.#paths.address(this.#path);
   }

@@ -8,6 +8,7 @@ import {
 } from "../wire/messages.ts";
 import type { IndexTable } from "./handshake/index_table.ts";
 import type { OpenedMessages } from "./opened_messages.ts";
+import type { Loadable } from "./packet_peer.ts";
 import type { PeerTable } from "./peer_table.ts";
 import type { PeerSession } from "./session/peer_session.ts";
 import { received, receivedOffset } from "./received.ts";
@@ -29,6 +30,8 @@ export class MessageReceiver {
   readonly #opened: OpenedMessages;
   /** Those of the messages that are prefetched. */
   readonly #sessions: (PeerSession | null)[] = [];
+  /** And what those of their peers asked for last. */
+  readonly #flows: (Loadable | null)[] = [];
   /** Of all that was loaded: without a use of it, the compiler would leave the loads out. */
   #loaded = 0;
 
@@ -47,6 +50,7 @@ export class MessageReceiver {
   prefetch(offsets: Int32Array, count: number): void {
     const view = this.#view;
     const sessions = this.#sessions;
+    const flows = this.#flows;
     for (let i = 0; i < count; i++) {
       const index = view.getInt32(offsets[i]! + TRANSPORT_RECEIVER_OFFSET, true);
       sessions[i] = this.#indices.session(index);
@@ -57,10 +61,18 @@ export class MessageReceiver {
       loaded ^= sessions[i]?.prefetch(low) ?? 0;
     }
     for (let i = 0; i < count; i++) {
+      flows[i] = null;
       const session = sessions[i]!;
       if (session === null) continue;
-      loaded ^= this.#peers.byIndex(session.peerIndex)?.prefetch() ?? 0;
       sessions[i] = null;
+      const peer = this.#peers.byIndex(session.peerIndex);
+      if (peer === null) continue;
+      loaded ^= peer.prefetch();
+      flows[i] = peer.flow;
+    }
+    for (let i = 0; i < count; i++) {
+      loaded ^= flows[i]?.load() ?? 0;
+      flows[i] = null;
     }
     this.#loaded = loaded;
   }

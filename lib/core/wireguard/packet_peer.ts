@@ -24,6 +24,14 @@ export interface PacketPeer {
   /** The last source address (int32) that was found to be the peer's own, and `AllowedIps.changes` at that time. */
   source: number;
   sourceAsOf: number;
+  /** What its last packet of a flow to outside asked for there; null for none. */
+  flow: Loadable | null;
+}
+
+/** What another room keeps of a packet's flow. */
+export interface Loadable {
+  /** Loads it into the processor's cache, see `PacketDevice.prefetch()`. Returns a number made of all of it. */
+  load(): number;
 }
 
 /** Watches packets, see `PacketTap`. */

@@ -93,6 +93,8 @@ export class Peer implements HandshakeParty {
   /** The last source address (int32) that was found to be its own, and `AllowedIps.changes` at that time. */
   source = 0;
   sourceAsOf = -1;
+  /** See `PacketPeer`. */
+  flow: { load(): number } | null = null;
   /** What bounds the rate of packets from the peer and to it; null without a limit. */
   fromLimit: RateLimit<Peer> | null = null;
   toLimit: RateLimit<Peer> | null = null;
@@ -194,10 +196,14 @@ export class Peer implements HandshakeParty {
   /** Loads what a message of the peer's needs; the result means nothing. */
   prefetch(): number {
     const { endpoint, proof, timers, watch } = this;
-    const isAny = this.lastReceivedAt === this.unansweredSince || !proof.isProven ||
-      this.askedSince === timers.newHandshakeAt || timers.keepaliveAt === timers.watchAt ||
-      watch?.isDown || watch?.isOurs;
-    return endpoint.path ^ this.source ^ Number(isAny);
+    // All of them, whatever the first ones are: `||` would leave the others where they were.
+    return endpoint.prefetch() ^ this.source ^ timers.persistentInterval ^
+      Number(this.lastReceivedAt === this.unansweredSince) ^
+      Number(this.receivedBytes === this.lastSentAt) ^
+      Number(this.askedSince === timers.newHandshakeAt) ^
+      Number(timers.keepaliveAt === timers.watchAt) ^
+      Number(proof.isProven) ^
+      (watch === null ? 0 : Number(watch.isDown) ^ Number(watch.isOurs));
   }
 
   /** Looks for it there from now on. */

@@ -91,6 +91,7 @@ export class AccessWorld {
         isSpent: false,
         source: 0,
         sourceAsOf: -1,
+        flow: null,
       };
       this.peers.set(name, peer);
       this.allowedIps.insert(parseIpv4(address)!, 32, peer);

@@ -138,7 +138,8 @@ export class WorkerDevice implements PacketDevice {
       );
       if (session === null) continue;
       const low = view.getUint32(offset + TRANSPORT_COUNTER_OFFSET, true);
-      loaded ^= session.prefetch(low) ^ session.peer.path ^ session.peer.source;
+      const { peer } = session;
+      loaded ^= session.prefetch(low) ^ peer.path ^ peer.source ^ (peer.flow?.load() ?? 0);
     }
     this.#loaded = loaded;
   }

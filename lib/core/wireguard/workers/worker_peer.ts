@@ -3,7 +3,7 @@ import type { RateLimit } from "../../limits/rate_limit.ts";
 import { SharedTokenBucket } from "../../threads/shared_token_bucket.ts";
 import { NO_PATH } from "../../transport/paths.ts";
 import type { AeadKey } from "../../noise/aead.ts";
-import type { PacketPeer } from "../packet_peer.ts";
+import type { Loadable, PacketPeer } from "../packet_peer.ts";
 import { Keypair, type KeypairOptions } from "../session/keypair.ts";
 
 /** Words of a peer among those of buckets: what it sends, then what it is sent. */
@@ -64,6 +64,8 @@ export class WorkerPeer implements PacketPeer {
   isRemoved = false;
   source = 0;
   sourceAsOf = -1;
+  /** See `PacketPeer`. */
+  flow: Loadable | null = null;
   isSpent = false;
 
   // What has passed since the device's thread was told, if anything has.

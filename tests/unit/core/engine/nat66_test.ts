@@ -1,7 +1,8 @@
 /** Tests of IPv6's way outside in the pipeline: from a client through the NAT, and back from what is captured there. */
+import type { Mapping } from "../../../../lib/core/nat/records.ts";
 import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";
 import { assertEquals } from "../../../support/assert.ts";
-import type { Bytes } from "../../../support/packets/packet_builder.ts";
+import { buildUdp, type Bytes } from "../../../support/packets/packet_builder.ts";
 import { buildIcmp6, buildTcp6, buildUdp6 } from "../../../support/packets/packet_builder6.ts";
 import type { FakeCapture } from "../../../support/packets/fake_ports.ts";
 import type { SimulatedDevice } from "../../../support/packets/simulated_device.ts";
@@ -41,7 +42,7 @@ function world(): World {
       tunnelAddress6: `fd00:77::${i + 2}/64`,
     });
     const { address, port } = gateway;
-    const networks = ["10.66.77.0/24", "::/0"];
+    const networks = ["0.0.0.0/0", "::/0"];
     client.initiate(client.addPeer(gateway, networks, { endpoint: { address, port } }));
     gateway.addPeer(client, [`10.66.77.${i + 2}/32`, `fd00:77::${i + 2}/128`]);
     return client;
@@ -144,4 +145,26 @@ Deno.test("a client that is gone holds nothing of the NAT", () => {
   assertEquals([nat.mappingCount, nat.usageOf(first).ports], [2, 1]);
   nat.releaseClient(first, the.simulation.now);
   assertEquals(nat.mappingCount, 1);
+});
+
+Deno.test("a peer keeps what its last flow to outside asked for, so that it is loaded with the peer", () => {
+  const the = world();
+  const alice = the.gateway.device.peerAt(1)!;
+  const send = (packet: Bytes) => {
+    the.alice.send(packet);
+    the.simulation.run(100);
+    return alice.flow;
+  };
+  assertEquals(alice.flow, null);
+  const first = send(buildUdp6(OUT));
+  assertEquals((first as Mapping).innerPort, OUT.sourcePort);
+  assertEquals(send(buildUdp6(OUT)) === first, true);
+  assertEquals((send(buildUdp6({ ...OUT, sourcePort: 4001 })) as Mapping).innerPort, 4001);
+  const v4 = { source: "10.66.77.2", destination: "198.51.100.9", sourcePort: 4002 };
+  assertEquals((send(buildUdp({ ...v4, destinationPort: 53 })) as Mapping).innerPort, 4002);
+  // What asks for nothing leaves it as it is.
+  assertEquals(
+    (send(buildIcmp6({ source: ALICE, destination: REMOTE6 })) as Mapping).innerPort,
+    4002,
+  );
 });
