@@ -10,6 +10,7 @@ import { describeMachine, foreignLoad, installPrograms, type Machine } from "./m
 import { type FamilyCost, measureInside, measureInternet } from "./measures/families.ts";
 import { measureFleetOfOne } from "./measures/fleet_of_one.ts";
 import { measureGateway } from "./measures/gateway.ts";
+import { measureGatewayPeers } from "./measures/gateway_peers.ts";
 import { layInternet, measureNat } from "./measures/nat.ts";
 import { measureWithPeers } from "./measures/peers.ts";
 import { measurePing, measurePings } from "./measures/ping.ts";
@@ -84,7 +85,11 @@ export async function runBench(
   const wire = await layWire(topology);
   if (options.sections.includes("families")) await addIpv6(wire);
   const internet = await layInternet(topology, wire);
-  const stage = { wire, internet, layWire: () => layWire(topology), lineup, program };
+  const layGateway = async () => {
+    const wire = await layWire(topology);
+    return { wire, internet: await layInternet(topology, wire) };
+  };
+  const stage = { wire, internet, layWire: () => layWire(topology), layGateway, lineup, program };
   using run = new Run(stage, options, { note, interrupted });
   const profile = await run.all();
   return {
@@ -114,6 +119,8 @@ interface Stage {
   readonly internet: TestNamespace;
   /** Lays another wire. */
   readonly layWire: () => Promise<Wire>;
+  /** And an internet behind its server. */
+  readonly layGateway: () => Promise<{ readonly wire: Wire; readonly internet: TestNamespace }>;
   readonly lineup: Lineup;
   /** This project. */
   readonly program: Program;
@@ -183,6 +190,13 @@ class Run implements Disposable {
           rounds: quick ? 1 : Math.min(this.#options.rounds, 3),
           samples: this.samples,
           remark: (text) => void this.notes.push(text),
+        }));
+      await this.#turn("the gateway alone, 1,000 peers beside one", () =>
+        measureGatewayPeers({
+          program: this.#program,
+          lay: this.#stage.layGateway,
+          backlogs: quick ? 15 : 120,
+          samples: this.samples,
         }));
     }
     if (this.#wants("fleet-of-one")) {

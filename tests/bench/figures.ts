@@ -261,7 +261,7 @@ export const FIGURES: readonly Figure[] = [
   ]),
   {
     id: "gateway-peers",
-    title: "gateway alone, one thread, to the internet, by peers that send",
+    title: "gateway alone, one thread, a backlog to the internet, by peers that send",
     unit: "Gbit/s",
     better: "higher",
     digits: 2,
@@ -270,7 +270,7 @@ export const FIGURES: readonly Figure[] = [
     judged: [peersName(1000)],
   },
   {
-    ...report("gateway-peers-cpu", "its processor time for a megabyte", "ms/MB", 2),
+    ...report("gateway-peers-cpu", "its processor time for a packet", "us", 2),
     baseline: peersName(1),
     target: { of: "ratio", atLeast: 1.05 },
     judged: [peersName(1000)],

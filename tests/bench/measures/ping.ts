@@ -6,8 +6,11 @@ import type { Contender } from "../contenders/contender.ts";
 import { median, type Samples } from "../samples.ts";
 import { measureTcp, startIperfServer } from "./tcp.ts";
 
-/** Pings of one turn. */
+/** Pings of one turn, 10 ms apart. */
 const PINGS = 40;
+/** Pings before any counts, closer together: streams compile no code for what comes alone, and is no TCP. */
+const WARM_UP_PINGS = 400;
+const WARM_UP_INTERVAL = 0.002;
 /** ms after the traffic that has the code compiled, in which what was under way settles. */
 const SETTLE_MS = 500;
 
@@ -34,6 +37,7 @@ export async function measurePings(
       await using _iperf = await startIperfServer(wire.server);
       await measureTcp(wire.client, { seconds: 1 });
       await measureTcp(wire.client, { seconds: 1, down: true });
+      await measurePing(wire.client, WARM_UP_PINGS, WARM_UP_INTERVAL);
       clients.set(contender.name, wire.client);
     } catch (error) {
       const message = errorMessage(error);
@@ -48,9 +52,14 @@ export async function measurePings(
   }
 }
 
-/** Pings `count` times, 10 ms apart, and returns the median round trip in ms. */
-export async function measurePing(client: TestNamespace, count: number): Promise<number> {
-  const stdout = await client.output(["ping", "-n", "-i", "0.01", "-c", `${count}`, SERVER_INSIDE]);
+/** Pings `count` times, so many seconds apart, and returns the median round trip in ms. */
+export async function measurePing(
+  client: TestNamespace,
+  count: number,
+  interval = 0.01,
+): Promise<number> {
+  const options = ["-n", "-i", `${interval}`, "-c", `${count}`];
+  const stdout = await client.output(["ping", ...options, SERVER_INSIDE]);
   const times = Array.from(stdout.matchAll(/time=([0-9.]+) ms/g), ([, time]) => Number(time));
   if (times.length === 0) throw new Error(`Cannot read round trips from ping:\n${stdout}`);
   return median(times);

@@ -1,0 +1,53 @@
+/** The gateway alone, with one peer that sends and with 1,000: both stand at once, and work off backlogs in turns. */
+import type { Wire } from "../../net/support/wire.ts";
+import type { TestNamespace } from "../../support/net.ts";
+import type { Program } from "../contenders/vpn.ts";
+import { peersName } from "../figures.ts";
+import type { Samples } from "../samples.ts";
+import { settle } from "./gateway.ts";
+import { GatewayAlone } from "./gateway_alone.ts";
+import { routeToInternet } from "./nat.ts";
+import { routeClients } from "./thousand_clients.ts";
+
+const PEERS = [1, 1000] as const;
+/** Runs of each before anything counts: until the compiler has nothing left to do. */
+const WARM_UPS = 25;
+
+export interface GatewayPeersOptions {
+  readonly program: Program;
+  /** Lays a wire of its own for each gateway, and an internet behind it. */
+  readonly lay: () => Promise<{ readonly wire: Wire; readonly internet: TestNamespace }>;
+  readonly backlogs: number;
+  readonly samples: Samples;
+}
+
+/** Fills the figures `gateway-peers` and `gateway-peers-cpu`: one data-plane thread, our NAT, to the internet. */
+export async function measureGatewayPeers(
+  { program, lay, backlogs, samples }: GatewayPeersOptions,
+): Promise<void> {
+  await using stack = new AsyncDisposableStack();
+  const gateways: { readonly name: string; readonly gateway: GatewayAlone }[] = [];
+  for (const peers of PEERS) {
+    const { wire, internet } = await lay();
+    await routeClients(wire);
+    stack.use(await routeToInternet(wire));
+    const options = { program, internet, threads: 1, egress: "raw", peers } as const;
+    const gateway = stack.use(await GatewayAlone.start(wire, options));
+    gateways.push({ name: peersName(peers), gateway });
+  }
+  for (let run = 0; run < WARM_UPS; run++) {
+    for (const { gateway } of gateways) await gateway.run("up");
+  }
+  for (const { gateway } of gateways) {
+    await settle(gateway.pid);
+    stack.use(await gateway.goFirst());
+  }
+  for (let backlog = 0; backlog < backlogs; backlog++) {
+    for (const { name, gateway } of gateways) {
+      const { rate, cost, lost } = await gateway.workOff("up");
+      if (lost > 0) continue;
+      samples.add("gateway-peers", name, rate);
+      samples.add("gateway-peers-cpu", name, cost);
+    }
+  }
+}
