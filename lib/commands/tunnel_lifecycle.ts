@@ -7,7 +7,8 @@ import type { RunOptions } from "../cli/command.ts";
 import { openControl, type RunningTunnel } from "../control/control.ts";
 import { type Reloader, ReloadRequests } from "../control/reload.ts";
 import { encodeKey } from "../core/config/values/key_text.ts";
-import type { Config } from "../core/config/config.ts";
+import type { Config, InterfaceConfig } from "../core/config/config.ts";
+import { PATH_OVERHEAD } from "../core/wireguard/path/path_mtu.ts";
 import { DataPlaneHandle } from "../dataplane/data_plane_handle.ts";
 import type { DataPlaneListener } from "../dataplane/data_plane_listener.ts";
 import {
@@ -37,7 +38,14 @@ import { cleanUp } from "./cleanup.ts";
 import { enterSurroundings } from "./surroundings.ts";
 
 /** Bytes; what fits an Ethernet path with the outer headers of IPv6, so that it suits every WireGuard peer. */
-export const DEFAULT_MTU = 1420;
+const DEFAULT_MTU = 1420;
+/** What fits jumbo frames of 9,000 bytes with the outer headers of IPv4. */
+const JUMBO_MTU = 9000 - PATH_OVERHEAD;
+
+/** The most that the MTU inside may become, in bytes, by what a configuration says. */
+export function mtuLimit(configured: InterfaceConfig["mtu"]): number {
+  return configured === "auto" ? JUMBO_MTU : configured ?? DEFAULT_MTU;
+}
 
 /** From which on anybody may listen. */
 const FIRST_FREE_PORT = 1024;
@@ -154,7 +162,7 @@ export function commonDataPlaneConfig(
     interfaceName: options.interfaceName,
     privateKey,
     listenPort: config.listenPort,
-    mtu: mtu ?? DEFAULT_MTU,
+    mtu: mtuLimit(mtu),
     offload: options.offload,
     aead,
     trace: options.logLevel === "trace",

@@ -20,7 +20,7 @@ import { NetworkConflict } from "../../host/network/network_conflict.ts";
 import type { RoutePlan } from "../../host/network/route_plan.ts";
 import { startUpkeep } from "../../host/upkeep/host_upkeep.ts";
 import type { Upkeep } from "../../host/upkeep/upkeep.ts";
-import { DEFAULT_MTU, guardInnerAddresses, type TunnelStart } from "../tunnel_lifecycle.ts";
+import { guardInnerAddresses, mtuLimit, type TunnelStart } from "../tunnel_lifecycle.ts";
 import type { ClientReloadOptions } from "./client_reload.ts";
 import type { ClientTransports } from "./client_transports.ts";
 import type { Connection } from "./connection.ts";
@@ -55,7 +55,7 @@ export class ClientHost implements Disposable {
   constructor(options: ClientHostOptions) {
     const { start: { options: { interfaceName }, config, network, logger }, plan } = options;
     this.#options = options;
-    this.#mtuCapacity = this.#mtuLimit = this.#pathMtu = config.interface.mtu ?? DEFAULT_MTU;
+    this.#mtuCapacity = this.#mtuLimit = this.#pathMtu = mtuLimit(config.interface.mtu);
     this.#conflict = new NetworkConflict({ config, plan, interfaceName, network, logger });
   }
 

@@ -18,7 +18,7 @@ import { AppError, ExitCode } from "../../process/errors.ts";
 import type { ReloadPlan, ReloadRole, ReloadStep } from "../../control/reload.ts";
 import { movedPlaces } from "../../host/dns/peer_places.ts";
 import { lookUpServer, placesOutside } from "./server_lookup.ts";
-import { DEFAULT_MTU } from "../tunnel_lifecycle.ts";
+import { mtuLimit } from "../tunnel_lifecycle.ts";
 import {
   planRoutes,
   reachableOutside,
@@ -71,7 +71,7 @@ export class ClientReload implements ReloadRole<ClientConfig> {
     const { mtuCapacity } = this.#options;
     const { mtu, connectTimeout } = after.interface;
     const restart: string[] = [];
-    if (changedKeys(wanted).includes("MTU") && (mtu ?? DEFAULT_MTU) > mtuCapacity) {
+    if (changedKeys(wanted).includes("MTU") && mtuLimit(mtu) > mtuCapacity) {
       restart.push("MTU");
     }
     let change = ofKeys(wanted, (key) => !restart.includes(key));
@@ -143,7 +143,7 @@ export class ClientReload implements ReloadRole<ClientConfig> {
       },
     ];
     if (keys.includes("MTU")) {
-      steps.push({ key: "MTU", run: () => setMtuLimit(config.interface.mtu ?? DEFAULT_MTU) });
+      steps.push({ key: "MTU", run: () => setMtuLimit(mtuLimit(config.interface.mtu)) });
     }
     if (keys.includes("DNS")) steps.push({ key: "DNS", run: () => setDns(config) });
     if (isMoved) {

@@ -11,7 +11,7 @@ import { innerMtu, MIN_MTU, PATH_OVERHEAD } from "../../core/wireguard/path/path
 import { resolveAll } from "../../host/dns/resolve.ts";
 import { planRoutes } from "../../host/network/route_plan.ts";
 import { refusesOtherPorts } from "../refused_ports.ts";
-import { DEFAULT_MTU } from "../tunnel_lifecycle.ts";
+import { mtuLimit } from "../tunnel_lifecycle.ts";
 import { type EchoTrial, tryEcho } from "./echo_trial.ts";
 import { type HandshakeOutcome, TrialSession } from "./trial_session.ts";
 
@@ -108,7 +108,7 @@ async function tryAddress(
 ): Promise<Reach> {
   // Without the capability to mark its datagrams, a client does not run either; but the answer is worth something.
   const mark = hasCapability(Capability.netAdmin) ? planRoutes(config).mark : 0;
-  const wanted = (config.interface.mtu ?? DEFAULT_MTU) + PATH_OVERHEAD;
+  const wanted = mtuLimit(config.interface.mtu) + PATH_OVERHEAD;
   const limit = Math.min(wanted, knownMtu(netlink, address, mark) ?? wanted);
   const pinging = isIpv6(address) ? Promise.resolve(null) : pingable(address, [SHORT]);
   try {

@@ -191,7 +191,7 @@ function judgePath(subject: Subject, client: ClientConfig, path: PathTrial): Ver
       `${remedy}, or allow ICMP type 3 code 4 on the path`,
     );
   }
-  return client.interface.mtu === null
+  return typeof client.interface.mtu !== "number"
     ? ok(
       `the path MTU is ${passed} bytes, and routers report it: the client lowers its MTU to ${mtu} by itself`,
     )

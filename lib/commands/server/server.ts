@@ -34,9 +34,9 @@ import { connectTcp } from "../../services/published/health_checks.ts";
 import { PublishedServices } from "../../services/published/published_services.ts";
 import {
   commonDataPlaneConfig,
-  DEFAULT_MTU,
   endTunnel,
   guardInnerAddresses,
+  mtuLimit,
   serveTunnel,
   startDataPlane,
   startTunnel,
@@ -88,7 +88,7 @@ async function serve(options: RunOptions, manager: ServiceManager): Promise<numb
     : new VirtualAddress({ ...options, config, store: fleet.store, network, logger });
   for (const block of blocksHere()) logger.warn("{block}", { block: describeBlock(block) });
 
-  const innerMtu = config.interface.mtu ?? DEFAULT_MTU;
+  const innerMtu = mtuLimit(config.interface.mtu);
   const admitted = admittedPeers(config.peers, startedAt);
   let accounts: Accounts | null = null;
   const recordedEarly: Parameters<Accounts["record"]>[] = [];

@@ -34,7 +34,8 @@ export function clientNeeds(
   const needs = {
     addresses: settings.AllowedIPs?.split(", ") ?? [],
     dns: wishes.dns ?? defaultDns(gateway, allowedIps),
-    mtu: gateway.interface.mtu,
+    // A phone, or any other program, would send what no Ethernet takes.
+    mtu: gateway.interface.mtu === "auto" ? null : gateway.interface.mtu,
     publicKey: encodeKey(gateway.interface.publicKey),
     presharedKey: settings.PresharedKey ?? null,
     allowedIps,

@@ -57,8 +57,8 @@ export interface InterfaceConfig {
   readonly dns6: readonly string[];
   /** Search domains. */
   readonly dnsSearch: readonly string[];
-  /** Bytes of an inner packet. */
-  readonly mtu: number | null;
+  /** The most bytes of an inner packet; `auto` for what the path takes, up to jumbo frames. */
+  readonly mtu: "auto" | number | null;
   /** Where routes go: `auto` as wg-quick decides, `off` for none, or the number of a table. */
   readonly table: "auto" | "off" | number;
   /** Mark of the tunnel's own datagrams; 0 is `off`. */

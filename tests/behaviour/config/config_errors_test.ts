@@ -20,7 +20,7 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
   const port = "a port is 1 to 65535";
   const address = "an address is ADDRESS/LENGTH, as in 10.66.77.1/24";
   const host = "a host cannot have this address";
-  const mtu = "an MTU is 576 to 65455";
+  const mtu = 'an MTU is "auto", or 576 to 65455';
   const table = 'a table is "auto", "off", "main" or a number from 1 to 4294967295';
   const mark = 'a mark is "off" or a number up to 4294967295 or 0xffffffff';
   const range = "a range of ports is FIRST-LAST, as in 20000-29999, within 1 to 65535";
@@ -70,7 +70,7 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
     ["DNS", "not_a/domain", "it must be an address or a search domain"],
     ["MTU", "575", mtu],
     ["MTU", "65456", mtu],
-    ["MTU", "auto", mtu],
+    ["MTU", "any", mtu],
     ["Table", "vpn", table],
     ["Table", "0", table],
     ["Table", "4294967296", table],
@@ -336,7 +336,7 @@ Deno.test("parseConfig() names both lines when something is given or claimed twi
 Deno.test("parseConfig() reports the first when several lines of a section are wrong", () => {
   assertEquals(
     messageOf(`${HEAD}MTU = 1\nNope = 1\nListenPort = x`),
-    's.conf:3: MTU: cannot use "1": an MTU is 576 to 65455',
+    `s.conf:3: MTU: cannot use "1": an MTU is "auto", or 576 to 65455`,
   );
 });
 
@@ -345,6 +345,6 @@ Deno.test("parseConfig() keeps a message on one printable line when the value is
     messageOf(`${HEAD}MTU = \u001b[2J\u0085\u2028${"x ".repeat(80)}`),
     `s.conf:3: MTU: cannot use "\\u001b[2J\\u0085\\u2028${
       "x ".repeat(25)
-    }x...": an MTU is 576 to 65455`,
+    }x...": an MTU is "auto", or 576 to 65455`,
   );
 });

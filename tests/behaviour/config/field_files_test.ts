@@ -145,6 +145,7 @@ Deno.test("values that are left out are as if the line were not there", () => {
 Deno.test("keys and values of [Interface] mean what they mean to wg-quick", () => {
   const cases: [lines: string[], expected: Partial<Config["interface"]>][] = [
     [["MTU = 0"], { mtu: null }],
+    [["MTU = 576"], { mtu: 576 }],
     [["Table = main"], { table: 254 }],
     [["Table = Local"], { table: 255 }],
     [["Table = uplink"], { table: 100 }],

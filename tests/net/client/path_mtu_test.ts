@@ -315,9 +315,9 @@ netTest("a jumbo path is used in full where MTU allows it", async (topology) => 
   for (const [namespace, device] of path.cables) {
     await namespace.output(["ip", "link", "set", device, "mtu", "9000"]);
   }
-  await path.startGateway({ MTU: 8900 });
-  await path.startClient({ MTU: 8900 });
-  for (const end of [path.client, path.gateway]) await hasMtu(end, 8900);
+  await path.startGateway({ MTU: "auto" });
+  await path.startClient({ MTU: "auto" });
+  for (const end of [path.client, path.gateway]) await hasMtu(end, 8940);
   await sendBothWays(path);
   // Behind a router that takes less, it falls back.
   await path.setMtu(1500);

@@ -133,12 +133,12 @@ function withoutRepetitions(addresses: readonly Prefix[]): readonly Prefix[] {
 /** The IPv6 addresses by which the tunnel carries IPv6; what keeps it from that is noted. */
 function carriedAddresses(
   addresses: readonly Prefix[],
-  mtu: number | null,
+  mtu: "auto" | number | null,
   notes: Notes,
 ): readonly Ipv6PrefixText[] {
   const usable = ipv6Prefixes(addresses, notes).filter((each) => !isWithin6(each, LINK_LOCAL6));
   if (usable.length === 0) return [];
-  if (mtu !== null && mtu < MIN_LINK_MTU) {
+  if (typeof mtu === "number" && mtu < MIN_LINK_MTU) {
     notes.setWhyNoIpv6(`MTU is ${mtu}, and IPv6 needs ${MIN_LINK_MTU}`);
     return [];
   }

@@ -56,10 +56,13 @@ export function parsePortRange(entry: Entry): PortRange {
  * 65,535 is the longest IPv4 packet; 80 bytes are left for the outer headers, as wg-quick does. 0 leaves the choice to
  * the program, as in every WireGuard app.
  */
-export function parseMtu(entry: Entry): number | undefined {
+export function parseMtu(entry: Entry): "auto" | number | undefined {
+  if (entry.value.toLowerCase() === "auto") return "auto";
   const mtu = integer(entry.value, 0, 65455);
   if (mtu === 0) return undefined;
-  return mtu !== undefined && mtu >= 576 ? mtu : rejectValue(entry, "an MTU is 576 to 65455");
+  return mtu !== undefined && mtu >= 576
+    ? mtu
+    : rejectValue(entry, 'an MTU is "auto", or 576 to 65455');
 }
 
 export function parseTable(entry: Entry): "auto" | "off" | number {

@@ -203,5 +203,6 @@ hostTest("an MTU above that of the start needs a restart, the default included",
     (await site.edit(section(...lines) + networks("10.1.0.0/16"))).restart;
   assertEquals(await restart("MTU = 1401"), ["MTU (line 4)"]);
   assertEquals(await restart(), ["MTU (removed)"]);
+  assertEquals(await restart("MTU = auto"), ["MTU (line 4)"]);
   assertEquals(await restart("MTU = 1399"), []);
 });

@@ -110,6 +110,11 @@ Deno.test("a peer that is added has the next free addresses, and its client is t
   assertEquals(site.told.map(({ by }) => by), ["ann (console)", "ann (console)"]);
 });
 
+Deno.test("a client is not told that the gateway finds its MTU by itself: it may be a phone", async () => {
+  const { client } = await stage("MTU = auto").add("phone", ANN);
+  assertEquals([client.mtu, client.text.includes("MTU")], [null, false]);
+});
+
 Deno.test("what a new peer is given counts: other addresses, no preshared key, an expiry from now on", async () => {
   const site = stage();
   const { peer, client } = await site.application.create({

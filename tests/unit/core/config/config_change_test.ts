@@ -21,7 +21,7 @@ const VALUES: Readonly<Record<string, readonly (string | null)[]>> = {
   ListenPort: [null, "51820", "1000"],
   Address: [null, "10.0.0.1/24", "10.0.0.1/24, 10.1.0.1/24", "10.0.0.1/24, fd00::1/64"],
   DNS: [null, "9.9.9.9", "9.9.9.9, lan", "9.9.9.9, 2620:fe::fe"],
-  MTU: [null, "1400", "1300"],
+  MTU: [null, "1400", "1300", "auto"],
   Table: [null, "off", "7"],
   FwMark: [null, "off", "9"],
   PreUp: [null, "true"],

@@ -63,7 +63,10 @@ hostTest("loadConfig() knows the host's names of ports and routing tables", () =
 
 hostTest("loadConfig() names the file as it was given when it has a mistake", () => {
   withFile(`${TEXT}MTU = 1`, 0o600, (path) => {
-    assertEquals(messageOf(path), `${path}:3: MTU: cannot use "1": an MTU is 576 to 65455`);
+    assertEquals(
+      messageOf(path),
+      `${path}:3: MTU: cannot use "1": an MTU is "auto", or 576 to 65455`,
+    );
   });
 });
 
