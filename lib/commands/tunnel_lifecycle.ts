@@ -143,6 +143,7 @@ export function commonDataPlaneConfig(
     | "privateKey"
     | "listenPort"
     | "mtu"
+    | "unprovenMtu"
     | "offload"
     | "aead"
     | "trace"
@@ -163,6 +164,8 @@ export function commonDataPlaneConfig(
     privateKey,
     listenPort: config.listenPort,
     mtu: mtuLimit(mtu),
+    // A peer that answers no probe may be on any path behind a jumbo link.
+    unprovenMtu: mtu === "auto" ? DEFAULT_MTU : mtuLimit(mtu),
     offload: options.offload,
     aead,
     trace: options.logLevel === "trace",

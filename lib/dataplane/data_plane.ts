@@ -38,6 +38,7 @@ export class DataPlane implements Disposable {
         port: socket.port,
         mark: config.mark,
         maxMtu: config.mtu,
+        unprovenMtu: config.unprovenMtu,
         linkMtu: (endpoint) => this.#commands.link?.innerMtu(endpoint) ?? null,
         device,
         onChange: (peer) => this.#reports.peers.add("path-mtu", peer, loop.now()),

@@ -44,6 +44,8 @@ export interface DataPlaneConfig {
   readonly mark: number;
   /** Inner MTU in bytes. */
   readonly mtu: number;
+  /** The most that it is towards a peer that has answered no probe of the path. */
+  readonly unprovenMtu: number;
   /** Whether segmentation offloads may be used. */
   readonly offload: boolean;
   readonly aead: "auto" | "ipsec-mb" | "libcrypto" | "builtin";

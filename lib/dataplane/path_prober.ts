@@ -42,6 +42,8 @@ export interface PathProberOptions {
   readonly mark: number;
   /** The most bytes inside. */
   readonly maxMtu: number;
+  /** The same for a peer that has answered no probe. */
+  readonly unprovenMtu: number;
   /** Bytes inside that a connection of fake TCP takes; null without one. */
   readonly linkMtu: (endpoint: PeerEndpoint) => number | null;
   /** Takes a peer whose MTU is another now. */
@@ -66,7 +68,7 @@ export class PathProber implements Disposable {
     this.#errors = openErrors(() => IcmpErrorSocket.open(libc, pathClaimFilter(port)));
     this.#errors6 = openErrors6(libc, port);
     this.#options = options;
-    this.#search = new PathMtuSearch(options.maxMtu);
+    this.#search = new PathMtuSearch(options.maxMtu, options.unprovenMtu);
     this.#watch = new PathWatch(this.#search, () => options.device.peers);
   }
 

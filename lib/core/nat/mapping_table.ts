@@ -333,13 +333,14 @@ export class MappingTable {
 
   #unlink(mapping: Mapping, bucket: number): void {
     this.#linked--;
-    if (this.#buckets[bucket] === mapping) {
-      this.#buckets[bucket] = mapping.next;
-      return;
+    if (this.#buckets[bucket] === mapping) this.#buckets[bucket] = mapping.next;
+    else {
+      let before = this.#buckets[bucket];
+      while (before !== null && before.next !== mapping) before = before.next;
+      if (before !== null) before.next = mapping.next;
     }
-    let before = this.#buckets[bucket];
-    while (before !== null && before.next !== mapping) before = before.next;
-    if (before !== null) before.next = mapping.next;
+    // Its peer may still refer to it (`PacketPeer.flow`), but is not to keep others, and their peers.
+    mapping.next = null;
   }
 
   #table(protocol: number): ProtocolTable {

@@ -125,6 +125,8 @@ export class OverlapTable {
       while (before !== null && before.nextOutside !== mapping) before = before.nextOutside;
       if (before !== null) before.nextOutside = mapping.nextOutside;
     }
+    // As in `MappingTable`.
+    mapping.next = mapping.nextOutside = null;
   }
 
   #insideBucketOf(mapping: Mapping): number {

@@ -204,6 +204,7 @@ export class PeerTable {
   remove(peer: Peer): void {
     if (this.#byIndex[peer.index] !== peer) return;
     peer.isRemoved = true;
+    peer.flow = null;
     peer.limitRate(null);
     peer.timers.stop();
     peer.endpoint.set(null);

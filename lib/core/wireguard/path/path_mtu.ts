@@ -99,6 +99,7 @@ interface Search {
 
 export class PathMtuSearch {
   readonly #maxMtu: number;
+  readonly #unprovenMtu: number;
   readonly #searches = new Map<Peer, Search>();
   /**
    * Whose session, in which probes are sent or were last, has that index: a claim costs one look-up, though it may be
@@ -110,9 +111,13 @@ export class PathMtuSearch {
   /** What the last walk through all searches found due, the latest first. */
   #due: Peer[] = [];
 
-  /** @param maxMtu bytes inside that no path makes more of */
-  constructor(maxMtu: number) {
+  /**
+   * @param maxMtu bytes inside that no path makes more of
+   * @param unprovenMtu the same of a path to a peer that has answered no probe
+   */
+  constructor(maxMtu: number, unprovenMtu: number = maxMtu) {
     this.#maxMtu = maxMtu;
+    this.#unprovenMtu = unprovenMtu;
   }
 
   /** A path has come into use: a handshake completed, or the peer is elsewhere now. */
@@ -206,11 +211,14 @@ export class PathMtuSearch {
     const limit = pathMtu === null ? peer.mtu : innerMtu(pathMtu, this.#maxMtu);
     // Behind that link there may be a narrower one.
     if (limit < peer.mtu) this.#restart(search, now);
-    peer.mtu = Math.min(peer.mtu, limit, believedMtu(search, peer));
+    const bound = search.answers || peer.provenMtu > 0 ? limit : Math.min(limit, this.#unprovenMtu);
+    peer.mtu = Math.min(peer.mtu, bound, believedMtu(search, peer));
     search.looks++;
     if (peer.provenMtu >= limit || search.looks === LOOKS.length) {
       // A peer that answers none may be any WireGuard: nothing follows from that.
-      peer.mtu = Math.min(limit, peer.provenMtu === 0 ? search.claimed : peer.provenMtu);
+      peer.mtu = peer.provenMtu === 0
+        ? Math.min(limit, search.claimed, this.#unprovenMtu)
+        : Math.min(limit, peer.provenMtu);
       this.#end(peer);
       return [];
     }

@@ -199,6 +199,7 @@ export class WorkerKnowledge {
     peer.isRemoved = true;
     liftLimits(peer);
     peer.isOpen = false;
+    peer.flow = null;
     this.#move(peer, NO_PATH);
     this.#options.onReleased?.(peer);
     this.allowedIps.removeByValue(peer);

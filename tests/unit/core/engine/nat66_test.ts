@@ -167,4 +167,6 @@ Deno.test("a peer keeps what its last flow to outside asked for, so that it is l
     (send(buildIcmp6({ source: ALICE, destination: REMOTE6 })) as Mapping).innerPort,
     4002,
   );
+  the.gateway.device.removePeer(alice);
+  assertEquals(alice.flow, null);
 });

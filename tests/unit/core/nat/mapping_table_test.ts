@@ -163,3 +163,26 @@ Deno.test("a client is known as long as it holds anything, ports at rest include
   mappings.sweep(120_000);
   assertEquals(mappings.clients.get(1), null);
 });
+
+Deno.test("a mapping that is removed refers to no others: its peer may still refer to it", () => {
+  const random = new Random(1);
+  const mappings = new MappingTable({
+    ports: { first: 1024, last: 65_535 },
+    clientOf: (address: number) => address >> 8,
+    random: () => random.uint32(),
+  });
+  const share = mappings.share(17, 0x100);
+  const made: Mapping[] = [];
+  for (let i = 0; i < 3000; i++) {
+    const externalPort = mappings.allocator(17).allocate(i + 1, 0);
+    made.push(mappings.create(share, { innerAddress: 0x100, innerPort: i + 1, externalPort }));
+    const shared = mappings.chooseShared(share, i, 53, () => {});
+    const endpoint = { innerAddress: 0x100, innerPort: i + 1, externalPort: shared };
+    made.push(mappings.createShared(share, endpoint, i, 53));
+  }
+  // The newest first: the others are still there.
+  for (const mapping of made.reverse()) {
+    mappings.remove(mapping, 0);
+    assertEquals([mapping.next, mapping.nextOutside], [null, null]);
+  }
+});

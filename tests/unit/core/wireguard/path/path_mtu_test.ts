@@ -120,6 +120,32 @@ Deno.test("a path that is still narrow after the kernel has forgotten stays narr
   assertEquals(peer.mtu, 1220);
 });
 
+Deno.test("jumbo packets go to a peer that has answered a probe of them, and to no other", () => {
+  const search = new PathMtuSearch(8940, MAX_MTU);
+  const mtuAfter = (answer: (peer: Peer, lengths: readonly number[]) => void) => {
+    const peer = stubPeer();
+    peer.mtu = 8940;
+    const mtus: number[] = [];
+    for (let renewal = 0; renewal < 2; renewal++) {
+      search.start(peer, 0);
+      while (search.pollAt() < Infinity) {
+        const now = search.pollAt();
+        if (search.next(now) === null) continue;
+        const lengths = search.looked(peer, 9000, now);
+        mtus.push(peer.mtu);
+        answer(peer, lengths);
+      }
+    }
+    return mtus;
+  };
+  assertEquals(new Set(mtuAfter(() => {})), new Set([MAX_MTU]));
+  const answers = mtuAfter((peer, lengths) => {
+    peer.provenMtu = Math.max(peer.provenMtu, ...lengths);
+  });
+  // Nor does it fall back while the path is looked at again.
+  assertEquals(answers, [MAX_MTU, 8940, 8940, 8940]);
+});
+
 Deno.test("a WireGuard that answers no probe is none the worse for it", () => {
   const clock = new FakeClock();
   const search = new PathMtuSearch(MAX_MTU);
