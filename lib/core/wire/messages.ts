@@ -72,7 +72,7 @@ export const TRANSPORT_OVERHEAD = TRANSPORT_PACKET_OFFSET + TAG_SIZE;
 export const TRANSPORT_MIN_SIZE = TRANSPORT_OVERHEAD;
 
 /** Packets are padded to a multiple of this many bytes, so that lengths tell less. */
-const PADDING = 16;
+export const PADDING = 16;
 
 /** The uint32 with type and reserved bytes; equals one of `MESSAGE_*` for a message that may be one of WireGuard's. */
 export function messageType(view: DataView, offset: number): number {

@@ -22,7 +22,7 @@
  * ```
  */
 import type { Memory } from "../../wire/memory.ts";
-import { TRANSPORT_OVERHEAD } from "../../wire/messages.ts";
+import { PADDING, TRANSPORT_OVERHEAD } from "../../wire/messages.ts";
 import type { PathClaim } from "./path_claim.ts";
 import type { Peer } from "../peer.ts";
 import { OUTER_HEADERS6_SIZE, OUTER_HEADERS_SIZE } from "../constants.ts";
@@ -217,7 +217,7 @@ export class PathMtuSearch {
     if (peer.provenMtu >= limit || search.looks === LOOKS.length) {
       // A peer that answers none may be any WireGuard: nothing follows from that.
       peer.mtu = peer.provenMtu === 0
-        ? Math.min(limit, search.claimed, this.#unprovenMtu)
+        ? Math.min(limit, inBlocks(search.claimed), this.#unprovenMtu)
         : Math.min(limit, peer.provenMtu);
       this.#end(peer);
       return [];
@@ -266,5 +266,14 @@ function lookAt({ startedAt, looks }: Search): number {
  */
 function believedMtu({ answers, claimed }: Search, { provenMtu }: Peer): number {
   if (provenMtu > claimed) return Infinity;
-  return !answers || provenMtu === claimed ? claimed : Infinity;
+  if (answers) return provenMtu === claimed ? claimed : Infinity;
+  return provenMtu === 0 ? inBlocks(claimed) : claimed;
+}
+
+/**
+ * What a peer of another kind gets through where a router takes packets of so many bytes inside: it pads to 16 bytes,
+ * up to an MTU of its own that knows nothing of the path, and its kernel refuses what is longer then.
+ */
+function inBlocks(claimed: number): number {
+  return claimed === Infinity ? Infinity : Math.max(MIN_MTU, claimed & -PADDING);
 }
