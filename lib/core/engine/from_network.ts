@@ -249,9 +249,7 @@ export class FromNetwork {
       this.#onward.toHost(offset);
       return;
     }
-    const flow = nat.outbound(offset, now);
-    if (flow !== null && peer.flow !== flow) peer.flow = flow;
-    this.#onward.toClients(nat, now);
+    this.#onward.toOutside(peer, offset, nat, now);
   }
 }
 

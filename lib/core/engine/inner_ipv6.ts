@@ -179,9 +179,7 @@ export class InnerIpv6 {
       this.#refuseTo(peer, DropReason.privateDestination, offset, length, now);
       return;
     }
-    const flow = nat.outbound(offset, now);
-    if (flow !== null && peer.flow !== flow) peer.flow = flow;
-    this.#onward.toClients(nat, now);
+    this.#onward.toOutside(peer, offset, nat, now);
   }
 
   #allowed(peer: PacketPeer, to: PacketPeer | null, packet: number, now: number): DropReason {

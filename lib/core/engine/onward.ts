@@ -1,4 +1,4 @@
-/** Onward: where packets go when it is known where: into the queue for the host, or sealed for a peer. */
+/** Onward: where packets go when it is known where: into the queue for the host, sealed for a peer, or outside. */
 import type { AccessControl } from "../access/access_control.ts";
 import type { Nat } from "../nat/nat.ts";
 import type { PathAdvice } from "../routing/path_advice.ts";
@@ -66,6 +66,13 @@ export class Onward {
     if (from === null) this.toHost(this.#advice.offset);
     else this.#shaping.send(from, this.#advice.offset, length, now);
     return true;
+  }
+
+  /** Hands the packet at `offset`, of a peer's, to the NAT, and sends on what that has for clients then. */
+  toOutside(peer: PacketPeer, offset: number, nat: Nat, now: number): void {
+    const flow = nat.outbound(offset, now);
+    if (flow !== null && peer.flow !== flow) peer.flow = flow;
+    this.toClients(nat, now);
   }
 
   /** Sends what the NAT has for clients: packets, fragments, ICMP errors. */
