@@ -11,6 +11,7 @@ import { Injector } from "../net/support/outside.ts";
 import { tcpFlow } from "../net/support/traffic/traffic.ts";
 import { vpnCommand } from "../net/support/programs/vpn.ts";
 import { delay, SERVER_PORT } from "../net/support/wire.ts";
+import { emptyFile } from "../support/folder.ts";
 import { buildUdp } from "../support/packets/packet_builder.ts";
 import { Random } from "../support/random.ts";
 import { type Attack, fetches, isRunning, type Scene, setScene, SITE_ADDRESS } from "./attack.ts";
@@ -216,8 +217,7 @@ export const CRASH_ATTACKS: readonly Attack[] = [
             i & 255
           }/32\n`,
       );
-      const path = Deno.makeTempFileSync({ prefix: "vpn-attack-" });
-      resources.defer(() => Deno.removeSync(path));
+      const path = emptyFile();
       Deno.writeTextFileSync(path, peers.join("\n"));
       const start = performance.now();
       const added = scene.network.gateway.run(["wg", "addconf", "vpn0", path], {

@@ -16,6 +16,7 @@ import { RoutedPath, SERVER_OUTSIDE, SERVER_PORT } from "../net/support/routed_p
 import { temporaryFile } from "../net/support/config.ts";
 import { vpnCommand } from "../net/support/programs/vpn.ts";
 import { delay } from "../net/support/wire.ts";
+import { temporaryFolder } from "../support/folder.ts";
 import { buildIcmp, buildTcp, buildUdp } from "../support/packets/packet_builder.ts";
 import { closeQuietly } from "../support/close.ts";
 import { Random } from "../support/random.ts";
@@ -245,8 +246,7 @@ export const EXHAUST_ATTACKS: readonly Attack[] = [
       using file = temporaryFile(scene.network.config());
       const command = vpnCommand("server", "--config", file.path, "--log-level", "debug");
       // The shell becomes the gateway, so that it ends with the scene.
-      const log = `${Deno.makeTempDirSync({ prefix: "vpn-attack-" })}/log`;
-      resources.defer(() => Deno.removeSync(log.replace(/\/log$/, ""), { recursive: true }));
+      const log = `${temporaryFolder()}/log`;
       scene.network.gateway.spawn([
         ...["sh", "-c", 'mkfifo "$0"; head -n 1 <"$0" >/dev/null & exec "$@" 2>"$0"', log],
         ...command,

@@ -4,6 +4,7 @@
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../support/assert.ts";
 import { taskFlags } from "../net/support/programs/vpn.ts";
+import { emptyFile, temporaryFolder } from "../support/folder.ts";
 import { netTest } from "../support/net.ts";
 import { output, run, type RunOptions, spawn } from "../support/process.ts";
 import { hostTest, whereAllowed } from "../support/permissions.ts";
@@ -43,12 +44,8 @@ function cacheTest(name: string, fn: (cache: string) => Promise<void>): void {
     name: name + reason,
     ignore: reason !== "",
     fn: async () => {
-      const folder = await Deno.makeTempDir();
-      try {
-        await fn(`${folder}/cache`);
-      } finally {
-        await Deno.remove(folder, { recursive: true });
-      }
+      const folder = temporaryFolder();
+      await fn(`${folder}/cache`);
     },
   });
 }
@@ -130,21 +127,17 @@ builtTest("vpn passes the exit code and its arguments on, blanks and quotes incl
 });
 
 builtTest("vpn runs from another folder, by a relative path, by a link and from PATH", async () => {
-  const folder = await Deno.makeTempDir();
-  try {
-    await Deno.symlink(EXECUTABLE, `${folder}/vpn link`);
-    await Deno.mkdir(`${folder}/bin`);
-    await Deno.symlink(EXECUTABLE, `${folder}/bin/vpn`);
-    for (
-      const script of [
-        `cd '${folder}' && './vpn link' --version`,
-        `cd / && '${folder}/vpn link' --version`,
-        `cd '${folder}' && PATH="bin:$PATH" && vpn --version`,
-      ]
-    ) assertMatch(await output(null, ["/bin/sh", "-c", script]), VERSION_LINE);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  const folder = temporaryFolder();
+  await Deno.symlink(EXECUTABLE, `${folder}/vpn link`);
+  await Deno.mkdir(`${folder}/bin`);
+  await Deno.symlink(EXECUTABLE, `${folder}/bin/vpn`);
+  for (
+    const script of [
+      `cd '${folder}' && './vpn link' --version`,
+      `cd / && '${folder}/vpn link' --version`,
+      `cd '${folder}' && PATH="bin:$PATH" && vpn --version`,
+    ]
+  ) assertMatch(await output(null, ["/bin/sh", "-c", script]), VERSION_LINE);
 });
 
 builtTest(
@@ -180,19 +173,15 @@ netTest(
   async (topology) => {
     if (!built) return;
     const { name } = topology.namespace("gateway");
-    const config = await Deno.makeTempFile();
-    try {
-      const key = (await output(null, [EXECUTABLE, "genkey"])).trim();
-      await Deno.writeTextFile(
-        config,
-        `[Interface]\nPrivateKey = ${key}\nAddress = 10.66.77.1/24\nListenPort = 0\nEgress = off\n`,
-      );
-      await using server = spawn(null, [EXECUTABLE, "server", "--config", config, "--netns", name]);
-      await server.waitFor(/listening on UDP port \d+/);
-      assertEquals((await server.stop()).code, 0);
-    } finally {
-      await Deno.remove(config);
-    }
+    const config = emptyFile();
+    const key = (await output(null, [EXECUTABLE, "genkey"])).trim();
+    await Deno.writeTextFile(
+      config,
+      `[Interface]\nPrivateKey = ${key}\nAddress = 10.66.77.1/24\nListenPort = 0\nEgress = off\n`,
+    );
+    await using server = spawn(null, [EXECUTABLE, "server", "--config", config, "--netns", name]);
+    await server.waitFor(/listening on UDP port \d+/);
+    assertEquals((await server.stop()).code, 0);
   },
 );
 

@@ -8,7 +8,7 @@ import { simpleTunnel } from "../net/support/simple_tunnel.ts";
 import { ping } from "../net/support/traffic/traffic.ts";
 import { startVpn } from "../net/support/programs/vpn.ts";
 import { CLIENT_OUTSIDE, layWire, SERVER_INSIDE } from "../net/support/wire.ts";
-import { withFolder } from "../support/folder.ts";
+import { temporaryFolder, withFolder } from "../support/folder.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 const ARCHIVE = `${ROOT}dist/vpn.oci.tar`;
@@ -173,7 +173,7 @@ function runtimeCommand(runtime: Runtime, ...args: readonly string[]): string[] 
 
 /** What keeps a runtime from running any container here, in words; null for nothing. */
 async function troubleWith(runtime: Runtime): Promise<string | null> {
-  const folder = await Deno.makeTempDir({ prefix: "vpn-test-" });
+  const folder = temporaryFolder();
   try {
     // This host's programs, in a root of their own.
     for (const name of ["dev", "proc", "usr"]) {
@@ -202,8 +202,6 @@ async function troubleWith(runtime: Runtime): Promise<string | null> {
     return code === 0 ? null : `${runtime} runs no container here: ${stderr.trim().split("\n")[0]}`;
   } catch (error) {
     return `${runtime} cannot be run: ${errorMessage(error)}`;
-  } finally {
-    await Deno.remove(folder, { recursive: true });
   }
 }
 

@@ -1,5 +1,6 @@
 /** Tests the systemd units by systemd's own checks, where they are installed. */
 import { assert, assertEquals, assertMatch } from "../support/assert.ts";
+import { temporaryFolder } from "../support/folder.ts";
 import { isInstalled } from "../support/net.ts";
 import { run } from "../support/process.ts";
 import { hostTest } from "../support/permissions.ts";
@@ -21,15 +22,11 @@ function unitTest(name: string, test: (path: string) => Promise<void>): void {
       name: `${unit} ${name}${missing}`,
       ignore: missing !== "",
       fn: async () => {
-        const folder = await Deno.makeTempDir({ prefix: "vpn-test-" });
-        try {
-          const text = await Deno.readTextFile(new URL(unit, PACKAGING));
-          await Deno.writeTextFile(`${folder}/${unit}`, text.replaceAll("@BINDIR@", folder));
-          await Deno.writeTextFile(`${folder}/vpn`, "#!/bin/sh\n", { mode: 0o755 });
-          await test(`${folder}/${unit}`);
-        } finally {
-          await Deno.remove(folder, { recursive: true });
-        }
+        const folder = temporaryFolder();
+        const text = await Deno.readTextFile(new URL(unit, PACKAGING));
+        await Deno.writeTextFile(`${folder}/${unit}`, text.replaceAll("@BINDIR@", folder));
+        await Deno.writeTextFile(`${folder}/vpn`, "#!/bin/sh\n", { mode: 0o755 });
+        await test(`${folder}/${unit}`);
       },
     });
   }

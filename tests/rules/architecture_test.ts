@@ -1,5 +1,6 @@
 /** Tests that the sources keep to the architecture, and that the rules which say so can fail. */
 import { assert, assertEquals, assertStringIncludes } from "../support/assert.ts";
+import { emptyFile } from "../support/folder.ts";
 import { offencesOf, partOf } from "../support/source/architecture.ts";
 import { readSources, ROOT, sourcePaths } from "../support/source/files.ts";
 import { hostTest } from "../support/permissions.ts";
@@ -51,21 +52,17 @@ interface Outcome {
 
 /** Imports modules, by their URLs, in a process that has no permission at all. */
 async function importWithoutPermission(urls: readonly string[]): Promise<Outcome> {
-  const entry = await Deno.makeTempFile({ suffix: ".ts" });
-  try {
-    const lines = urls.map((url) => `import ${JSON.stringify(url)};`);
-    await Deno.writeTextFile(entry, lines.join("\n"));
-    const config = new URL("deno.json", ROOT).pathname;
-    const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "--no-prompt", "--no-check", "--quiet", "--config", config, entry],
-      stdin: "null",
-      stdout: "null",
-      stderr: "piped",
-    }).output();
-    return { success, stderr: new TextDecoder().decode(stderr) };
-  } finally {
-    await Deno.remove(entry);
-  }
+  const entry = emptyFile({ suffix: ".ts" });
+  const lines = urls.map((url) => `import ${JSON.stringify(url)};`);
+  await Deno.writeTextFile(entry, lines.join("\n"));
+  const config = new URL("deno.json", ROOT).pathname;
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "--no-prompt", "--no-check", "--quiet", "--config", config, entry],
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+  }).output();
+  return { success, stderr: new TextDecoder().decode(stderr) };
 }
 
 /** The URL of a module with the given source. */

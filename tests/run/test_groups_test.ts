@@ -1,5 +1,6 @@
 /** Tests the groups in which the unit step runs test files, on the runtime itself. */
 import { assertEquals } from "../support/assert.ts";
+import { temporaryFolder } from "../support/folder.ts";
 import { hostTest } from "../support/permissions.ts";
 import { runStreamed } from "./streamed_command.ts";
 import { groupsOf, moduleOf, testFilesIn } from "./test_groups.ts";
@@ -9,30 +10,26 @@ const MEASURES = "tests/behaviour/allocation_test.ts";
 
 /** What a group of files of these texts comes to, run without permissions. */
 async function runGroup(texts: Readonly<Record<string, string>>) {
-  const folder = await Deno.makeTempDir();
-  try {
-    for (const [name, text] of Object.entries(texts)) {
-      await Deno.writeTextFile(`${folder}/${name}`, text);
-    }
-    const group = `${folder}/group_test.ts`;
-    await Deno.writeTextFile(
-      group,
-      moduleOf(Object.keys(texts).map((name) => `${folder}/${name}`)),
-    );
-    const output = new TestOutput();
-    const { code } = await runStreamed({
-      program: Deno.execPath(),
-      args: ["test", "--no-check", "--quiet", group],
-      timeout: 60_000,
-      onLine: (line) => void output.take(line),
-    });
-    const failures = output.failures.map((
-      { name, file },
-    ) => [name, file.replace(`${folder}/`, "")]);
-    return { counts: output.counts({ success: code === 0 }), failures };
-  } finally {
-    await Deno.remove(folder, { recursive: true });
+  const folder = temporaryFolder();
+  for (const [name, text] of Object.entries(texts)) {
+    await Deno.writeTextFile(`${folder}/${name}`, text);
   }
+  const group = `${folder}/group_test.ts`;
+  await Deno.writeTextFile(
+    group,
+    moduleOf(Object.keys(texts).map((name) => `${folder}/${name}`)),
+  );
+  const output = new TestOutput();
+  const { code } = await runStreamed({
+    program: Deno.execPath(),
+    args: ["test", "--no-check", "--quiet", group],
+    timeout: 60_000,
+    onLine: (line) => void output.take(line),
+  });
+  const failures = output.failures.map((
+    { name, file },
+  ) => [name, file.replace(`${folder}/`, "")]);
+  return { counts: output.counts({ success: code === 0 }), failures };
 }
 
 hostTest("a group names the file of each test that fails, also of two with one name", async () => {

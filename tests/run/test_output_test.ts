@@ -2,6 +2,7 @@
 import { assertEquals } from "../support/assert.ts";
 import { runStreamed } from "./streamed_command.ts";
 import { TestOutput } from "./test_output.ts";
+import { temporaryFolder } from "../support/folder.ts";
 import { hostTest } from "../support/permissions.ts";
 
 Deno.test("counts() are those of the last line when a run ends well", () => {
@@ -119,36 +120,32 @@ Deno.test("reasons tell why tests were left out, and how many for each", () => {
 hostTest(
   "counts() agree with the runtime when a test passes, fails, is ignored, or a module throws",
   async () => {
-    const folder = await Deno.makeTempDir();
-    try {
-      await Deno.writeTextFile(
-        `${folder}/a_test.ts`,
-        `Deno.test("passes", async (t) => { await t.step("inner", () => {}); });
+    const folder = temporaryFolder();
+    await Deno.writeTextFile(
+      `${folder}/a_test.ts`,
+      `Deno.test("passes", async (t) => { await t.step("inner", () => {}); });
        Deno.test("fails", () => { throw new Error("boo"); });
        Deno.test({ name: "left out (ignored: it needs the moon)", ignore: true, fn() {} });`,
-      );
-      await Deno.writeTextFile(`${folder}/b_test.ts`, `throw new Error("module");`);
-      const output = new TestOutput();
-      const shown: string[] = [];
-      const { code } = await runStreamed({
-        program: Deno.execPath(),
-        args: ["test", "--no-check", "--no-config", folder],
-        timeout: 60_000,
-        onLine: (line) => {
-          shown.push(...output.take(line));
-        },
-      });
-      assertEquals(code, 1);
-      assertEquals(output.counts({ success: false }), { passed: 1, failed: 2, skipped: 1 });
-      assertEquals([...output.reasons], [["it needs the moon", 1]]);
-      assertEquals(
-        output.failures.map(({ name, file }) => [name, file.replace(/.*\//, "")]),
-        [["fails", "a_test.ts"], [null, "b_test.ts"]],
-      );
-      assertEquals(shown.some((line) => line.includes("Error: boo")), true);
-      assertEquals(shown.some((line) => line.includes("passes")), false);
-    } finally {
-      await Deno.remove(folder, { recursive: true });
-    }
+    );
+    await Deno.writeTextFile(`${folder}/b_test.ts`, `throw new Error("module");`);
+    const output = new TestOutput();
+    const shown: string[] = [];
+    const { code } = await runStreamed({
+      program: Deno.execPath(),
+      args: ["test", "--no-check", "--no-config", folder],
+      timeout: 60_000,
+      onLine: (line) => {
+        shown.push(...output.take(line));
+      },
+    });
+    assertEquals(code, 1);
+    assertEquals(output.counts({ success: false }), { passed: 1, failed: 2, skipped: 1 });
+    assertEquals([...output.reasons], [["it needs the moon", 1]]);
+    assertEquals(
+      output.failures.map(({ name, file }) => [name, file.replace(/.*\//, "")]),
+      [["fails", "a_test.ts"], [null, "b_test.ts"]],
+    );
+    assertEquals(shown.some((line) => line.includes("Error: boo")), true);
+    assertEquals(shown.some((line) => line.includes("passes")), false);
   },
 );

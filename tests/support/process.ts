@@ -4,6 +4,7 @@
  */
 import { inNamespace } from "../../ffi/netns.ts";
 import { PATIENCE } from "./time/patience.ts";
+import { temporaryFolder } from "./folder.ts";
 
 /** How long a program may run unless a test says otherwise. */
 const RUN_TIMEOUT_MS = 2 * PATIENCE;
@@ -268,8 +269,6 @@ let stateDirectory: string | null = null;
 
 /** Where programs of this test file keep what outlives them: no two files share one, and nothing of it is left. */
 function ownStateDirectory(): string {
-  if (stateDirectory !== null) return stateDirectory;
-  const made = stateDirectory = Deno.makeTempDirSync({ prefix: "vpn-test-state-" });
-  addEventListener("unload", () => Deno.removeSync(made, { recursive: true }));
-  return made;
+  stateDirectory ??= temporaryFolder();
+  return stateDirectory;
 }

@@ -2,6 +2,7 @@
 import { decodeKey } from "../../lib/core/config/values/key_text.ts";
 import { VERSION } from "../../lib/process/version.ts";
 import { assert, assertEquals, assertMatch, assertNotEquals } from "../support/assert.ts";
+import { emptyFile } from "../support/folder.ts";
 import { hostTest } from "../support/permissions.ts";
 
 const MAIN = new URL("../../main.ts", import.meta.url).pathname;
@@ -58,19 +59,15 @@ hostTest("main exits with 2 and one line when the configuration cannot be used",
     2,
     'vpn: Cannot read configuration "/nowhere/x.conf": no such file: give one with --config FILE',
   );
-  const file = await Deno.makeTempFile();
-  try {
-    await Deno.writeTextFile(file, "[Interface]\nListenPort = 70000\n");
-    const line = `vpn: ${file}:2: ListenPort: cannot use "70000": a port is 1 to 65535`;
-    assertRefused(await vpn(["server", "--config", file]), 2, line);
-    const outcome = await vpn(["client", "--config", file, "--log-level", "debug"]);
-    assertEquals([outcome.code, outcome.stdout], [2, ""]);
-    // At this level the stack follows the line.
-    assert(outcome.stderr.startsWith(`${line}\nConfigError: `), outcome.stderr);
-    assertMatch(outcome.stderr, /\n {4}at /);
-  } finally {
-    await Deno.remove(file);
-  }
+  const file = emptyFile();
+  await Deno.writeTextFile(file, "[Interface]\nListenPort = 70000\n");
+  const line = `vpn: ${file}:2: ListenPort: cannot use "70000": a port is 1 to 65535`;
+  assertRefused(await vpn(["server", "--config", file]), 2, line);
+  const outcome = await vpn(["client", "--config", file, "--log-level", "debug"]);
+  assertEquals([outcome.code, outcome.stdout], [2, ""]);
+  // At this level the stack follows the line.
+  assert(outcome.stderr.startsWith(`${line}\nConfigError: `), outcome.stderr);
+  assertMatch(outcome.stderr, /\n {4}at /);
 });
 
 hostTest("main prints help and version and exits with 0 when asked", async () => {
@@ -119,20 +116,16 @@ hostTest("main exits with 2 and hides the input when pubkey is given no key", as
 });
 
 hostTest("main warns when a key goes to a file that others can read", async () => {
-  const file = await Deno.makeTempFile();
+  const file = emptyFile();
   const program = `"$0" run --quiet --allow-all "$1" genkey > "$2"`;
   const args = ["-c", program, Deno.execPath(), MAIN, file];
-  try {
-    await Deno.chmod(file, 0o600);
-    assertEquals((await run("sh", args)).stderr, "");
-    await Deno.chmod(file, 0o644);
-    const outcome = await run("sh", args);
-    assertEquals(outcome.code, 0);
-    assertMatch(outcome.stderr, /^vpn: warning: other users can read the file[^\n]*\n$/);
-    assertEquals(decodeKey((await Deno.readTextFile(file)).trimEnd())?.length, 32);
-  } finally {
-    await Deno.remove(file);
-  }
+  await Deno.chmod(file, 0o600);
+  assertEquals((await run("sh", args)).stderr, "");
+  await Deno.chmod(file, 0o644);
+  const outcome = await run("sh", args);
+  assertEquals(outcome.code, 0);
+  assertMatch(outcome.stderr, /^vpn: warning: other users can read the file[^\n]*\n$/);
+  assertEquals(decodeKey((await Deno.readTextFile(file)).trimEnd())?.length, 32);
 });
 
 hostTest(

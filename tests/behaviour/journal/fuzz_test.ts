@@ -3,6 +3,7 @@ import { describeChange, type HostChange } from "../../../lib/host/journal/host_
 import { parseJournal } from "../../../lib/host/journal/journal_text.ts";
 import { readJournal } from "../../../lib/host/journal/journal_files.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
+import { temporaryFolder } from "../../support/folder.ts";
 import { fuzz } from "../../support/fuzz.ts";
 import { mutateText } from "../../support/source/grammar.ts";
 import { hostTest } from "../../support/permissions.ts";
@@ -150,23 +151,19 @@ Deno.test("parseJournal() takes hostile bytes, and a hostile first line, without
 hostTest(
   "what lies among the journals and is none is waited for by nobody, and is no error",
   () => {
-    const folder = Deno.makeTempDirSync();
+    const folder = temporaryFolder();
     const path = (name: string) => `${folder}/${name}.journal`;
-    try {
-      Deno.mkdirSync(path("folder"));
-      Deno.symlinkSync("/dev/zero", path("link"));
-      Deno.symlinkSync(path("loop"), path("loop"));
-      Deno.writeTextFileSync(path("empty"), "");
-      Deno.writeTextFileSync(path("owner"), "5\n{}\n");
-      // Anyone who opened it would wait for a writer.
-      new Deno.Command("mkfifo", { args: [path("fifo")] }).outputSync();
-      for (const name of ["folder", "link", "loop", "empty", "owner", "fifo", "none"]) {
-        assertEquals(readJournal(path(name)), [], name);
-      }
-      Deno.writeFileSync(path("good"), bytesOf(OWNER, "5", GOOD[0]!));
-      assertEquals(readJournal(path("good"))[0]?.changes, [CHANGES[0]]);
-    } finally {
-      Deno.removeSync(folder, { recursive: true });
+    Deno.mkdirSync(path("folder"));
+    Deno.symlinkSync("/dev/zero", path("link"));
+    Deno.symlinkSync(path("loop"), path("loop"));
+    Deno.writeTextFileSync(path("empty"), "");
+    Deno.writeTextFileSync(path("owner"), "5\n{}\n");
+    // Anyone who opened it would wait for a writer.
+    new Deno.Command("mkfifo", { args: [path("fifo")] }).outputSync();
+    for (const name of ["folder", "link", "loop", "empty", "owner", "fifo", "none"]) {
+      assertEquals(readJournal(path(name)), [], name);
     }
+    Deno.writeFileSync(path("good"), bytesOf(OWNER, "5", GOOD[0]!));
+    assertEquals(readJournal(path("good"))[0]?.changes, [CHANGES[0]]);
   },
 );

@@ -2,6 +2,7 @@
  * Nebula as a contender: certificates of an authority made for the run, data by ChaCha20-Poly1305 over UDP as the
  * others have it (its own choice is AES), the others' MTU, and nothing tuned.
  */
+import { temporaryFolder } from "../../support/folder.ts";
 import type { BackgroundProcess, TestNamespace } from "../../support/net.ts";
 import { output } from "../../support/process.ts";
 import { CLIENT_INSIDE, delay, SERVER_INSIDE, SERVER_OUTSIDE } from "../../net/support/wire.ts";
@@ -24,7 +25,7 @@ export async function nebula(
   programs: NebulaPrograms,
   behind: string,
 ): Promise<Contender & Disposable> {
-  const directory = Deno.makeTempDirSync({ prefix: "vpn-bench-nebula-" });
+  const directory = temporaryFolder();
   const dispose = () => Deno.removeSync(directory, { recursive: true });
   try {
     await makeCertificates(programs.nebulaCert, directory, behind);

@@ -2,6 +2,7 @@
  * OpenVPN as a contender: TLS by self-signed certificates that each end knows the fingerprint of, data by
  * ChaCha20-Poly1305 over UDP, no compression, nothing tuned, and all of it in user space (no ovpn-dco).
  */
+import { temporaryFolder } from "../../support/folder.ts";
 import type { BackgroundProcess, TestNamespace } from "../../support/net.ts";
 import { output } from "../../support/process.ts";
 import { CLIENT_INSIDE, SERVER_INSIDE, SERVER_OUTSIDE } from "../../net/support/wire.ts";
@@ -22,7 +23,7 @@ interface Certificate {
 
 /** A contender whose keys lie in a directory of their own, which disposal removes; `program` is how it is run. */
 export async function openvpn(program: Program): Promise<Contender & Disposable> {
-  const directory = Deno.makeTempDirSync({ prefix: "vpn-bench-openvpn-" });
+  const directory = temporaryFolder();
   const dispose = () => Deno.removeSync(directory, { recursive: true });
   try {
     const server = await makeCertificate(directory, "server");

@@ -5,6 +5,7 @@
  * from V8 (`--perf-basic-prof`); calls are counted by tracepoints. Without perf, /proc's own division into user and
  * system time is all there is.
  */
+import { temporaryFolder } from "../../support/folder.ts";
 import type { BackgroundProcess, TestNamespace } from "../../support/net.ts";
 import { delay, type Wire } from "../../net/support/wire.ts";
 import type { Tunnel } from "../contenders/contender.ts";
@@ -42,7 +43,7 @@ export interface Profile {
 /** Profiles the sources (not a compiled program) with one TCP stream from the client to the server. */
 export async function measureProfile(wire: Wire, seconds: number): Promise<Profile> {
   const perf = await canProfile();
-  const directory = Deno.makeTempDirSync({ prefix: "vpn-bench-perf-" });
+  const directory = temporaryFolder();
   try {
     const program = programOf(null, perf ? [mapFlags(directory)] : []);
     await using tunnel = await vpn(program).start(wire);

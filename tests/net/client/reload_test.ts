@@ -4,6 +4,7 @@
 import { openLibc } from "../../../ffi/libc.ts";
 import { UnixDatagramReceiver } from "../../../ffi/sockets/unix_datagram.ts";
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
+import { temporaryFolder } from "../../support/folder.ts";
 import { type BackgroundProcess, netTest } from "../../support/net.ts";
 import { eventually } from "../../support/time/patience.ts";
 import { newIdentity, temporaryFile } from "../support/config.ts";
@@ -23,7 +24,7 @@ function edit(path: string, text: string): void {
 
 /** What a stand-in for systemd is told. */
 class Manager implements Disposable {
-  readonly folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+  readonly folder = temporaryFolder();
   readonly path = `${this.folder}/notify`;
   readonly messages: string[] = [];
   readonly #receiver = UnixDatagramReceiver.bind(openLibc(), this.path);
@@ -43,7 +44,6 @@ class Manager implements Disposable {
 
   [Symbol.dispose](): void {
     this.#receiver[Symbol.dispose]();
-    Deno.removeSync(this.folder, { recursive: true });
   }
 }
 

@@ -3,6 +3,7 @@ import { hostNames } from "../../../lib/host/dns/host_names.ts";
 import { parseConfig } from "../../../lib/core/config/parse_config.ts";
 import { wgText } from "../../../lib/core/config/text/wg_text.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
+import { temporaryFolder } from "../../support/folder.ts";
 import { netTest, type TestNamespace } from "../../support/net.ts";
 import { newIdentity, newPresharedKey, temporaryFile } from "../support/config.ts";
 import { simpleTunnel } from "../support/simple_tunnel.ts";
@@ -78,25 +79,21 @@ netTest(
     const host = topology.namespace("host");
     const peer = await WireguardGo.start(host, HEAD, []);
     const names = hostNames();
-    const folder = Deno.makeTempDirSync();
-    try {
-      const path = `${folder}/wg0.conf`;
-      for (const text of [...TAKEN, ...REFUSED]) {
-        Deno.writeTextFileSync(path, text);
-        const stripped = await host.run(["wg-quick", "strip", path]);
-        const theirs = stripped.code === 0 ? await deviceBy(peer, host, stripped.stdout) : null;
-        assertEquals(theirs === null, REFUSED.includes(text), text);
-        if (theirs === null) continue;
-        const keysOfHooks = () => ({
-          privateKey: new Uint8Array(32),
-          presharedKeys: new Map(),
-          done: [],
-        });
-        const config = parseConfig(text, "f.conf", { names, keysOfHooks });
-        assertEquals(await deviceBy(peer, host, wgText(config)), theirs, text);
-      }
-    } finally {
-      Deno.removeSync(folder, { recursive: true });
+    const folder = temporaryFolder();
+    const path = `${folder}/wg0.conf`;
+    for (const text of [...TAKEN, ...REFUSED]) {
+      Deno.writeTextFileSync(path, text);
+      const stripped = await host.run(["wg-quick", "strip", path]);
+      const theirs = stripped.code === 0 ? await deviceBy(peer, host, stripped.stdout) : null;
+      assertEquals(theirs === null, REFUSED.includes(text), text);
+      if (theirs === null) continue;
+      const keysOfHooks = () => ({
+        privateKey: new Uint8Array(32),
+        presharedKeys: new Map(),
+        done: [],
+      });
+      const config = parseConfig(text, "f.conf", { names, keysOfHooks });
+      assertEquals(await deviceBy(peer, host, wgText(config)), theirs, text);
     }
   },
   { programs: [...WIREGUARD_GO_PROGRAMS, "wg-quick", "bash"] },

@@ -12,6 +12,7 @@ import type { Params } from "../../../lib/control/protocol.ts";
 import { publicKeyText } from "../../../lib/commands/keys.ts";
 import { allJournals } from "../../../lib/host/journal/journal_files.ts";
 import { assert, assertEquals, assertMatch, assertRejects } from "../../support/assert.ts";
+import { temporaryFolder } from "../../support/folder.ts";
 import { type BackgroundProcess, netTest } from "../../support/net.ts";
 import { eventually } from "../../support/time/patience.ts";
 import { newIdentity } from "../support/config.ts";
@@ -34,9 +35,7 @@ function consoleOf({ pid }: BackgroundProcess): string {
 netTest(
   "over the console's socket a peer is added, connects, is changed and taken out, all of it kept and told by whom",
   async (topology) => {
-    const folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
-    using cleanup = new DisposableStack();
-    cleanup.defer(() => Deno.removeSync(folder, { recursive: true }));
+    const folder = temporaryFolder();
     const { gateway, client: { namespace } } = await GatewayNetwork.lay(topology);
     const config = `${folder}/server.conf`;
     await gateway.output(vpnCommand("init", "--endpoint", "198.51.100.1", "--out", config));

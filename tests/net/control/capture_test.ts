@@ -1,5 +1,6 @@
 /** Tests of `vpn capture` and `vpn log` against a running gateway; other programs read what was captured. */
 import { assert, assertEquals, assertMatch, assertRejects } from "../../support/assert.ts";
+import { emptyFile, temporaryFolder } from "../../support/folder.ts";
 import { type BackgroundProcess, netTest, type TestNamespace } from "../../support/net.ts";
 import { GATEWAY_PROGRAMS, GatewayNetwork, INSIDE, INTERNET } from "../support/gateway.ts";
 import { ping, tcpFlow } from "../support/traffic/traffic.ts";
@@ -50,37 +51,33 @@ netTest(
     const network = await GatewayNetwork.lay(topology, { clients: 2 });
     const { gateway, clients: [laptop, phone] } = network;
     await startNamed(network);
-    const folder = await Deno.makeTempDir({ prefix: "vpn-test-" });
-    try {
-      const path = `${folder}/laptop.pcapng`;
-      const capture = await startCapture(gateway, "--peer", "laptop", "-w", path);
-      const atLaptop = await startCapture(laptop!.namespace, "-w", `${path}.client`);
-      const results = await Promise.all([
-        ping(laptop!.namespace, INSIDE, { count: 5 }),
-        ping(phone!.namespace, INSIDE, { count: 5 }),
-      ]);
-      assertEquals(results, [{ sent: 5, received: 5 }, { sent: 5, received: 5 }]);
-      assertEquals(await interrupt(capture), 0);
-      assertMatch(capture.stderr, /\n10 packets captured\n$/);
-      assertEquals((await Deno.stat(path)).mode! & 0o777, 0o600);
+    const folder = temporaryFolder();
+    const path = `${folder}/laptop.pcapng`;
+    const capture = await startCapture(gateway, "--peer", "laptop", "-w", path);
+    const atLaptop = await startCapture(laptop!.namespace, "-w", `${path}.client`);
+    const results = await Promise.all([
+      ping(laptop!.namespace, INSIDE, { count: 5 }),
+      ping(phone!.namespace, INSIDE, { count: 5 }),
+    ]);
+    assertEquals(results, [{ sent: 5, received: 5 }, { sent: 5, received: 5 }]);
+    assertEquals(await interrupt(capture), 0);
+    assertMatch(capture.stderr, /\n10 packets captured\n$/);
+    assertEquals((await Deno.stat(path)).mode! & 0o777, 0o600);
 
-      const packets = await packetsIn(gateway, path);
-      const count = (pattern: RegExp) => packets.filter((line) => pattern.test(line)).length;
-      assertEquals(packets.length, 10, packets.join("\n"));
-      assertEquals(count(new RegExp(`${LAPTOP} > ${INSIDE}: ICMP echo request`)), 5);
-      assertEquals(count(new RegExp(`${INSIDE} > ${LAPTOP}: ICMP echo reply`)), 5);
-      assertEquals(count(new RegExp(PHONE!)), 0);
-      assertEquals(await interrupt(atLaptop), 0);
-      const same = await packetsIn(gateway, `${path}.client`);
-      const withoutTime = (line: string) => line.replace(/^\S+ /, "");
-      // A request and an answer on their way at the same time are seen in either order, depending on the end.
-      assertEquals(same.map(withoutTime).sort(), packets.map(withoutTime).sort());
-      // Times are those of the clock on the wall.
-      const [first] = (await gateway.output(["tcpdump", "-n", "-tt", "-r", path])).split(" ");
-      assert(Math.abs(Number(first) - Date.now() / 1000) < 60, first);
-    } finally {
-      await Deno.remove(folder, { recursive: true });
-    }
+    const packets = await packetsIn(gateway, path);
+    const count = (pattern: RegExp) => packets.filter((line) => pattern.test(line)).length;
+    assertEquals(packets.length, 10, packets.join("\n"));
+    assertEquals(count(new RegExp(`${LAPTOP} > ${INSIDE}: ICMP echo request`)), 5);
+    assertEquals(count(new RegExp(`${INSIDE} > ${LAPTOP}: ICMP echo reply`)), 5);
+    assertEquals(count(new RegExp(PHONE!)), 0);
+    assertEquals(await interrupt(atLaptop), 0);
+    const same = await packetsIn(gateway, `${path}.client`);
+    const withoutTime = (line: string) => line.replace(/^\S+ /, "");
+    // A request and an answer on their way at the same time are seen in either order, depending on the end.
+    assertEquals(same.map(withoutTime).sort(), packets.map(withoutTime).sort());
+    // Times are those of the clock on the wall.
+    const [first] = (await gateway.output(["tcpdump", "-n", "-tt", "-r", path])).split(" ");
+    assert(Math.abs(Number(first) - Date.now() / 1000) < 60, first);
   },
   { programs: PROGRAMS },
 );
@@ -91,31 +88,27 @@ netTest(
     const network = await GatewayNetwork.lay(topology, { clients: 2 });
     const { gateway, clients: [laptop, phone] } = network;
     await startNamed(network);
-    const path = await Deno.makeTempFile({ prefix: "vpn-test-", suffix: ".pcapng" });
-    try {
-      const capture = await startCapture(gateway, "-w", path, "--snaplen", "40");
-      // From client to client: in from the one, out to the other, and back.
-      await ping(laptop!.namespace, phone!.inside, { count: 1 });
-      assertEquals(await interrupt(capture), 0);
-      const fields = ["frame.interface_name", "frame.packet_flags_direction", "ip.src"];
-      const lengths = ["frame.len", "frame.cap_len"];
-      const read = await gateway.output([
-        ...["tshark", "-n", "-r", path, "-T", "fields"],
-        ...[...fields, ...lengths].flatMap((field) => ["-e", field]),
-      ]);
-      const packets = read.trimEnd().split("\n").map((line) => {
-        const [name, direction, ...rest] = line.split("\t");
-        return [name, Number(direction), ...rest].join(" ");
-      });
-      assertEquals(packets, [
-        `laptop 1 ${LAPTOP} 84 40`,
-        `phone 2 ${LAPTOP} 84 40`,
-        `phone 1 ${PHONE} 84 40`,
-        `laptop 2 ${PHONE} 84 40`,
-      ]);
-    } finally {
-      await Deno.remove(path);
-    }
+    const path = emptyFile({ suffix: ".pcapng" });
+    const capture = await startCapture(gateway, "-w", path, "--snaplen", "40");
+    // From client to client: in from the one, out to the other, and back.
+    await ping(laptop!.namespace, phone!.inside, { count: 1 });
+    assertEquals(await interrupt(capture), 0);
+    const fields = ["frame.interface_name", "frame.packet_flags_direction", "ip.src"];
+    const lengths = ["frame.len", "frame.cap_len"];
+    const read = await gateway.output([
+      ...["tshark", "-n", "-r", path, "-T", "fields"],
+      ...[...fields, ...lengths].flatMap((field) => ["-e", field]),
+    ]);
+    const packets = read.trimEnd().split("\n").map((line) => {
+      const [name, direction, ...rest] = line.split("\t");
+      return [name, Number(direction), ...rest].join(" ");
+    });
+    assertEquals(packets, [
+      `laptop 1 ${LAPTOP} 84 40`,
+      `phone 2 ${LAPTOP} 84 40`,
+      `phone 1 ${PHONE} 84 40`,
+      `laptop 2 ${PHONE} 84 40`,
+    ]);
   },
   { programs: [...PROGRAMS, "tshark"] },
 );
@@ -126,32 +119,27 @@ netTest(
     const network = await GatewayNetwork.lay(topology);
     const { gateway, client } = network;
     const server = await startNamed(network);
-    const folder = await Deno.makeTempDir({ prefix: "vpn-test-" });
+    const folder = temporaryFolder();
     const path = `${folder}/all.pcapng`;
-    try {
-      const capture = await startCapture(gateway, "-w", path, "--snaplen", "64");
-      const stuck = await startCapture(gateway, "-w", `${folder}/stuck.pcapng`);
-      stuck.signal("SIGSTOP");
-      const flow = await tcpFlow(client.namespace, gateway, INSIDE, { bytes: 100e6 });
-      assert(flow.receivedBytes > 50e6, `${flow.receivedBytes} bytes`);
-      stuck.signal("SIGKILL");
-      await server.waitFor(
-        /captured \d+ packets of all peers, [1-9]\d* more were dropped \(buffer full\)/,
-      );
-      assertEquals(await interrupt(capture), 0);
-      const [, packets = ""] = /(\d+) packets captured/.exec(capture.stderr) ?? [];
-      const lines = (await gateway.output(["tcpdump", "-n", "-q", "-r", path])).trimEnd().split(
-        "\n",
-      );
-      assertEquals(lines.length, Number(packets));
-      // The bytes of the flow, in packets of the tunnel's MTU.
-      const [, lost = "0"] = /, (\d+) dropped/.exec(capture.stderr) ?? [];
-      assert(Number(packets) + Number(lost) > flow.receivedBytes / 1420);
-      assertEquals(await ping(client.namespace, INSIDE), { sent: 3, received: 3 });
-    } finally {
-      // One that is stopped early has not made its file yet.
-      await Deno.remove(folder, { recursive: true });
-    }
+    const capture = await startCapture(gateway, "-w", path, "--snaplen", "64");
+    const stuck = await startCapture(gateway, "-w", `${folder}/stuck.pcapng`);
+    stuck.signal("SIGSTOP");
+    const flow = await tcpFlow(client.namespace, gateway, INSIDE, { bytes: 100e6 });
+    assert(flow.receivedBytes > 50e6, `${flow.receivedBytes} bytes`);
+    stuck.signal("SIGKILL");
+    await server.waitFor(
+      /captured \d+ packets of all peers, [1-9]\d* more were dropped \(buffer full\)/,
+    );
+    assertEquals(await interrupt(capture), 0);
+    const [, packets = ""] = /(\d+) packets captured/.exec(capture.stderr) ?? [];
+    const lines = (await gateway.output(["tcpdump", "-n", "-q", "-r", path])).trimEnd().split(
+      "\n",
+    );
+    assertEquals(lines.length, Number(packets));
+    // The bytes of the flow, in packets of the tunnel's MTU.
+    const [, lost = "0"] = /, (\d+) dropped/.exec(capture.stderr) ?? [];
+    assert(Number(packets) + Number(lost) > flow.receivedBytes / 1420);
+    assertEquals(await ping(client.namespace, INSIDE), { sent: 3, received: 3 });
   },
   { programs: [...PROGRAMS, "iperf3"] },
 );
@@ -177,7 +165,7 @@ netTest(
 netTest("capture refuses what cannot be in one line, and touches no file", async (topology) => {
   const network = await GatewayNetwork.lay(topology, { clients: 2 });
   const { gateway } = network;
-  const path = `${await Deno.makeTempDir({ prefix: "vpn-test-" })}/none.pcapng`;
+  const path = `${temporaryFolder()}/none.pcapng`;
   const refusal = async (...args: string[]) => {
     const { code, stderr } = await gateway.run(vpnCommand("capture", "-w", path, ...args));
     return `${code} ${stderr}`;
@@ -203,7 +191,7 @@ netTest("capture refuses what cannot be in one line, and touches no file", async
   assertEquals(full.code, 2);
   assertMatch(full.stderr, /Cannot write packets to "\/dev\/full": No space left on device/);
   // Anybody may have put it there.
-  const pipe = await Deno.makeTempFile({ dir: "/dev/shm", prefix: "vpn-test-" });
+  const pipe = emptyFile({ dir: "/dev/shm" });
   await Deno.remove(pipe);
   await gateway.run(["mkfifo", pipe]);
   const unread = await gateway.run(vpnCommand("capture", "-w", pipe));
@@ -215,7 +203,6 @@ netTest("capture refuses what cannot be in one line, and touches no file", async
   assertMatch(await refusal(), /^1 .*4 captures are running already: end one of them\n$/);
   for (const capture of captures) assertEquals(await interrupt(capture), 0);
   await assertRejects(() => Deno.stat(path), Deno.errors.NotFound);
-  await Deno.remove(path.replace(/\/none.*/, ""));
 }, { programs: [...PROGRAMS, "mkfifo", "script"] });
 
 netTest("log changes at once what is logged, by category, and shows it", async (topology) => {

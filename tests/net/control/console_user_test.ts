@@ -2,6 +2,7 @@
 import type { CheckFinding } from "../../../lib/control/application/methods.ts";
 import { allJournals } from "../../../lib/host/journal/journal_files.ts";
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
+import { temporaryFolder } from "../../support/folder.ts";
 import { type BackgroundProcess, netTest } from "../../support/net.ts";
 import { environment } from "../../support/permissions.ts";
 import { newIdentity } from "../support/config.ts";
@@ -28,9 +29,7 @@ function consoleOf({ pid }: BackgroundProcess): string {
 netTest(
   "vpn console changes a gateway as another user, without a capability and without the gateway's file",
   async (topology) => {
-    const folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
-    using cleanup = new DisposableStack();
-    cleanup.defer(() => Deno.removeSync(folder, { recursive: true }));
+    const folder = temporaryFolder();
     Deno.chmodSync(folder, 0o755);
     const host = topology.namespace("host");
     const config = `${folder}/server.conf`;

@@ -3,6 +3,7 @@ import { cString, openLibc } from "../../../ffi/libc.ts";
 import { LocalSocket } from "../../../lib/control/local_socket.ts";
 import { Journal } from "../../../lib/host/journal/journal.ts";
 import { assertEquals } from "../../support/assert.ts";
+import { temporaryFolder } from "../../support/folder.ts";
 import { netTest } from "../../support/net.ts";
 import { eventually } from "../../support/time/patience.ts";
 
@@ -57,7 +58,7 @@ async function hearAs(
 }
 
 netTest("a control socket closes on users other than root and its own", async () => {
-  const folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+  const folder = temporaryFolder();
   Deno.chmodSync(folder, 0o755);
   const journal = new Journal("t");
   try {
@@ -72,14 +73,13 @@ netTest("a control socket closes on users other than root and its own", async ()
     assertEquals(await hearAs(0, path), "welcome");
   } finally {
     journal.undo();
-    Deno.removeSync(folder, { recursive: true });
   }
 });
 
 netTest(
   "a control socket that is a group's lets its members in, by whichever of their groups",
   async () => {
-    const folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+    const folder = temporaryFolder();
     Deno.chownSync(folder, null, GROUP);
     Deno.chmodSync(folder, 0o750);
     const journal = new Journal("t");
@@ -103,7 +103,6 @@ netTest(
       assertEquals(await hearAs(NOBODY, path, { group: 7, others: [8] }), "");
     } finally {
       journal.undo();
-      Deno.removeSync(folder, { recursive: true });
     }
   },
 );

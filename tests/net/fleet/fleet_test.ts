@@ -1,6 +1,7 @@
 /** That gateways which `vpn fleet` has set up with one store have the same peers, with NATS and without it. */
 import { assert, assertEquals, assertMatch, assertRejects } from "../../support/assert.ts";
 import { NatsServers } from "../../support/fleet/nats_servers.ts";
+import { temporaryFolder } from "../../support/folder.ts";
 import {
   type BackgroundProcess,
   netTest,
@@ -22,7 +23,7 @@ const GATEWAYS = [1, 2, 3];
 
 /** A hub with NATS and the client, and a cable to each gateway. */
 class Site implements AsyncDisposable {
-  readonly folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+  readonly folder = temporaryFolder();
   readonly hub: TestNamespace;
   readonly gateways: readonly TestNamespace[];
   nats!: NatsServers;

@@ -3,6 +3,7 @@
  * each side.
  */
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
+import { temporaryFolder } from "../../support/folder.ts";
 import { whereAllowed } from "../../support/permissions.ts";
 import { netTest, type TestNamespace } from "../../support/net.ts";
 import { HOST_FILES_PROGRAMS, HostFiles } from "../support/host_files.ts";
@@ -30,9 +31,9 @@ function documentedCommands(): { readonly gateway: string[]; readonly laptop: st
 
 /** One side: its namespace, its files about names, and a folder of its own that begins empty. */
 class Side implements Disposable {
-  readonly folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+  readonly folder = temporaryFolder();
   readonly files = new HostFiles("nameserver 192.0.2.53\n");
-  readonly #bin = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+  readonly #bin = temporaryFolder();
 
   constructor(readonly namespace: TestNamespace) {
     this.program("vpn", `exec ${vpnCommand().join(" ")} "$@"`);

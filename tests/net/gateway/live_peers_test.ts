@@ -1,6 +1,7 @@
 /** That `vpn peer` works on a gateway that runs, and disturbs nobody else there. */
 import { AppError } from "../../../lib/process/errors.ts";
 import { assert, assertEquals, assertMatch, assertRejects } from "../../support/assert.ts";
+import { temporaryFolder } from "../../support/folder.ts";
 import { type BackgroundProcess, netTest, type Topology } from "../../support/net.ts";
 import { eventually } from "../../support/time/patience.ts";
 import { newIdentity } from "../support/config.ts";
@@ -22,7 +23,7 @@ const PAUSE = 10_000;
 
 /** A gateway that runs from a file of its own, where `vpn peer` can be told to look. */
 class Site implements Disposable {
-  readonly folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+  readonly folder = temporaryFolder();
   readonly network: GatewayNetwork;
 
   constructor(network: GatewayNetwork) {

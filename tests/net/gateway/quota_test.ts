@@ -1,6 +1,7 @@
 /** `Quota`: a peer is held to it over a crash of the gateway, is let go on by a greater one, and `vpn usage` knows. */
 import type { PeerStatus } from "../../../lib/control/status.ts";
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
+import { temporaryFolder } from "../../support/folder.ts";
 import { type BackgroundProcess, netTest } from "../../support/net.ts";
 import { eventually } from "../../support/time/patience.ts";
 import { configText, newIdentity, temporaryFile } from "../support/config.ts";
@@ -27,7 +28,7 @@ netTest(
     const { client, server } = await layWire(topology);
     const [gateway, laptop] = [newIdentity(), newIdentity()];
     // While it is there, a gateway that starts takes clients in, and keeps no accounts yet.
-    const hold = `${Deno.makeTempDirSync({ prefix: "vpn-test-" })}/hold`;
+    const hold = `${temporaryFolder()}/hold`;
     using file = temporaryFile(configText(
       {
         PrivateKey: gateway.privateKey,

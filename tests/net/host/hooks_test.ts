@@ -1,5 +1,6 @@
 /** Tests of `PreUp`, `PostUp`, `PreDown` and `PostDown`: when they run, where, and what their failure does. */
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
+import { emptyFile } from "../../support/folder.ts";
 import { netTest, type Topology } from "../../support/net.ts";
 import { HOST_STATE_PROGRAMS, hostState } from "../support/host_state.ts";
 import { temporaryFile } from "../support/config.ts";
@@ -11,7 +12,7 @@ const PROGRAMS = [...HOST_STATE_PROGRAMS, "bash"];
 
 /** Where commands write what they see; disposal removes it. */
 class Notes implements Disposable {
-  readonly path = Deno.makeTempFileSync({ prefix: "vpn-test-" });
+  readonly path = emptyFile();
 
   get lines(): string[] {
     return Deno.readTextFileSync(this.path).split("\n").slice(0, -1);

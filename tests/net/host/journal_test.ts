@@ -1,6 +1,7 @@
 /** Tests of journals as they are found after a crash, which may come at any moment. */
 import { currentNetworkNamespace } from "../../../lib/host/journal/network_namespace.ts";
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
+import { temporaryFolder } from "../../support/folder.ts";
 import { netTest, type TestNamespace } from "../../support/net.ts";
 import { vpnCommand } from "../support/programs/vpn.ts";
 import { delay } from "../support/wire.ts";
@@ -146,7 +147,7 @@ netTest(
   "cleanup puts files back when the namespace of their journal has gone",
   async (topology) => {
     const [here, gone] = [topology.namespace("here"), topology.namespace("gone")];
-    const path = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+    const path = temporaryFolder();
     using _journal = leaveJournal(gone, dead(), [JSON.stringify({ kind: "directory", path }), ""]);
     await gone[Symbol.asyncDispose]();
     await here.output(vpnCommand("cleanup"));

@@ -8,6 +8,7 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "../../support/assert.ts";
+import { temporaryFolder } from "../../support/folder.ts";
 import { netTest, type TestNamespace, uniqueName } from "../../support/net.ts";
 import { eventually } from "../../support/time/patience.ts";
 import { simpleTunnel } from "../support/simple_tunnel.ts";
@@ -17,7 +18,7 @@ import { expectReached } from "../support/traffic/traffic.ts";
 
 /** A folder with configurations, and the logs of what runs from them. */
 class Folder implements Disposable {
-  readonly #path = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+  readonly #path = temporaryFolder();
   readonly #names: string[] = [];
 
   /** Writes a configuration whose device no other test's is called like; its path. */

@@ -4,6 +4,7 @@ import { PacketDirection } from "../../../lib/core/wireguard/packet_tap.ts";
 import type { Peer } from "../../../lib/core/wireguard/peer.ts";
 import { createMemory } from "../../../lib/core/wire/memory.ts";
 import { assertEquals } from "../../support/assert.ts";
+import { emptyFile } from "../../support/folder.ts";
 import { netTest, output } from "../../support/net.ts";
 import { buildUdp } from "../../support/packets/packet_builder.ts";
 import { buildUdp6 } from "../../support/packets/packet_builder6.ts";
@@ -42,24 +43,20 @@ function captured(): Uint8Array {
 }
 
 netTest("tcpdump and tshark read a capture of several peers to its end", async () => {
-  const path = await Deno.makeTempFile({ suffix: ".pcapng" });
-  try {
-    await Deno.writeFile(path, captured());
-    const lines = await output(null, ["tcpdump", "-n", "-r", path]);
-    assertEquals(
-      Array.from(lines.matchAll(/IP6? (\S+)\.\d+ > \S+1\.40001: UDP/g), ([, from]) => from),
-      SOURCES,
-    );
-    const fields = ["-e", "frame.interface_name", "-e", "ip.src", "-e", "ipv6.src"];
-    const rows = await output(null, ["tshark", "-n", "-r", path, "-T", "fields", ...fields]);
-    assertEquals(
-      // Of the two addresses, a packet has one.
-      rows.trim().split("\n").map((row) => row.replace("\t\t", "\t").replace(/\t$/, "")),
-      SOURCES.map((source) =>
-        `${["laptop", "phone", "late"][Number(source.slice(-1)) - 2]}\t${source}`
-      ),
-    );
-  } finally {
-    await Deno.remove(path);
-  }
+  const path = emptyFile({ suffix: ".pcapng" });
+  await Deno.writeFile(path, captured());
+  const lines = await output(null, ["tcpdump", "-n", "-r", path]);
+  assertEquals(
+    Array.from(lines.matchAll(/IP6? (\S+)\.\d+ > \S+1\.40001: UDP/g), ([, from]) => from),
+    SOURCES,
+  );
+  const fields = ["-e", "frame.interface_name", "-e", "ip.src", "-e", "ipv6.src"];
+  const rows = await output(null, ["tshark", "-n", "-r", path, "-T", "fields", ...fields]);
+  assertEquals(
+    // Of the two addresses, a packet has one.
+    rows.trim().split("\n").map((row) => row.replace("\t\t", "\t").replace(/\t$/, "")),
+    SOURCES.map((source) =>
+      `${["laptop", "phone", "late"][Number(source.slice(-1)) - 2]}\t${source}`
+    ),
+  );
 }, { programs: ["tcpdump", "tshark"] });

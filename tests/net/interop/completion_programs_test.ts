@@ -1,5 +1,6 @@
 /** Tests that real shells complete command lines by the scripts that `vpn completion` prints. */
 import { assert, assertEquals, assertStringIncludes } from "../../support/assert.ts";
+import { temporaryFolder } from "../../support/folder.ts";
 import { netTest, output } from "../../support/net.ts";
 import { PATIENCE } from "../../support/time/patience.ts";
 import { vpnCommand } from "../support/programs/vpn.ts";
@@ -16,7 +17,7 @@ class Stage implements AsyncDisposable {
   }
 
   static async of(shell: string): Promise<Stage> {
-    const folder = await Deno.makeTempDir({ prefix: "vpn-test-" });
+    const folder = temporaryFolder();
     const program = vpnCommand().map((word) => `'${word}'`).join(" ");
     await Deno.writeTextFile(
       `${folder}/vpn`,

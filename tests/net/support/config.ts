@@ -1,6 +1,7 @@
 /** Keys and configuration files that network tests make up. */
 import { encodeKey } from "../../../lib/core/config/values/key_text.ts";
 import { keyPair } from "../../../lib/core/noise/x25519.ts";
+import { emptyFile } from "../../support/folder.ts";
 
 /** A pair of keys as they stand in a configuration. */
 export interface Identity {
@@ -37,7 +38,7 @@ function sectionText(name: string, section: Section): string {
 
 /** A file with this text that only its owner can read; disposal removes it. */
 export function temporaryFile(text: string): { readonly path: string } & Disposable {
-  const path = Deno.makeTempFileSync({ prefix: "vpn-test-", suffix: ".conf" });
+  const path = emptyFile({ suffix: ".conf" });
   Deno.writeTextFileSync(path, text);
   return { path, [Symbol.dispose]: () => Deno.removeSync(path) };
 }

@@ -1,5 +1,6 @@
 /** Fleet in network tests: three gateways with a virtual address, their store, and where clients are. */
 import { NatsServers } from "../../support/fleet/nats_servers.ts";
+import { temporaryFolder } from "../../support/folder.ts";
 import type { BackgroundProcess, TestNamespace, Topology } from "../../support/net.ts";
 import { eventually } from "../../support/time/patience.ts";
 import { configText, newIdentity, type Section } from "./config.ts";
@@ -17,7 +18,7 @@ export const GATEWAYS: readonly number[] = [1, 2, 3];
 /** One Ethernet, with the gateways, and with the client and NATS on the host that has its bridge. */
 export class FleetSite implements AsyncDisposable {
   readonly identity = newIdentity();
-  readonly folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+  readonly folder = temporaryFolder();
   readonly hub: TestNamespace;
   /** Another host of the Ethernet. */
   readonly elsewhere: TestNamespace;

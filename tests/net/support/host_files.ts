@@ -2,6 +2,7 @@
  * Host's files about names, for tests that must not touch those of the real host: `/etc` is a folder of the test in a
  * mount namespace, and network namespaces have no names there, so that a program takes its own for the host's.
  */
+import { temporaryFolder } from "../../support/folder.ts";
 import type { TestNamespace } from "../../support/net.ts";
 import { type BackgroundProcess } from "../../support/net.ts";
 import { temporaryFile } from "./config.ts";
@@ -11,7 +12,7 @@ import { patientClient, vpnCommand } from "./programs/vpn.ts";
 export const HOST_FILES_PROGRAMS: readonly string[] = ["unshare", "mount"];
 
 export class HostFiles implements Disposable {
-  readonly #folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+  readonly #folder = temporaryFolder();
   readonly #mounts: string;
 
   /**

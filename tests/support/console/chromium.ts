@@ -3,6 +3,7 @@ import type { Browser, BrowserContext, CDPSession, Page } from "playwright-core"
 import type { TestNamespace } from "../net.ts";
 import { PATIENCE } from "../time/patience.ts";
 import { errorMessage } from "../../../lib/process/errors.ts";
+import { temporaryFolder } from "../folder.ts";
 
 /** Where Debian puts it. */
 const EXECUTABLE = "/usr/bin/chromium";
@@ -18,23 +19,20 @@ export const DESK: View = { width: 1440, height: 900, scheme: "light" };
 
 export class Chromium implements AsyncDisposable {
   readonly #browser: Browser;
-  readonly #folder: string;
   /** What pages have reported, violations of their policy among it. */
   readonly complaints: string[] = [];
   /** The bodies of what pages have sent. */
   readonly sent: string[] = [];
 
-  private constructor(browser: Browser, folder: string) {
+  private constructor(browser: Browser) {
     this.#browser = browser;
-    this.#folder = folder;
   }
 
   /** @param namespace that it runs in; the test's own where it is null */
   static async start(namespace: TestNamespace | null): Promise<Chromium> {
     // Not above: it looks at the environment when it is imported.
     const { chromium } = await import("playwright-core");
-    const folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
-    const program = `${folder}/chromium`;
+    const program = `${temporaryFolder()}/chromium`;
     const where = namespace === null ? "" : `ip netns exec ${namespace.name} `;
     Deno.writeTextFileSync(program, `#!/bin/sh\nexec ${where}${EXECUTABLE} "$@"\n`, {
       mode: 0o755,
@@ -44,7 +42,7 @@ export class Chromium implements AsyncDisposable {
       // Its sandbox refuses root; what it shows here is ours.
       args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
     });
-    return new Chromium(browser, folder);
+    return new Chromium(browser);
   }
 
   /** A window of its own, without cookies but the one that is given, as `name=value`. */
@@ -73,7 +71,6 @@ export class Chromium implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#browser.close();
-    Deno.removeSync(this.#folder, { recursive: true });
   }
 }
 

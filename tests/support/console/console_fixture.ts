@@ -2,6 +2,7 @@
 import { Console, type ConsoleOptions } from "../../../lib/console/console.ts";
 import { API_PATH } from "../../../lib/console/api/openapi.ts";
 import { FakeGateway } from "./fake_gateway.ts";
+import { temporaryFolder } from "../folder.ts";
 
 /** That of real ones takes half a second. */
 const COST = { N: 2, r: 1, p: 1 };
@@ -41,7 +42,7 @@ export class ConsoleFixture implements AsyncDisposable {
   }
 
   static async open(options: Partial<ConsoleOptions> = {}): Promise<ConsoleFixture> {
-    const folder = options.folder ?? Deno.makeTempDirSync();
+    const folder = options.folder ?? temporaryFolder();
     const gateway = new FakeGateway();
     const clock = { now: Date.UTC(2026, 10, 29), monotonic: 0 };
     const faults: unknown[] = [];
@@ -99,7 +100,6 @@ export class ConsoleFixture implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.console[Symbol.asyncDispose]();
-    Deno.removeSync(this.folder, { recursive: true });
   }
 }
 

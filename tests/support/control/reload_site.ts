@@ -10,6 +10,7 @@ import { ServerReload } from "../../../lib/commands/server/server_reload.ts";
 import type { Config } from "../../../lib/core/config/config.ts";
 import { parseConfig } from "../../../lib/core/config/parse_config.ts";
 import { sampleKeys } from "../config/sample_keys.ts";
+import { emptyFile } from "../folder.ts";
 
 /** Peers that run, without a data plane; and what was asked of them. */
 class StubPeers {
@@ -33,7 +34,7 @@ class StubPeers {
 
 /** A tunnel that runs from a file which can be edited. */
 export class Site<Kind extends Config> implements Disposable {
-  readonly path: string = Deno.makeTempFileSync({ suffix: ".conf" });
+  readonly path: string = emptyFile({ suffix: ".conf" });
   readonly peers: StubPeers;
   readonly told: string[] = [];
   readonly reloader: Reloader<Kind>;

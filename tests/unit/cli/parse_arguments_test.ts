@@ -10,6 +10,7 @@ import {
   assertThrows,
   fail,
 } from "../../support/assert.ts";
+import { emptyFile } from "../../support/folder.ts";
 import { hostTest } from "../../support/permissions.ts";
 
 const COMMANDS = [
@@ -381,14 +382,10 @@ for (const shell of ["bash", "zsh", "fish"] as const) {
         console.log(`skipped "${shell} -n": ${shell} is not installed`);
         return;
       }
-      const file = await Deno.makeTempFile();
-      try {
-        await Deno.writeTextFile(file, script);
-        const { success, stderr } = await new Deno.Command(shell, { args: ["-n", file] }).output();
-        assert(success, new TextDecoder().decode(stderr));
-      } finally {
-        await Deno.remove(file);
-      }
+      const file = emptyFile();
+      await Deno.writeTextFile(file, script);
+      const { success, stderr } = await new Deno.Command(shell, { args: ["-n", file] }).output();
+      assert(success, new TextDecoder().decode(stderr));
     },
   );
 }

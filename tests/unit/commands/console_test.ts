@@ -1,5 +1,6 @@
 /** Tests the process of `vpn console`: what it refuses to begin, and that it begins, and ends when it is asked to. */
 import { assertEquals, assertMatch, assertStringIncludes } from "../../support/assert.ts";
+import { temporaryFolder } from "../../support/folder.ts";
 import { spawn } from "../../support/process.ts";
 import { hostTest } from "../../support/permissions.ts";
 
@@ -14,9 +15,7 @@ function start(...args: string[]) {
 hostTest(
   "vpn console serves plain HTTP on loopback alone, begins with a link, and ends when it is asked to",
   async () => {
-    const folder = Deno.makeTempDirSync();
-    using cleanup = new DisposableStack();
-    cleanup.defer(() => Deno.removeSync(folder, { recursive: true }));
+    const folder = temporaryFolder();
     const state = ["--state", `${folder}/state`];
     await using running = start("--listen", `${HOST}:51821`, ...state);
     await using refused = start("--listen", "0.0.0.0:51821", ...state);

@@ -1,6 +1,7 @@
 /** Tests that `vpn init --console` prints a link by which the console's first account is made. */
 import { assert, assertEquals, assertStringIncludes } from "../../support/assert.ts";
 import { ConsoleFixture, PASSWORD } from "../../support/console/console_fixture.ts";
+import { temporaryFolder } from "../../support/folder.ts";
 import { hostTest } from "../../support/permissions.ts";
 
 /** Runs it with a state folder of a test's own. */
@@ -19,9 +20,7 @@ async function init(folder: string, out: string) {
 hostTest(
   "vpn init --console prints a link by which the first account is made, and opens the gateway to it",
   async () => {
-    const folder = Deno.makeTempDirSync();
-    using cleanup = new DisposableStack();
-    cleanup.defer(() => Deno.removeSync(folder, { recursive: true }));
+    const folder = temporaryFolder();
     const state = `${folder}/state/vpn0`;
     const { code, stdout, stderr } = await init(folder, `${folder}/server.conf`);
     assertEquals([code, stderr], [0, ""]);

@@ -3,6 +3,7 @@ import { closeSync, constants, openSync } from "node:fs";
 import { endTunnel, type TunnelToEnd } from "../../../lib/commands/tunnel_lifecycle.ts";
 import { Journal } from "../../../lib/host/journal/journal.ts";
 import { assertEquals } from "../../support/assert.ts";
+import { temporaryFolder } from "../../support/folder.ts";
 import { spawn } from "../../support/process.ts";
 import { eventually } from "../../support/time/patience.ts";
 import { hostTest, whereAllowed } from "../../support/permissions.ts";
@@ -10,7 +11,7 @@ import { hostTest, whereAllowed } from "../../support/permissions.ts";
 // Whoever is not root may have no place for journals.
 whereAllowed(() => {
   if (Deno.uid() !== 0 && !Deno.env.get("XDG_RUNTIME_DIR")) {
-    Deno.env.set("XDG_RUNTIME_DIR", Deno.makeTempDirSync());
+    Deno.env.set("XDG_RUNTIME_DIR", temporaryFolder());
   }
 });
 
@@ -19,7 +20,7 @@ for (const commands of [[], [{ command: "true", place: "t.conf:1: PostDown" }]])
   hostTest(
     `what guards a tunnel's addresses is there until the device is gone, ${how}`,
     async () => {
-      const root = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+      const root = temporaryFolder();
       const there = () => Array.from(Deno.readDirSync(root), ({ name }) => name);
       const journal = new Journal("t");
       // Instead of tables and rules, folders.
@@ -44,9 +45,7 @@ for (const commands of [[], [{ command: "true", place: "t.conf:1: PostDown" }]])
 }
 
 hostTest("one that waits for a pipe as its configuration ends by a signal", async () => {
-  const folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
-  using cleanup = new DisposableStack();
-  cleanup.defer(() => Deno.removeSync(folder, { recursive: true }));
+  const folder = temporaryFolder();
   const path = `${folder}/pipe`;
   assertEquals(new Deno.Command("mkfifo", { args: [path] }).outputSync().code, 0);
   const key = ["--cert", path, "--key", path, "--listen", "127.0.0.1:51821", "--state", folder];

@@ -6,6 +6,7 @@ import type { PeerQuota } from "../../../lib/dataplane/data_plane_protocol.ts";
 import { AccountStore, unixDay } from "../../../lib/host/accounts/account_store.ts";
 import { getLogger } from "../../../lib/process/logging.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
+import { temporaryFolder } from "../../support/folder.ts";
 import { hostTest } from "../../support/permissions.ts";
 import { FakeTimers } from "../../support/time/fake_timers.ts";
 
@@ -88,17 +89,13 @@ function accountsTest(
   }) => Promise<void>,
 ): void {
   hostTest(name, async () => {
-    const folder = Deno.makeTempDirSync();
+    const folder = temporaryFolder();
     // The module is there before timers are fake.
     await import("node:sqlite");
-    try {
-      using timers = new FakeTimers();
-      const clock = { wall: NOON };
-      const path = `${folder}/vpn0.sqlite`;
-      await run({ timers, path, clock, begin: () => stage(timers, path, clock) });
-    } finally {
-      Deno.removeSync(folder, { recursive: true });
-    }
+    using timers = new FakeTimers();
+    const clock = { wall: NOON };
+    const path = `${folder}/vpn0.sqlite`;
+    await run({ timers, path, clock, begin: () => stage(timers, path, clock) });
   });
 }
 

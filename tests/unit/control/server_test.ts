@@ -10,6 +10,7 @@ import { ControlServer } from "../../../lib/control/server.ts";
 import { Journal } from "../../../lib/host/journal/journal.ts";
 import { journalDirectory } from "../../../lib/process/journal_directory.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../../support/assert.ts";
+import { temporaryFolder } from "../../support/folder.ts";
 import { eventually } from "../../support/time/patience.ts";
 import { DescriptorShortage } from "../../support/descriptor_shortage.ts";
 import { hostTest, whereAllowed } from "../../support/permissions.ts";
@@ -18,7 +19,7 @@ const INTERFACE = `t${Deno.pid}`;
 // Others' journals are where they are; a user who is not root may have no place for any.
 whereAllowed(() => {
   if (Deno.uid() !== 0 && !Deno.env.get("XDG_RUNTIME_DIR")) {
-    Deno.env.set("XDG_RUNTIME_DIR", Deno.makeTempDirSync());
+    Deno.env.set("XDG_RUNTIME_DIR", temporaryFolder());
   }
 });
 

@@ -2,17 +2,11 @@
 import { ELOOP, ENOENT, ENXIO, SystemCallError } from "../../../ffi/errno.ts";
 import { Folder } from "../../../ffi/folder.ts";
 import { assert, assertEquals, assertThrows } from "../../support/assert.ts";
+import { temporaryFolder } from "../../support/folder.ts";
 import { hostTest } from "../../support/permissions.ts";
 
 function folderTest(name: string, test: (base: string) => void): void {
-  hostTest(name, async () => {
-    const base = await Deno.makeTempDir({ prefix: "vpn-test-" });
-    try {
-      test(base);
-    } finally {
-      await Deno.remove(base, { recursive: true });
-    }
-  });
+  hostTest(name, () => test(temporaryFolder()));
 }
 
 const bytes = (text: string) => new TextEncoder().encode(text);

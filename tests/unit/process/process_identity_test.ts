@@ -9,6 +9,7 @@ import {
 } from "../../../lib/process/process_identity.ts";
 import { dirname } from "node:path";
 import { assert, assertEquals } from "../../support/assert.ts";
+import { temporaryFolder } from "../../support/folder.ts";
 import { hostTest } from "../../support/permissions.ts";
 
 hostTest(
@@ -54,7 +55,7 @@ hostTest("an identity is the same after it was a word", () => {
 hostTest("a process of another PID namespace lives as long as its journal is locked", () => {
   // The same process id and start time as ours: it is another one all the same.
   const other = { ...ownIdentity(), pidNamespace: "1" };
-  if (Deno.uid() !== 0) Deno.env.set("XDG_RUNTIME_DIR", Deno.makeTempDirSync());
+  if (Deno.uid() !== 0) Deno.env.set("XDG_RUNTIME_DIR", temporaryFolder());
   assertEquals(isAlive(other), false);
   const path = journalPath(other);
   Deno.mkdirSync(dirname(path), { recursive: true, mode: 0o700 });

@@ -2,23 +2,20 @@
 import { versionText } from "../../../lib/process/version_text.ts";
 import { VERSION } from "../../../lib/process/version.ts";
 import { assertEquals, assertMatch } from "../../support/assert.ts";
+import { temporaryFolder } from "../../support/folder.ts";
 import { hostTest } from "../../support/permissions.ts";
 
 const COMMIT = "0123456789abcdef0123456789abcdef01234567";
 
 /** The version in a folder with these files. */
 function versionWith(files: Record<string, string>): string {
-  const directory = Deno.makeTempDirSync();
-  try {
-    for (const [name, content] of Object.entries(files)) {
-      const path = `${directory}/${name}`;
-      Deno.mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true });
-      Deno.writeTextFileSync(path, content);
-    }
-    return versionText(new URL(`file://${directory}/`));
-  } finally {
-    Deno.removeSync(directory, { recursive: true });
+  const directory = temporaryFolder();
+  for (const [name, content] of Object.entries(files)) {
+    const path = `${directory}/${name}`;
+    Deno.mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true });
+    Deno.writeTextFileSync(path, content);
   }
+  return versionText(new URL(`file://${directory}/`));
 }
 
 hostTest("versionText() finds the commit wherever Git or a build keeps it", () => {

@@ -1,4 +1,5 @@
 /** FTP server (vsftpd) of network tests: anonymous, read only, in passive mode. */
+import { temporaryFolder } from "../../../support/folder.ts";
 import { type TestNamespace } from "../../../support/net.ts";
 import { eventually } from "../../../support/time/patience.ts";
 
@@ -15,7 +16,7 @@ export interface FtpServer extends AsyncDisposable {
 
 /** Starts vsftpd on `address`, port 21. */
 export async function startFtp(namespace: TestNamespace, address: string): Promise<FtpServer> {
-  const folder = await Deno.makeTempDir({ prefix: "vpn-test-" });
+  const folder = temporaryFolder();
   const text = crypto.randomUUID();
   // Its own conditions: a root that others can read and not write, and an empty folder.
   await Deno.chmod(folder, 0o755);

@@ -3,6 +3,7 @@
  * may reach in root's home, are mounted where that user may.
  */
 import { temporaryFile } from "../config.ts";
+import { temporaryFolder } from "../../../support/folder.ts";
 
 /** Programs that tests with it need. */
 export const UNPRIVILEGED_PROGRAMS: readonly string[] = ["unshare", "mount", "setpriv", "mknod"];
@@ -19,7 +20,7 @@ export interface UnprivilegedOptions {
 }
 
 export class Unprivileged implements Disposable {
-  readonly #folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+  readonly #folder = temporaryFolder();
 
   constructor() {
     Deno.chmodSync(this.#folder, 0o755);

@@ -1,6 +1,7 @@
 /** Download in network tests: by curl, of as many bytes as there is time for, so that it goes on whatever happens. */
 import { createHash, randomBytes } from "node:crypto";
 import { assertEquals } from "../../../support/assert.ts";
+import { emptyFile } from "../../../support/folder.ts";
 import type { BackgroundProcess, TestNamespace } from "../../../support/net.ts";
 import { eventually } from "../../../support/time/patience.ts";
 
@@ -16,7 +17,7 @@ export class Download implements AsyncDisposable {
   readonly #aborted = new AbortController();
   readonly #server: Deno.HttpServer;
   readonly #curl: BackgroundProcess;
-  readonly #path = Deno.makeTempFileSync({ prefix: "vpn-test-" });
+  readonly #path = emptyFile();
   readonly #sent = createHash("sha256");
   #isEnding = false;
 

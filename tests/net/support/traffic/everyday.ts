@@ -1,6 +1,7 @@
 /** Everyday traffic of a client behind a gateway: what must work, whatever carries it and however it leaves. */
 import { createHash } from "node:crypto";
 import { assert, assertEquals, assertMatch } from "../../../support/assert.ts";
+import { emptyFile } from "../../../support/folder.ts";
 import { type TestNamespace } from "../../../support/net.ts";
 import { PATIENCE } from "../../../support/time/patience.ts";
 import { addressData, buildAnswer } from "../../../support/dns/messages.ts";
@@ -92,7 +93,7 @@ export async function downloads(
   site: Site,
   host = INTERNET,
 ): Promise<boolean> {
-  const path = await Deno.makeTempFile({ prefix: "vpn-test-" });
+  const path = emptyFile();
   try {
     await client.output([...curl(`http://${host}/file`), "--output", path]);
     return digest(await Deno.readFile(path)) === digest(site.file);

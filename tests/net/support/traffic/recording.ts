@@ -1,4 +1,5 @@
 /** Recordings of what passes on an interface, whole packets, to be judged by tcpdump afterwards. */
+import { emptyFile } from "../../../support/folder.ts";
 import { type TestNamespace } from "../../../support/net.ts";
 import { eventually } from "../../../support/time/patience.ts";
 import { delay } from "../wire.ts";
@@ -46,7 +47,7 @@ export async function record(
   filter: string,
   { immediate = false }: RecordingOptions = {},
 ): Promise<Recording> {
-  const path = await Deno.makeTempFile({ prefix: "vpn-test-", suffix: ".pcap" });
+  const path = emptyFile({ suffix: ".pcap" });
   const process = namespace.spawn([
     ...["tcpdump", "-i", interfaceName, "-n", "-p", "-U", "-Z", "root", "-B", "16384"],
     ...immediate ? ["--immediate-mode"] : [],

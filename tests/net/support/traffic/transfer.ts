@@ -1,5 +1,6 @@
 /** Transfers of files in network tests: whether every byte arrives as it was sent, and without standing still. */
 import { createHash, randomBytes } from "node:crypto";
+import { emptyFile } from "../../../support/folder.ts";
 import { type TestNamespace } from "../../../support/net.ts";
 
 /** Programs that a test with a transfer needs. */
@@ -28,7 +29,7 @@ export async function transfer(
   { address, length, rate }: { address: string; length: number; rate?: string },
 ): Promise<Transfer> {
   const content = randomBytes(length);
-  const path = await Deno.makeTempFile({ prefix: "vpn-test-" });
+  const path = emptyFile();
   let longestPause = 0;
   const receive = async (request: Request): Promise<Response> => {
     const hash = createHash("sha256");

@@ -1,5 +1,6 @@
 /** Tests of `lib/commands/doctor/name_checks.ts`: which resolvers a host uses, and what their answers mean. */
 import { assertEquals, assertMatch } from "../../../support/assert.ts";
+import { temporaryFolder } from "../../../support/folder.ts";
 import { hostTest } from "../../../support/permissions.ts";
 import { parseConfig } from "../../../../lib/core/config/parse_config.ts";
 import { validateServer } from "../../../../lib/core/config/roles.ts";
@@ -69,58 +70,50 @@ Deno.test("judgeUsed() finds that another program has overwritten the tunnel's r
 hostTest(
   "judgeFile() finds a resolv.conf that cannot be written, and takes one that is right or is not there",
   () => {
-    const folder = Deno.makeTempDirSync();
-    try {
-      const file = `${folder}/resolv.conf`;
-      const judge = (path: string) =>
-        judgeFile(path, { servers: ["10.66.77.1"], search: [] }, { place: "client.conf:4" })[0]!;
-      assertEquals(judge(file).status, "ok");
-      Deno.writeTextFileSync(file, "nameserver 192.0.2.53\n");
-      assertEquals(judge(file).status, "ok");
-      // What a container engine makes of the mount of a file that is not there.
-      Deno.mkdirSync(`${folder}/mounted`);
-      const broken = judge(`${folder}/mounted`);
-      assertEquals(broken.status, "fail");
-      assertMatch(
-        broken.why,
-        /^DNS \(client\.conf:4\) cannot be set, as .*mounted is not writable/,
-      );
-      assertMatch(broken.remedy!, /`--dns 10\.66\.77\.1`/);
-      Deno.writeTextFileSync(file, "nameserver 10.66.77.1\n");
-      assertMatch(judge(file).why, /already contains the resolvers of DNS$/);
-    } finally {
-      Deno.removeSync(folder, { recursive: true });
-    }
+    const folder = temporaryFolder();
+    const file = `${folder}/resolv.conf`;
+    const judge = (path: string) =>
+      judgeFile(path, { servers: ["10.66.77.1"], search: [] }, { place: "client.conf:4" })[0]!;
+    assertEquals(judge(file).status, "ok");
+    Deno.writeTextFileSync(file, "nameserver 192.0.2.53\n");
+    assertEquals(judge(file).status, "ok");
+    // What a container engine makes of the mount of a file that is not there.
+    Deno.mkdirSync(`${folder}/mounted`);
+    const broken = judge(`${folder}/mounted`);
+    assertEquals(broken.status, "fail");
+    assertMatch(
+      broken.why,
+      /^DNS \(client\.conf:4\) cannot be set, as .*mounted is not writable/,
+    );
+    assertMatch(broken.remedy!, /`--dns 10\.66\.77\.1`/);
+    Deno.writeTextFileSync(file, "nameserver 10.66.77.1\n");
+    assertMatch(judge(file).why, /already contains the resolvers of DNS$/);
   },
 );
 
 hostTest(
   "checkBlockLists() reads the lists of a gateway, and says which cannot be used",
   async () => {
-    const folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
-    try {
-      const { privateKey } = sampleKeys(1);
-      const look = async (...lines: readonly string[]) => {
-        const text = [
-          "[Interface]",
-          `PrivateKey = ${privateKey}`,
-          "Address = 10.0.0.1/24",
-          ...lines,
-        ];
-        const server = validateServer(parseConfig(text.join("\n"), `${folder}/server.conf`));
-        const place = (key: string) => `server.conf: ${key}`;
-        return (await checkBlockLists({ server, place })).map(({ status, why }) =>
-          `${status} ${why}`
-        );
-      };
-      Deno.writeTextFileSync(`${folder}/list`, "a.example\n||b.example^\n");
-      assertEquals(await look("DnsProxy = 9.9.9.9"), []);
-      assertEquals(await look("DnsProxy = 9.9.9.9", "DnsBlock = list"), ["ok 2 names are blocked"]);
-      assertEquals(await look("DnsProxy = 9.9.9.9", "DnsBlock = lost"), [
-        `fail Cannot use DnsBlock = ${folder}/lost: no such file`,
-      ]);
-    } finally {
-      Deno.removeSync(folder, { recursive: true });
-    }
+    const folder = temporaryFolder();
+    const { privateKey } = sampleKeys(1);
+    const look = async (...lines: readonly string[]) => {
+      const text = [
+        "[Interface]",
+        `PrivateKey = ${privateKey}`,
+        "Address = 10.0.0.1/24",
+        ...lines,
+      ];
+      const server = validateServer(parseConfig(text.join("\n"), `${folder}/server.conf`));
+      const place = (key: string) => `server.conf: ${key}`;
+      return (await checkBlockLists({ server, place })).map(({ status, why }) =>
+        `${status} ${why}`
+      );
+    };
+    Deno.writeTextFileSync(`${folder}/list`, "a.example\n||b.example^\n");
+    assertEquals(await look("DnsProxy = 9.9.9.9"), []);
+    assertEquals(await look("DnsProxy = 9.9.9.9", "DnsBlock = list"), ["ok 2 names are blocked"]);
+    assertEquals(await look("DnsProxy = 9.9.9.9", "DnsBlock = lost"), [
+      `fail Cannot use DnsBlock = ${folder}/lost: no such file`,
+    ]);
   },
 );

@@ -7,6 +7,7 @@ import { validateClient } from "../../../../lib/core/config/roles.ts";
 import { formatCidr, formatIpv4 } from "../../../../lib/core/wire/ipv4_text.ts";
 import { sampleKeys } from "../../../support/config/sample_keys.ts";
 import { assert, assertEquals, assertRejects } from "../../../support/assert.ts";
+import { temporaryFolder } from "../../../support/folder.ts";
 import { output } from "../../../support/process.ts";
 import { addToFile, removeFromFile } from "../../../support/peer/file_place.ts";
 import { hostTest } from "../../../support/permissions.ts";
@@ -27,13 +28,9 @@ function folderTest(
   test: (folder: string, configPath: string) => Promise<void>,
 ): void {
   hostTest(name, async () => {
-    const folder = await Deno.makeTempDir({ prefix: "vpn-test-" });
-    try {
-      await Deno.writeTextFile(`${folder}/server.conf`, text, { mode: 0o600 });
-      await test(folder, `${folder}/server.conf`);
-    } finally {
-      await Deno.remove(folder, { recursive: true });
-    }
+    const folder = temporaryFolder();
+    await Deno.writeTextFile(`${folder}/server.conf`, text, { mode: 0o600 });
+    await test(folder, `${folder}/server.conf`);
   });
 }
 

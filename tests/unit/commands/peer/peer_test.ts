@@ -8,6 +8,7 @@ import {
   assertMatch,
   assertStringIncludes,
 } from "../../../support/assert.ts";
+import { temporaryFolder } from "../../../support/folder.ts";
 import { run, type RunResult } from "../../../support/process.ts";
 import { hostTest } from "../../../support/permissions.ts";
 
@@ -20,14 +21,10 @@ function folderTest(
   test: (vpn: (...args: string[]) => Promise<RunResult>, folder: string) => Promise<void>,
 ): void {
   hostTest(name, async () => {
-    const folder = await Deno.makeTempDir({ prefix: "vpn-test-" });
+    const folder = temporaryFolder();
     const command = ["sh", "-c", `cd "$0" && exec "$@"`, folder];
     const program = [Deno.execPath(), "run", "--quiet", "--no-check", "--allow-all", MAIN];
-    try {
-      await test((...args) => run(null, [...command, ...program, ...args]), folder);
-    } finally {
-      await Deno.remove(folder, { recursive: true });
-    }
+    await test((...args) => run(null, [...command, ...program, ...args]), folder);
   });
 }
 

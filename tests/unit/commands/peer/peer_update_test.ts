@@ -11,6 +11,7 @@ import type { PeerSettings } from "../../../../lib/core/peers/peer_settings.ts";
 import type { StoreOutcome } from "../../../../lib/core/peers/peer_store.ts";
 import { assertEquals, assertRejects } from "../../../support/assert.ts";
 import { sampleKeys } from "../../../support/config/sample_keys.ts";
+import { temporaryFolder } from "../../../support/folder.ts";
 import { hostTest } from "../../../support/permissions.ts";
 
 const FILE = `# mine
@@ -32,7 +33,7 @@ AllowedIPs = 10.66.77.3/32, fd00::3/128
 
 /** A file, with the client's beside it, and gateways that note what they are told. */
 class Stage implements Disposable {
-  readonly folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+  readonly folder = temporaryFolder();
   readonly path = `${this.folder}/server.conf`;
   readonly told: PeerSettings[] = [];
   readonly appliedOn = ["vpn0"];

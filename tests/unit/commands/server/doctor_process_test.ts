@@ -2,6 +2,7 @@
 import { examineByProcess } from "../../../../lib/commands/server/doctor_process.ts";
 import { privilegeRemedy } from "../../../../lib/process/privileges.ts";
 import { assertEquals, assertRejects } from "../../../support/assert.ts";
+import { temporaryFolder } from "../../../support/folder.ts";
 import { hostTest } from "../../../support/permissions.ts";
 import { eventually } from "../../../support/time/patience.ts";
 
@@ -46,9 +47,7 @@ hostTest("one that ends without a report says what to do", async () => {
 });
 
 hostTest("one that is given up ends with all that it has started", async () => {
-  const folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
-  using cleanup = new DisposableStack();
-  cleanup.defer(() => Deno.removeSync(folder, { recursive: true }));
+  const folder = temporaryFolder();
   const given = new AbortController();
   // Its own child has the pipe as well, and would hold it open.
   const examined = by(`sleep 600 & echo $! >${folder}/started; wait`, {}, given.signal);

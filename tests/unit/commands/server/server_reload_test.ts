@@ -8,6 +8,7 @@ import { restartLine } from "../../../../lib/control/reload.ts";
 import { ConfigError } from "../../../../lib/core/config/config_error.ts";
 import { parseIpv4 } from "../../../../lib/core/wire/ipv4_text.ts";
 import { assert, assertEquals, assertMatch } from "../../../support/assert.ts";
+import { emptyFile } from "../../../support/folder.ts";
 import { hostTest } from "../../../support/permissions.ts";
 import { peer, section, serverRole, Site } from "../../../support/control/reload_site.ts";
 
@@ -89,25 +90,21 @@ hostTest(
 hostTest(
   "a reload reads the lists of blocked names again, and a bad one changes nothing",
   async () => {
-    const list = Deno.makeTempFileSync();
-    try {
-      const { role, asked } = serverRole();
-      using site = new Site(section("DnsProxy = 1.1.1.1"), role);
-      const text = section("DnsProxy = 1.1.1.1", `DnsBlock = ${list}`);
-      Deno.writeTextFileSync(list, "a.example\n");
-      assertEquals((await site.edit(text)).changes, ["DnsBlock"]);
-      Deno.writeTextFileSync(list, "a.example\nb.example\n");
-      assertEquals((await site.edit(text)).changes, []);
-      assertEquals(asked, [1, 2]);
-      Deno.writeTextFileSync(list, "\0");
-      const { problems, exitCode } = await site.edit(text + "# other\n");
-      assertEquals(problems, [`Cannot use DnsBlock = ${list}: it is not a text file`]);
-      assertEquals([asked.length, exitCode], [2, ExitCode.usage]);
-      assertEquals((await site.edit(section("DnsProxy = 1.1.1.1"))).changes, ["DnsBlock"]);
-      assertEquals(asked, [1, 2, null]);
-    } finally {
-      Deno.removeSync(list);
-    }
+    const list = emptyFile();
+    const { role, asked } = serverRole();
+    using site = new Site(section("DnsProxy = 1.1.1.1"), role);
+    const text = section("DnsProxy = 1.1.1.1", `DnsBlock = ${list}`);
+    Deno.writeTextFileSync(list, "a.example\n");
+    assertEquals((await site.edit(text)).changes, ["DnsBlock"]);
+    Deno.writeTextFileSync(list, "a.example\nb.example\n");
+    assertEquals((await site.edit(text)).changes, []);
+    assertEquals(asked, [1, 2]);
+    Deno.writeTextFileSync(list, "\0");
+    const { problems, exitCode } = await site.edit(text + "# other\n");
+    assertEquals(problems, [`Cannot use DnsBlock = ${list}: it is not a text file`]);
+    assertEquals([asked.length, exitCode], [2, ExitCode.usage]);
+    assertEquals((await site.edit(section("DnsProxy = 1.1.1.1"))).changes, ["DnsBlock"]);
+    assertEquals(asked, [1, 2, null]);
   },
 );
 

@@ -8,6 +8,7 @@ import { AppError } from "../../../../lib/process/errors.ts";
 import { assert, assertEquals, assertThrows } from "../../../support/assert.ts";
 import { PASSWORD } from "../../../support/console/console_fixture.ts";
 import { FakeGateway, keyOf } from "../../../support/console/fake_gateway.ts";
+import { temporaryFolder } from "../../../support/folder.ts";
 import { hostTest } from "../../../support/permissions.ts";
 
 const ORIGIN = "http://127.0.0.1:51821";
@@ -15,7 +16,7 @@ const PLACE = { source: "198.51.100.1", origin: ORIGIN, isSecure: false };
 
 /** A console without its listener, with an admin's token. */
 class Site implements Disposable {
-  readonly folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+  readonly folder = temporaryFolder();
   readonly faults: string[] = [];
   readonly gateway = new FakeGateway();
   readonly database = new Database(this.folder);
@@ -71,7 +72,6 @@ class Site implements Disposable {
   [Symbol.dispose](): void {
     this.services.feed[Symbol.dispose]();
     this.database[Symbol.dispose]();
-    Deno.removeSync(this.folder, { recursive: true });
   }
 }
 
@@ -128,7 +128,7 @@ hostTest("what the console itself cannot store is said to be so, with 507", asyn
 });
 
 hostTest("a file that is damaged is said to be so, with the remedy", () => {
-  const folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+  const folder = temporaryFolder();
   new Database(folder)[Symbol.dispose]();
   const path = `${folder}/console.sqlite`;
   const bytes = Deno.readFileSync(path);
@@ -137,7 +137,6 @@ hostTest("a file that is damaged is said to be so, with the remedy", () => {
     const error = assertThrows(() => new Database(folder), AppError);
     assert(/damaged: restore it from a backup/.test(error.message), error.message);
   }
-  Deno.removeSync(folder, { recursive: true });
 });
 
 hostTest(

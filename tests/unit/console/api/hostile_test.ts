@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertStringIncludes } from "../../../support/assert.ts";
 import { ConsoleFixture, PASSWORD } from "../../../support/console/console_fixture.ts";
 import { idOf, keyOf } from "../../../support/console/fake_gateway.ts";
+import { temporaryFolder } from "../../../support/folder.ts";
 import { hostTest } from "../../../support/permissions.ts";
 
 const FOREIGN = ["http://evil.example", "null", "", "http://127.0.0.1:1", "https://127.0.0.1"];
@@ -350,7 +351,7 @@ hostTest("two who set up at once do not both become admins", async () => {
 hostTest(
   "a start shows a set-up link while there is no account, and the one before is none",
   async () => {
-    const folder = Deno.makeTempDirSync();
+    const folder = temporaryFolder();
     const first = await ConsoleFixture.open({ folder });
     const { setupToken } = first;
     await first.console[Symbol.asyncDispose]();

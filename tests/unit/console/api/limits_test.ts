@@ -7,6 +7,7 @@ import {
   PASSWORD,
 } from "../../../support/console/console_fixture.ts";
 import { FakeGateway, keyOf } from "../../../support/console/fake_gateway.ts";
+import { temporaryFolder } from "../../../support/folder.ts";
 import { hostTest } from "../../../support/permissions.ts";
 import { eventually } from "../../../support/time/patience.ts";
 
@@ -46,7 +47,7 @@ hostTest(
 );
 
 hostTest("a start of the console forgets no browser, and ninety days do", async () => {
-  const folder = Deno.makeTempDirSync();
+  const folder = temporaryFolder();
   const first = await ConsoleFixture.open({ folder });
   const admin = await first.admin();
   await first.console[Symbol.asyncDispose]();

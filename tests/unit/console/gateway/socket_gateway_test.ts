@@ -5,6 +5,7 @@ import { SocketGateway } from "../../../../lib/console/gateway/socket_gateway.ts
 import type { EventEntry } from "../../../../lib/control/application/methods.ts";
 import { assert, assertEquals, assertRejects } from "../../../support/assert.ts";
 import { eventOf } from "../../../support/console/fake_gateway.ts";
+import { temporaryFolder } from "../../../support/folder.ts";
 import { hostTest } from "../../../support/permissions.ts";
 import { eventually } from "../../../support/time/patience.ts";
 
@@ -17,7 +18,7 @@ interface Request {
 type Answer = (request: Request, socket: Socket) => unknown;
 
 class Peer implements AsyncDisposable {
-  readonly folder = Deno.makeTempDirSync();
+  readonly folder = temporaryFolder();
   readonly path = `${this.folder}/control.sock`;
   readonly sockets = new Set<Socket>();
   readonly #server;
@@ -48,7 +49,6 @@ class Peer implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const socket of this.sockets) socket.destroy();
     await new Promise((resolve) => this.#server.close(resolve));
-    Deno.removeSync(this.folder, { recursive: true });
   }
 }
 

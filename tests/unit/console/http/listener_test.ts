@@ -13,6 +13,7 @@ import {
   assertRejects,
   assertStringIncludes,
 } from "../../../support/assert.ts";
+import { temporaryFolder } from "../../../support/folder.ts";
 import { hostTest } from "../../../support/permissions.ts";
 import { isInstalled } from "../../../support/net.ts";
 import { eventually, PATIENCE } from "../../../support/time/patience.ts";
@@ -364,9 +365,7 @@ hostTest({
     `with TLS, requests are of https, and who does not begin it, or falls silent, is closed${missing}`,
   ignore: missing !== "",
   fn: async () => {
-    const folder = Deno.makeTempDirSync();
-    using cleanup = new DisposableStack();
-    cleanup.defer(() => Deno.removeSync(folder, { recursive: true }));
+    const folder = temporaryFolder();
     const tls = certificate(folder);
     const answer = (request: Request) => Promise.resolve(new Response(request.url));
     await using listener = await Listener.open({

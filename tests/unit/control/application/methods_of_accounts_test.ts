@@ -4,6 +4,7 @@ import type { EventEntry, UsageEntry } from "../../../../lib/control/application
 import { RefusalError } from "../../../../lib/core/config/refusal_error.ts";
 import { AccountStore, type PeerUsage } from "../../../../lib/host/accounts/account_store.ts";
 import { assertEquals, assertRejects } from "../../../support/assert.ts";
+import { temporaryFolder } from "../../../support/folder.ts";
 import { hostTest } from "../../../support/permissions.ts";
 
 const [ANN, BOB] = ["A", "B"].map((letter) => `${letter.repeat(43)}=`) as [string, string];
@@ -11,7 +12,6 @@ const CALLER = { user: 0, isConsole: false };
 
 /** Accounts in a file, without a data plane. */
 class Site implements Disposable {
-  readonly #folder: string;
   readonly #store: AccountStore;
   readonly #listeners = new Set<() => void>();
   isBroken = false;
@@ -26,14 +26,12 @@ class Site implements Disposable {
     },
   });
 
-  private constructor(folder: string, store: AccountStore) {
-    this.#folder = folder;
+  private constructor(store: AccountStore) {
     this.#store = store;
   }
 
   static async open(): Promise<Site> {
-    const folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
-    return new Site(folder, await AccountStore.open(`${folder}/a.sqlite`));
+    return new Site(await AccountStore.open(`${temporaryFolder()}/a.sqlite`));
   }
 
   /** How many wait for what comes. */
@@ -65,7 +63,6 @@ class Site implements Disposable {
 
   [Symbol.dispose](): void {
     this.#store[Symbol.dispose]();
-    Deno.removeSync(this.#folder, { recursive: true });
   }
 }
 

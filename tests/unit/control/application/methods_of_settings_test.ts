@@ -5,6 +5,7 @@ import { RefusalError } from "../../../../lib/core/config/refusal_error.ts";
 import { SettingsFile } from "../../../../lib/host/files/settings_file.ts";
 import { assertEquals, assertRejects } from "../../../support/assert.ts";
 import { sampleKeys } from "../../../support/config/sample_keys.ts";
+import { temporaryFolder } from "../../../support/folder.ts";
 import { hostTest } from "../../../support/permissions.ts";
 
 const CONSOLE = { user: 1000, isConsole: true };
@@ -21,7 +22,7 @@ ControlGroup = vpn-console
 
 /** A file, and the methods about it, of a gateway that accepts whatever they do. */
 class Site implements Disposable {
-  readonly folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+  readonly folder = temporaryFolder();
   readonly path = `${this.folder}/vpn0.conf`;
   readonly methods = methodsOfSettings({
     file: new SettingsFile(this.path),

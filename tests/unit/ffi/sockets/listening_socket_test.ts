@@ -2,13 +2,14 @@
 import { openLibc } from "../../../../ffi/libc.ts";
 import { hasWaiting, listeningSocket } from "../../../../ffi/sockets/listening_socket.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";
+import { temporaryFolder } from "../../../support/folder.ts";
 import { hostTest } from "../../../support/permissions.ts";
 
 hostTest(
   "a listening socket is found by its port or path, and says whether connections wait",
   async () => {
     const libc = openLibc();
-    const folder = Deno.makeTempDirSync();
+    const folder = temporaryFolder();
     const path = `${folder}/s`;
     {
       using tcp = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -28,6 +29,5 @@ hostTest(
       }
       assertEquals(listeningSocket(libc, `${path}2`), null);
     }
-    Deno.removeSync(folder, { recursive: true });
   },
 );

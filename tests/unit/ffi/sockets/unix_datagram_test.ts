@@ -3,6 +3,7 @@ import { openLibc } from "../../../../ffi/libc.ts";
 import { UnixDatagramReceiver, UnixDatagramSender } from "../../../../ffi/sockets/unix_datagram.ts";
 import { SystemCallError } from "../../../../ffi/errno.ts";
 import { assertEquals, assertThrows } from "../../../support/assert.ts";
+import { temporaryFolder } from "../../../support/folder.ts";
 import { hostTest } from "../../../support/permissions.ts";
 import { uniqueName } from "../../../support/net.ts";
 
@@ -10,20 +11,16 @@ const TIMEOUT = { timeout: 1 };
 
 hostTest("a datagram arrives whole, at a path and at an abstract name", () => {
   const libc = openLibc();
-  const folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
-  try {
-    for (const name of [`${folder}/socket`, `@${uniqueName("notify")}`]) {
-      using receiver = UnixDatagramReceiver.bind(libc, name);
-      assertEquals(receiver.receive(), null);
-      using sender = UnixDatagramSender.connect(libc, name, TIMEOUT);
-      sender.send(new TextEncoder().encode("READY=1"));
-      sender.send(new TextEncoder().encode("STATUS=x"));
-      const texts = [receiver.receive(), receiver.receive(), receiver.receive()]
-        .map((bytes) => bytes === null ? null : new TextDecoder().decode(bytes));
-      assertEquals(texts, ["READY=1", "STATUS=x", null], name);
-    }
-  } finally {
-    Deno.removeSync(folder, { recursive: true });
+  const folder = temporaryFolder();
+  for (const name of [`${folder}/socket`, `@${uniqueName("notify")}`]) {
+    using receiver = UnixDatagramReceiver.bind(libc, name);
+    assertEquals(receiver.receive(), null);
+    using sender = UnixDatagramSender.connect(libc, name, TIMEOUT);
+    sender.send(new TextEncoder().encode("READY=1"));
+    sender.send(new TextEncoder().encode("STATUS=x"));
+    const texts = [receiver.receive(), receiver.receive(), receiver.receive()]
+      .map((bytes) => bytes === null ? null : new TextDecoder().decode(bytes));
+    assertEquals(texts, ["READY=1", "STATUS=x", null], name);
   }
 });
 

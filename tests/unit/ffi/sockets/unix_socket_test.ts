@@ -4,25 +4,22 @@ import { SystemCallError } from "../../../../ffi/errno.ts";
 import { openLibc } from "../../../../ffi/libc.ts";
 import { listenerOf, peerGroups, peerUser } from "../../../../ffi/sockets/unix_socket.ts";
 import { assertEquals, assertThrows } from "../../../support/assert.ts";
+import { emptyFile, temporaryFolder } from "../../../support/folder.ts";
 import { hostTest, whereAllowed } from "../../../support/permissions.ts";
 
 const libc = whereAllowed(openLibc);
 
 hostTest("listenerOf() tells a socket that is listened on from anything else", () => {
-  const folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
-  try {
-    const path = `${folder}/a.sock`;
-    assertEquals(listenerOf(libc, path), null);
-    {
-      using _listener = Deno.listen({ transport: "unix", path });
-      assertEquals(listenerOf(libc, path), Deno.pid);
-    }
-    assertEquals(listenerOf(libc, path), null);
-    Deno.writeTextFileSync(`${folder}/b`, "");
-    assertEquals(listenerOf(libc, `${folder}/b`), null);
-  } finally {
-    Deno.removeSync(folder, { recursive: true });
+  const folder = temporaryFolder();
+  const path = `${folder}/a.sock`;
+  assertEquals(listenerOf(libc, path), null);
+  {
+    using _listener = Deno.listen({ transport: "unix", path });
+    assertEquals(listenerOf(libc, path), Deno.pid);
   }
+  assertEquals(listenerOf(libc, path), null);
+  Deno.writeTextFileSync(`${folder}/b`, "");
+  assertEquals(listenerOf(libc, `${folder}/b`), null);
 });
 
 hostTest("listenerOf() throws for a path that is too long for a socket", () => {
@@ -31,7 +28,7 @@ hostTest("listenerOf() throws for a path that is too long for a socket", () => {
 });
 
 hostTest("peerUser() and peerGroups() are the user and the groups of the other end", async () => {
-  const path = Deno.makeTempFileSync({ prefix: "vpn-test-" });
+  const path = emptyFile();
   Deno.removeSync(path);
   const accepted = Promise.withResolvers<Socket>();
   const server = createServer(accepted.resolve).listen(path);

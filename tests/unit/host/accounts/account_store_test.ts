@@ -6,6 +6,7 @@ import {
   unixHour,
 } from "../../../../lib/host/accounts/account_store.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../../../support/assert.ts";
+import { temporaryFolder } from "../../../support/folder.ts";
 import { hostTest } from "../../../support/permissions.ts";
 
 /** 2026-11-28, and a day of the month before. */
@@ -20,12 +21,8 @@ const of = (peer: string, received: number, sent: number): PeerUsage => ({
 });
 
 async function withFolder(use: (path: string) => Promise<void>): Promise<void> {
-  const folder = Deno.makeTempDirSync();
-  try {
-    await use(`${folder}/state/vpn0.sqlite`);
-  } finally {
-    Deno.removeSync(folder, { recursive: true });
-  }
+  const folder = temporaryFolder();
+  await use(`${folder}/state/vpn0.sqlite`);
 }
 
 hostTest("usage is summed up by day, by month and in all, each peer by itself", async () => {

@@ -9,6 +9,7 @@ import {
 } from "../../../../lib/host/accounts/record_kinds.ts";
 import { AccountStore } from "../../../../lib/host/accounts/account_store.ts";
 import { assert, assertEquals, assertRejects } from "../../../support/assert.ts";
+import { temporaryFolder } from "../../../support/folder.ts";
 import { hostTest } from "../../../support/permissions.ts";
 
 const NOW = Date.UTC(2026, 10, 28);
@@ -25,12 +26,8 @@ const by = (client: string, question = "example.org", time = NOW): ClientQuery =
 });
 
 async function withFolder(use: (path: string) => Promise<void>): Promise<void> {
-  const folder = Deno.makeTempDirSync();
-  try {
-    await use(`${folder}/vpn0.queries`);
-  } finally {
-    Deno.removeSync(folder, { recursive: true });
-  }
+  const folder = temporaryFolder();
+  await use(`${folder}/vpn0.queries`);
 }
 
 /** How many there are of each client. */

@@ -15,6 +15,7 @@ import {
   putBackResolvConf,
 } from "../../../../lib/host/dns/resolv_conf_upkeep.ts";
 import { assert, assertEquals, assertThrows } from "../../../support/assert.ts";
+import { temporaryFolder } from "../../../support/folder.ts";
 import { hostTest } from "../../../support/permissions.ts";
 
 const BEFORE = "nameserver 192.0.2.53\n";
@@ -23,12 +24,8 @@ const OURS = { owner: "12-34", servers: ["10.66.77.1"], search: [] };
 /** Gives a test an empty folder, and the path of a `resolv.conf` there. */
 function fileTest(name: string, test: (path: string, folder: string) => void): void {
   hostTest(name, () => {
-    const folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
-    try {
-      test(`${folder}/resolv.conf`, folder);
-    } finally {
-      Deno.removeSync(folder, { recursive: true });
-    }
+    const folder = temporaryFolder();
+    test(`${folder}/resolv.conf`, folder);
   });
 }
 

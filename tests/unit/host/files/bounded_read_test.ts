@@ -9,6 +9,7 @@ import {
   readStart,
 } from "../../../../lib/host/files/bounded_read.ts";
 import { assertEquals, assertThrows } from "../../../support/assert.ts";
+import { temporaryFolder } from "../../../support/folder.ts";
 import { hostTest } from "../../../support/permissions.ts";
 
 /** A file whose bytes come three at a time. */
@@ -34,7 +35,7 @@ Deno.test("readAtMost() puts the parts together, and ends with the file or with 
 });
 
 class Files implements Disposable {
-  readonly #folder: string = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+  readonly #folder: string = temporaryFolder();
 
   path(name: string): string {
     return `${this.#folder}/${name}`;

@@ -7,6 +7,7 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "../../../support/assert.ts";
+import { emptyFile, temporaryFolder } from "../../../support/folder.ts";
 import { hostTest } from "../../../support/permissions.ts";
 
 const TEXT = `[Interface]\nPrivateKey = ${btoa("k".repeat(32))}\n`;
@@ -17,17 +18,13 @@ function withFile(
   mode: number,
   test: (path: string) => void,
 ): void {
-  const path = Deno.makeTempFileSync({ suffix: ".conf" });
-  try {
-    Deno.writeFileSync(
-      path,
-      typeof content === "string" ? new TextEncoder().encode(content) : content,
-    );
-    Deno.chmodSync(path, mode);
-    test(path);
-  } finally {
-    Deno.removeSync(path);
-  }
+  const path = emptyFile({ suffix: ".conf" });
+  Deno.writeFileSync(
+    path,
+    typeof content === "string" ? new TextEncoder().encode(content) : content,
+  );
+  Deno.chmodSync(path, mode);
+  test(path);
 }
 
 function messageOf(path: string): string {
@@ -71,24 +68,20 @@ hostTest("loadConfig() names the file as it was given when it has a mistake", ()
 });
 
 hostTest("loadConfig() says why when the file cannot be read", () => {
-  const directory = Deno.makeTempDirSync();
-  try {
-    assertEquals(
-      messageOf(`${directory}/no.conf`),
-      `Cannot read configuration "${directory}/no.conf": no such file: give one with --config FILE`,
-    );
-    assertEquals(
-      messageOf(directory),
-      `Cannot read configuration "${directory}": it is a directory`,
-    );
-    Deno.writeTextFileSync(`${directory}/file`, "");
-    assertEquals(
-      messageOf(`${directory}/file/x.conf`),
-      `Cannot read configuration "${directory}/file/x.conf": a part of its path is not a directory`,
-    );
-  } finally {
-    Deno.removeSync(directory, { recursive: true });
-  }
+  const directory = temporaryFolder();
+  assertEquals(
+    messageOf(`${directory}/no.conf`),
+    `Cannot read configuration "${directory}/no.conf": no such file: give one with --config FILE`,
+  );
+  assertEquals(
+    messageOf(directory),
+    `Cannot read configuration "${directory}": it is a directory`,
+  );
+  Deno.writeTextFileSync(`${directory}/file`, "");
+  assertEquals(
+    messageOf(`${directory}/file/x.conf`),
+    `Cannot read configuration "${directory}/file/x.conf": a part of its path is not a directory`,
+  );
 });
 
 hostTest("loadConfig() says why when the content is no text or too long", () => {
@@ -116,19 +109,15 @@ hostTest("loadConfig() takes comments in any encoding, as wg-quick does", () => 
 });
 
 hostTest("loadConfigAgain() waits for no pipe, and reads none twice", () => {
-  const path = Deno.makeTempFileSync({ suffix: ".conf" });
-  try {
-    Deno.writeTextFileSync(path, TEXT, { mode: 0o600 });
-    assert(loadConfigAgain(path, "leave"));
-    Deno.removeSync(path);
-    assert(new Deno.Command("mkfifo", { args: [path] }).outputSync().success);
-    assertStringIncludes(
-      assertThrows(() => loadConfigAgain(path, "leave"), ConfigError).message,
-      "it is not a regular file",
-    );
-  } finally {
-    Deno.removeSync(path);
-  }
+  const path = emptyFile({ suffix: ".conf" });
+  Deno.writeTextFileSync(path, TEXT, { mode: 0o600 });
+  assert(loadConfigAgain(path, "leave"));
+  Deno.removeSync(path);
+  assert(new Deno.Command("mkfifo", { args: [path] }).outputSync().success);
+  assertStringIncludes(
+    assertThrows(() => loadConfigAgain(path, "leave"), ConfigError).message,
+    "it is not a regular file",
+  );
 });
 
 hostTest("loadConfig() says why when the file may not be read", async () => {
@@ -142,25 +131,21 @@ hostTest("loadConfig() says why when the file may not be read", async () => {
     console.log(`skipped: "${asOwner.join(" ")}" does not work here`);
     return;
   }
-  const path = await Deno.makeTempFile({ suffix: ".conf" });
+  const path = emptyFile({ suffix: ".conf" });
   const module = new URL("../../../../lib/host/files/config_file.ts", import.meta.url);
   const program = `
     import { loadConfig, loadConfigAgain } from ${JSON.stringify(module.href)};
     try { loadConfig(${JSON.stringify(path)}); } catch (error) { console.log(error.message); }
   `;
-  try {
-    await Deno.chmod(path, 0);
-    const { stdout, stderr } = await new Deno.Command(wrapper, {
-      args: [...options, Deno.execPath(), "eval", "--quiet", program],
-    }).output();
-    assertEquals(
-      new TextDecoder().decode(stdout),
-      `Cannot read configuration "${path}": permission denied: run as its owner or as root\n`,
-      new TextDecoder().decode(stderr),
-    );
-  } finally {
-    await Deno.remove(path);
-  }
+  await Deno.chmod(path, 0);
+  const { stdout, stderr } = await new Deno.Command(wrapper, {
+    args: [...options, Deno.execPath(), "eval", "--quiet", program],
+  }).output();
+  assertEquals(
+    new TextDecoder().decode(stdout),
+    `Cannot read configuration "${path}": permission denied: run as its owner or as root\n`,
+    new TextDecoder().decode(stderr),
+  );
 });
 
 /** Whether a program exists and exits with 0. */

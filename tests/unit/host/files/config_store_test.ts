@@ -14,6 +14,7 @@ import { RefusalError } from "../../../../lib/core/config/refusal_error.ts";
 import { AppError } from "../../../../lib/process/errors.ts";
 import { sampleKeys } from "../../../support/config/sample_keys.ts";
 import { assert, assertEquals, assertRejects, assertThrows } from "../../../support/assert.ts";
+import { temporaryFolder } from "../../../support/folder.ts";
 import { addToFile, removeFromFile } from "../../../support/peer/file_place.ts";
 import { hostTest, whereAllowed } from "../../../support/permissions.ts";
 
@@ -36,28 +37,24 @@ function attack(name: string, test: (scene: Scene) => void | Promise<void>): voi
     name,
     ignore: whereAllowed(() => Deno.uid()) !== 0,
     fn: async () => {
-      const base = await Deno.makeTempDir({ prefix: "vpn-test-" });
-      try {
-        const scene = {
-          folder: `${base}/user`,
-          config: `${base}/user/server.conf`,
-          foreign: `${base}/root`,
-          victim: `${base}/root/server.conf`,
-        };
-        for (const folder of [scene.folder, scene.foreign]) Deno.mkdirSync(folder);
-        Deno.writeTextFileSync(scene.config, TEXT, { mode: 0o600 });
-        Deno.writeTextFileSync(scene.victim, SECRET, { mode: 0o600 });
-        for (const path of [scene.folder, scene.config]) Deno.chownSync(path, USER, USER);
-        await test(scene);
-        assertEquals(Deno.readTextFileSync(scene.victim), SECRET);
-        const { uid, gid, mode } = Deno.statSync(scene.victim);
-        assertEquals([uid, gid, mode! & 0o777], [0, 0, 0o600]);
-        assertEquals(Array.from(Deno.readDirSync(scene.foreign), ({ name }) => name), [
-          "server.conf",
-        ]);
-      } finally {
-        await Deno.remove(base, { recursive: true });
-      }
+      const base = temporaryFolder();
+      const scene = {
+        folder: `${base}/user`,
+        config: `${base}/user/server.conf`,
+        foreign: `${base}/root`,
+        victim: `${base}/root/server.conf`,
+      };
+      for (const folder of [scene.folder, scene.foreign]) Deno.mkdirSync(folder);
+      Deno.writeTextFileSync(scene.config, TEXT, { mode: 0o600 });
+      Deno.writeTextFileSync(scene.victim, SECRET, { mode: 0o600 });
+      for (const path of [scene.folder, scene.config]) Deno.chownSync(path, USER, USER);
+      await test(scene);
+      assertEquals(Deno.readTextFileSync(scene.victim), SECRET);
+      const { uid, gid, mode } = Deno.statSync(scene.victim);
+      assertEquals([uid, gid, mode! & 0o777], [0, 0, 0o600]);
+      assertEquals(Array.from(Deno.readDirSync(scene.foreign), ({ name }) => name), [
+        "server.conf",
+      ]);
     },
   });
 }

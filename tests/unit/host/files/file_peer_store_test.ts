@@ -5,6 +5,7 @@ import { encodeKey } from "../../../../lib/core/config/values/key_text.ts";
 import { assert, assertEquals, assertRejects } from "../../../support/assert.ts";
 import { sampleKeys } from "../../../support/config/sample_keys.ts";
 import { peerStoreSuite, type StoreSite } from "../../../support/control/peer_store_suite.ts";
+import { temporaryFolder } from "../../../support/folder.ts";
 import { hostTest } from "../../../support/permissions.ts";
 
 const HEAD = `# mine
@@ -36,7 +37,7 @@ AllowedIPs = 10.66.77.3/32
 `;
 
 class Site implements StoreSite, Disposable {
-  readonly folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+  readonly folder = temporaryFolder();
   readonly path = `${this.folder}/server.conf`;
   readonly problems: string[] = [];
   readonly store = new FilePeerStore(this.path, {

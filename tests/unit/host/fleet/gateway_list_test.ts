@@ -8,6 +8,7 @@ import {
 import { gatewayKey } from "../../../../lib/core/fleet/gateway_entries.ts";
 import { assertEquals, assertRejects } from "../../../support/assert.ts";
 import { MemoryBucketServer } from "../../../support/fleet/memory_bucket.ts";
+import { temporaryFolder } from "../../../support/folder.ts";
 import { hostTest } from "../../../support/permissions.ts";
 
 const gateway = (seed: number, address = 0xc000_0200 + seed) => ({
@@ -29,12 +30,8 @@ async function storeOf(server: MemoryBucketServer): Promise<GatewayStore> {
 
 function inFolder(test: (folder: string) => Promise<void>): () => Promise<void> {
   return async () => {
-    const folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
-    try {
-      await test(folder);
-    } finally {
-      Deno.removeSync(folder, { recursive: true });
-    }
+    const folder = temporaryFolder();
+    await test(folder);
   };
 }
 

@@ -1,6 +1,7 @@
 /** Tests of `lib/host/hooks/hook_command.ts`: how commands run and end. */
 import { runHook, runPostDown } from "../../../../lib/host/hooks/hook_command.ts";
 import { assertEquals } from "../../../support/assert.ts";
+import { emptyFile } from "../../../support/folder.ts";
 import { eventually } from "../../../support/time/patience.ts";
 import { hostTest } from "../../../support/permissions.ts";
 
@@ -8,7 +9,7 @@ const NEVER = new Promise<never>(() => {});
 
 /** A path where nothing is yet; disposal removes what is there. */
 function freshPath(): { readonly path: string; readonly text: string } & Disposable {
-  const path = Deno.makeTempFileSync({ prefix: "vpn-test-" });
+  const path = emptyFile();
   return {
     path,
     get text() {

@@ -4,6 +4,7 @@ import { roleOfTarget } from "../../../../lib/commands/up/tunnel_target.ts";
 import { ConfigError } from "../../../../lib/core/config/config_error.ts";
 import { encodeKey } from "../../../../lib/core/config/values/key_text.ts";
 import { assert, assertEquals, assertThrows } from "../../../support/assert.ts";
+import { temporaryFolder } from "../../../support/folder.ts";
 import { hostTest } from "../../../support/permissions.ts";
 
 const KEY = encodeKey(new Uint8Array(32).fill(7));
@@ -14,15 +15,11 @@ function withConfig(
   lines: (folder: string) => readonly string[],
   test: (path: string, folder: string) => void,
 ): void {
-  const folder = Deno.makeTempDirSync();
-  try {
-    const path = `${folder}/a.conf`;
-    Deno.writeTextFileSync(path, ["[Interface]", ...lines(folder)].join("\n"), { mode: 0o600 });
-    Deno.writeTextFileSync(`${folder}/vpn7.key`, `${KEY}\n`);
-    test(path, folder);
-  } finally {
-    Deno.removeSync(folder, { recursive: true });
-  }
+  const folder = temporaryFolder();
+  const path = `${folder}/a.conf`;
+  Deno.writeTextFileSync(path, ["[Interface]", ...lines(folder)].join("\n"), { mode: 0o600 });
+  Deno.writeTextFileSync(`${folder}/vpn7.key`, `${KEY}\n`);
+  test(path, folder);
 }
 
 hostTest(

@@ -7,12 +7,13 @@ import { allJournals, removeUnfinished } from "../../../../lib/host/journal/jour
 import { journalDirectory } from "../../../../lib/process/journal_directory.ts";
 import { journalPath, ownIdentity } from "../../../../lib/process/process_identity.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";
+import { temporaryFolder } from "../../../support/folder.ts";
 import { hostTest, whereAllowed } from "../../../support/permissions.ts";
 
 // Whoever is not root may have no place for journals.
 whereAllowed(() => {
   if (Deno.uid() !== 0 && !Deno.env.get("XDG_RUNTIME_DIR")) {
-    Deno.env.set("XDG_RUNTIME_DIR", Deno.makeTempDirSync());
+    Deno.env.set("XDG_RUNTIME_DIR", temporaryFolder());
   }
 });
 
@@ -35,7 +36,7 @@ function isLocked(path: string): boolean {
 hostTest(
   "a journal whose file is removed is written again, and takes and strikes out changes",
   () => {
-    const root = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+    const root = temporaryFolder();
     const place = (name: string) => `${root}/${name}-ä`;
     const journal = new Journal("t");
     try {
@@ -59,7 +60,6 @@ hostTest(
       Deno.writeTextFileSync(`${place("a")}/in`, "the way");
     } finally {
       journal.undo();
-      Deno.removeSync(root, { recursive: true });
     }
     assertEquals(ownJournal(), null);
     assertEquals(journal.fixtures, []);
@@ -69,7 +69,7 @@ hostTest(
 );
 
 hostTest("a journal does not grow by what takes the place of other changes", () => {
-  const root = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+  const root = temporaryFolder();
   const journal = new Journal("t");
   const kind = "nat-ports";
   const tcp = Array.from({ length: 20 }, (_, index) => ({ first: index, last: index }));
@@ -87,13 +87,12 @@ hostTest("a journal does not grow by what takes the place of other changes", () 
     assert(isLocked(path));
   } finally {
     journal.undo();
-    Deno.removeSync(root, { recursive: true });
   }
   assertEquals(ownJournal(), null);
 });
 
 hostTest("what gives way to another change, and cannot be undone, stays in the journal", () => {
-  const root = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+  const root = temporaryFolder();
   const journal = new Journal("t");
   try {
     journal.make({ kind: "directory", path: `${root}/a` });
@@ -108,13 +107,12 @@ hostTest("what gives way to another change, and cannot be undone, stays in the j
     Deno.removeSync(`${root}/a`);
   } finally {
     journal.undo();
-    Deno.removeSync(root, { recursive: true });
   }
   assertEquals(ownJournal(), null);
 });
 
 hostTest("several changes may take the place of one, and all of them are undone", () => {
-  const root = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+  const root = temporaryFolder();
   const places = ["b", "c", "d"].map((name) => `${root}/${name}`);
   const journal = new Journal("t");
   try {
@@ -128,7 +126,6 @@ hostTest("several changes may take the place of one, and all of them are undone"
     assertEquals(Array.from(Deno.readDirSync(root)), []);
   } finally {
     journal.undo();
-    Deno.removeSync(root, { recursive: true });
   }
   assertEquals(ownJournal(), null);
 });
@@ -136,7 +133,7 @@ hostTest("several changes may take the place of one, and all of them are undone"
 hostTest(
   "systemd-resolved goes from a link's resolvers to others without the host's own in between",
   () => {
-    const root = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+    const root = temporaryFolder();
     const calls = `${root}/calls`;
     const before = Deno.env.get("PATH");
     const journal = new Journal("t");
@@ -165,7 +162,6 @@ hostTest(
     } finally {
       journal.undo();
       Deno.env.set("PATH", before ?? "");
-      Deno.removeSync(root, { recursive: true });
     }
     assertEquals(ownJournal(), null);
   },

@@ -2,17 +2,14 @@
 import { isFreeForSocket, removeDeadSocket } from "../../../../lib/host/journal/socket_file.ts";
 import { cString, openLibc } from "../../../../ffi/libc.ts";
 import { assertEquals } from "../../../support/assert.ts";
+import { temporaryFolder } from "../../../support/folder.ts";
 import { hostTest } from "../../../support/permissions.ts";
 
 const OTHER = 0x7fff_fff0;
 
 function inFolder(run: (path: string) => void): void {
-  const folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
-  try {
-    run(`${folder}/a.sock`);
-  } finally {
-    Deno.removeSync(folder, { recursive: true });
-  }
+  const folder = temporaryFolder();
+  run(`${folder}/a.sock`);
 }
 
 function isThere(path: string): boolean {

@@ -5,6 +5,7 @@ import { hasWaiting, listeningSocket } from "../../../../ffi/sockets/listening_s
 import { ListenerWatch, watchPort } from "../../../../lib/host/network/listener_watch.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";
 import { DescriptorShortage } from "../../../support/descriptor_shortage.ts";
+import { temporaryFolder } from "../../../support/folder.ts";
 import { hostTest, whereAllowed } from "../../../support/permissions.ts";
 import { eventually } from "../../../support/time/patience.ts";
 
@@ -92,7 +93,7 @@ hostTest(
 );
 
 hostTest("the same of a local socket's; a busy one is left alone", async () => {
-  const folder = Deno.makeTempDirSync();
+  const folder = temporaryFolder();
   const path = `${folder}/s`;
   await using site = await open(path);
   let isAgain = 0;
@@ -119,5 +120,4 @@ hostTest("the same of a local socket's; a busy one is left alone", async () => {
   const before = site.accepted;
   await connected(site);
   await eventually(() => site.accepted > before || null);
-  Deno.removeSync(folder, { recursive: true });
 });

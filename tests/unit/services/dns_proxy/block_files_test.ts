@@ -4,12 +4,13 @@ import { wireName } from "../../../../lib/core/dns/wire_name.ts";
 import { getLogger } from "../../../../lib/process/logging.ts";
 import { readBlockFiles } from "../../../../lib/services/dns_proxy/block_files.ts";
 import { assertEquals, assertRejects } from "../../../support/assert.ts";
+import { temporaryFolder } from "../../../support/folder.ts";
 import { hostTest } from "../../../support/permissions.ts";
 import { output } from "../../../support/process.ts";
 
 /** A folder with a configuration's lists in it. */
 class Lists implements Disposable {
-  readonly folder = Deno.makeTempDirSync({ prefix: "vpn-test-" });
+  readonly folder = temporaryFolder();
 
   write(name: string, content: string | Uint8Array): string {
     const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;

@@ -6,6 +6,7 @@ import { type ClientFlow, FLOWS } from "../../../../lib/host/accounts/record_kin
 import type { PeerNetworks } from "../../../../lib/services/dns_proxy/followed_peers.ts";
 import { FlowLog } from "../../../../lib/services/kept/flow_log.ts";
 import { assertEquals, assertMatch } from "../../../support/assert.ts";
+import { temporaryFolder } from "../../../support/folder.ts";
 import { hostTest } from "../../../support/permissions.ts";
 import { FakeTimers } from "../../../support/time/fake_timers.ts";
 
@@ -31,7 +32,7 @@ const networks = (name: string | null, address: string): PeerNetworks => ({
 });
 
 class Site implements AsyncDisposable {
-  readonly folder = Deno.makeTempDirSync();
+  readonly folder = temporaryFolder();
   readonly path = `${this.folder}/vpn0.flows`;
   readonly timers = new FakeTimers();
   /** What the data plane was told, and how often it was asked. */
@@ -78,7 +79,6 @@ class Site implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.log[Symbol.asyncDispose]();
     this.timers[Symbol.dispose]();
-    Deno.removeSync(this.folder, { recursive: true });
   }
 }
 

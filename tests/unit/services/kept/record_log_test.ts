@@ -4,6 +4,7 @@ import { type ClientQuery, QUERIES } from "../../../../lib/host/accounts/record_
 import type { Logger } from "../../../../lib/process/logging.ts";
 import { RecordLog } from "../../../../lib/services/kept/record_log.ts";
 import { assertEquals, assertMatch } from "../../../support/assert.ts";
+import { temporaryFolder } from "../../../support/folder.ts";
 import { hostTest } from "../../../support/permissions.ts";
 import { FakeTimers } from "../../../support/time/fake_timers.ts";
 
@@ -23,7 +24,7 @@ const of = (question: string): ClientQuery => ({
 
 /** A log on a fake clock, and what it says. */
 class Site implements AsyncDisposable {
-  readonly folder = Deno.makeTempDirSync();
+  readonly folder = temporaryFolder();
   readonly path = `${this.folder}/vpn0.queries`;
   readonly #timers = new FakeTimers();
   #now = BEGUN;
@@ -62,7 +63,6 @@ class Site implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.log[Symbol.asyncDispose]();
     this.#timers[Symbol.dispose]();
-    Deno.removeSync(this.folder, { recursive: true });
   }
 }
 
