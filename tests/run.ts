@@ -3,6 +3,7 @@
  * sums up. A step that fails does not keep the later ones from running.
  */
 import { writeText } from "../lib/process/output.ts";
+import { removeLogs } from "./run/run_log.ts";
 import { STEPS } from "./run/steps.ts";
 import { SEED } from "./run/seed.ts";
 import { countsLine, failureLines, type Outcome, summaryTable, totalOf } from "./run/summary.ts";
@@ -37,7 +38,9 @@ async function main(names: readonly string[]): Promise<number> {
   failures.forEach(print);
   print(`\n${summaryTable(outcomes)}\n`);
   print(countsLine(total));
-  return total.failed === 0 ? 0 : 1;
+  if (total.failed > 0) return 1;
+  removeLogs();
+  return 0;
 }
 
 if (import.meta.main) Deno.exit(await main(Deno.args));

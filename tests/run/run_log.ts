@@ -17,6 +17,13 @@ export function logFolder(): string {
   return folder;
 }
 
+/** Removes the folder, unless VPN_TEST_LOGS names it: of a run in which nothing failed, nobody reads it. */
+export function removeLogs(): void {
+  if (folder === null || Deno.env.has("VPN_TEST_LOGS")) return;
+  Deno.removeSync(folder, { recursive: true });
+  folder = null;
+}
+
 /** Begins a file for a program; `label` may be a path, whose slashes become dashes. */
 export function openLog(label: string): LogFile {
   const path = `${logFolder()}/${label.replaceAll("/", "-").replace(/^-|\.ts$/g, "")}.log`;

@@ -17,6 +17,8 @@ export interface TestRun {
   readonly timeout: number;
   /** Whether it has run-time and temporary files of its own; needs root. */
   readonly isApart?: boolean;
+  /** Where its tests make temporary files: one that passes and leaves something there has failed. */
+  readonly temporary?: string;
   /** Environment variables besides the seed. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -31,7 +33,8 @@ const MINUTE = 60_000;
 /** Runs tests, one file after the other. The types are checked by a step of their own. */
 export async function runTests(
   say: (line: string) => void,
-  { args, label = args.at(-1)!, timeout, isApart = false, isBare = false, env = {} }: TestRun,
+  { args, label = args.at(-1)!, timeout, isApart = false, isBare = false, temporary, env = {} }:
+    TestRun,
 ): Promise<TestRunResult> {
   const output = new TestOutput();
   using log = openLog(label);
@@ -42,7 +45,7 @@ export async function runTests(
     program: program!,
     args: rest,
     timeout,
-    env: { VPN_SEED: `${SEED}`, ...env },
+    env: { VPN_SEED: `${SEED}`, ...temporary === undefined ? {} : { TMPDIR: temporary }, ...env },
     onLine(line) {
       log.write(line);
       output.take(line).forEach(say);
@@ -54,13 +57,24 @@ export async function runTests(
     if (!isBare || reason !== MISSING_PERMISSION) say(`skipped ${count}: ${reason}`);
   }
   const all = output.counts({ success: code === 0 });
-  const counts = { ...all, skipped: all.skipped - forPermissions };
-  const listed = output.failures.length > 0 || code === 0
+  const whole = { name: null, file: label.replace(/^(?:bare|unit)\//, "") };
+  const left = code === 0 && temporary !== undefined ? namesIn(temporary) : [];
+  if (left.length > 0) say(`${whole.file} left ${left.join(", ")} in ${temporary}`);
+  const counts = {
+    ...all,
+    failed: all.failed + Math.sign(left.length),
+    skipped: all.skipped - forPermissions,
+  };
+  const listed = output.failures.length > 0 || code === 0 && left.length === 0
     ? output.failures
-    : [output.unfinished ?? { name: null, file: label.replace(/^(?:bare|unit)\//, "") }];
+    : [output.unfinished ?? whole];
   const failures = listed.map((failure) => ({ ...failure, log: log.path }));
   const filesLeftOut = output.filesLeftOut(MISSING_PERMISSION);
   return { counts, note: timedOut ? tooLong(timeout) : "", failures, filesLeftOut };
+}
+
+function namesIn(folder: string): string[] {
+  return Array.from(Deno.readDirSync(folder), ({ name }) => name).sort();
 }
 
 /** What `run` makes of each item, `width` of them at the same time, begun in their order. */

@@ -2,6 +2,7 @@
 import { groupsOf, moduleOf, testFilesIn } from "./test_groups.ts";
 import { addResults, atOnce, runTests, type TestRunResult } from "./test_run.ts";
 import type { StepResult } from "./steps.ts";
+import { temporaryFolder } from "../support/folder.ts";
 
 /** Of one group, in ms, on a machine that is busy with other things: only what hangs takes so long. */
 const LIMIT = 20 * 60_000;
@@ -27,16 +28,14 @@ async function runGroups(
   say: (line: string) => void,
   { files, isBare }: { files: readonly string[]; isBare: boolean },
 ): Promise<TestRunResult[]> {
-  const folder = Deno.makeTempDirSync({ prefix: "vpn-test-groups-" });
-  try {
-    return await atOnce(AT_ONCE, groupsOf(files, GROUPS), (group, index) => {
-      const path = `${folder}/${index}_test.ts`;
-      Deno.writeTextFileSync(path, moduleOf(group));
-      const name = group.length === 1 ? group[0]! : `group-${index}`;
-      const label = `${isBare ? "bare" : "unit"}/${name}`;
-      return runTests(say, { args: [path], label, timeout: LIMIT, isBare });
-    });
-  } finally {
-    Deno.removeSync(folder, { recursive: true });
-  }
+  const folder = temporaryFolder();
+  return await atOnce(AT_ONCE, groupsOf(files, GROUPS), (group, index) => {
+    const path = `${folder}/${index}_test.ts`;
+    Deno.writeTextFileSync(path, moduleOf(group));
+    const name = group.length === 1 ? group[0]! : `group-${index}`;
+    const label = `${isBare ? "bare" : "unit"}/${name}`;
+    const temporary = `${folder}/${index}`;
+    Deno.mkdirSync(temporary);
+    return runTests(say, { args: [path], label, timeout: LIMIT, isBare, temporary });
+  });
 }
