@@ -70,7 +70,8 @@ image_libraries() {
 # image_archive ROOT RESULT ARCHITECTURE VERSION: writes the archive of an image with one layer, the files of ROOT.
 image_archive() {
   local root=$1 result=$2 architecture=$3 version=$4 layout layer config manifest diff_id
-  layout=$(mktemp -d)
+  # Beside the result, in a folder that its owner removes, however this ends.
+  layout=$(mktemp -d "$result.XXXXXX")
   mkdir -p "$layout/blobs/sha256"
   image_tar "$root" . >"$layout/layer"
   diff_id=$(image_digest "$layout/layer")
