@@ -8,12 +8,14 @@ import * as ipv6 from "../wire/ipv6.ts";
 import type { PacketQueue } from "../wire/packet_queue.ts";
 import type { PacketDevice } from "../wireguard/packet_peer.ts";
 import type { PacketPeer } from "../wireguard/packet_peer.ts";
+import type { Divider } from "./divider.ts";
 import type { Shaping } from "./shaping.ts";
 
 export interface OnwardOptions {
   readonly view: DataView;
   readonly device: PacketDevice;
   readonly shaping: Shaping;
+  readonly divider: Divider;
   readonly hostQueue: PacketQueue;
   readonly advice: PathAdvice;
   /** Null where peers have no rules. */
@@ -25,19 +27,21 @@ export class Onward {
   readonly #view: DataView;
   readonly #device: PacketDevice;
   readonly #shaping: Shaping;
+  readonly #divider: Divider;
   readonly #hostQueue: PacketQueue;
   readonly #advice: PathAdvice;
   readonly #access: AccessControl | null;
   readonly #drops: DropCounters;
 
-  constructor({ view, device, shaping, hostQueue, advice, access, drops }: OnwardOptions) {
-    this.#view = view;
-    this.#device = device;
-    this.#shaping = shaping;
-    this.#hostQueue = hostQueue;
-    this.#advice = advice;
-    this.#access = access;
-    this.#drops = drops;
+  constructor(options: OnwardOptions) {
+    this.#view = options.view;
+    this.#device = options.device;
+    this.#shaping = options.shaping;
+    this.#divider = options.divider;
+    this.#hostQueue = options.hostQueue;
+    this.#advice = options.advice;
+    this.#access = options.access;
+    this.#drops = options.drops;
   }
 
   toHost(offset: number): void {
@@ -51,8 +55,8 @@ export class Onward {
    */
   toPeer(peer: PacketPeer, offset: number, from: PacketPeer | null, now: number): void {
     const length = ipv4.totalLength(this.#view, offset);
-    if (length > peer.mtu && this.refuse(offset, peer, from, now)) return;
-    this.#shaping.send(peer, offset, length, now);
+    if (length <= peer.mtu) this.#shaping.send(peer, offset, length, now);
+    else if (!this.refuse(offset, peer, from, now)) this.#divider.send(peer, offset, length, now);
   }
 
   /**
@@ -82,8 +86,10 @@ export class Onward {
       const offset = inside.offsets[i];
       const peer = this.#peerFor(offset);
       const reason = peer === null ? DropReason.noRoute : this.judge(peer, offset, nat, now);
-      if (reason !== DropReason.none) this.#drops.add(reason, inside.lengths[i]);
-      else this.#shaping.send(peer!, offset, inside.lengths[i], now);
+      const length = inside.lengths[i];
+      if (reason !== DropReason.none) this.#drops.add(reason, length);
+      else if (length <= peer!.mtu) this.#shaping.send(peer!, offset, length, now);
+      else this.#divider.send(peer!, offset, length, now);
     }
     inside.clear();
   }

@@ -6,7 +6,8 @@
  * 2. from the host (from_host.ts): a packet is checked as IPv4, the router finds its peer; a super-packet is split;
  * 3. from outside (from_outside.ts): a captured packet is checked as IPv4, the NAT finds its client;
  * 4. from another gateway of the fleet (from_gateway.ts): a packet for a peer that has its session here;
- * 5. onward (onward.ts): into the queue for the host, or sealed by the device into the send queue;
+ * 5. onward (onward.ts): into the queue for the host, or sealed by the device into the send queue, in fragments where
+ *    the path to the peer takes no more (divider.ts);
  * 6. on the way from or to a peer with a rate limit (shaping.ts), what is over it waits.
  *
  * Of IPv6, which the tunnel may carry besides, inner_ipv6.ts does the same from the check on; what is captured outside
@@ -30,6 +31,7 @@ import { isIpv6 } from "../wire/ipv6.ts";
 import type { Memory } from "../wire/memory.ts";
 import type { PacketQueue } from "../wire/packet_queue.ts";
 import type { PacketDevice, PacketPeer } from "../wireguard/packet_peer.ts";
+import { Divider, DIVIDER_SCRATCH_SIZE } from "./divider.ts";
 import type { ForOutside } from "./for_outside.ts";
 import { FromGateway } from "./from_gateway.ts";
 import { FromHost } from "./from_host.ts";
@@ -71,7 +73,7 @@ export interface PipelineOptions {
 const NOWHERE: ShaperRegion = { offset: 0, slots: 0, slotSize: 0 };
 
 export const PIPELINE_SCRATCH_SIZE: number = PATH_ADVICE_SIZE + 3 * SPLITTER_SCRATCH_SIZE +
-  ICMPV6_ERROR_SIZE + PROHIBITION_SIZE;
+  ICMPV6_ERROR_SIZE + PROHIBITION_SIZE + DIVIDER_SCRATCH_SIZE;
 
 export class Pipeline {
   /** What waits for its peer's rate. */
@@ -95,11 +97,14 @@ export class Pipeline {
       shaping: options.shaping ?? NOWHERE,
       onRelease: (peer, offset, length, now) => this.goOn(peer, offset, length, now),
     });
-    const onward = new Onward({ ...options, view: memory.view, advice, shaping, access });
-    const inboundFlows = new InboundFlows(memory.view, options.seed, options.inboundFlows);
     const splitScratch = scratch + PATH_ADVICE_SIZE;
-    const split = new SplitUnderWay({ ...options, shaping, scratch: splitScratch });
     const errorsOffset = splitScratch + 3 * SPLITTER_SCRATCH_SIZE;
+    const prohibitionOffset = errorsOffset + ICMPV6_ERROR_SIZE;
+    const dividerScratch = prohibitionOffset + PROHIBITION_SIZE;
+    const divider = new Divider({ ...options, shaping, scratch: dividerScratch });
+    const onward = new Onward({ ...options, view: memory.view, advice, shaping, divider, access });
+    const inboundFlows = new InboundFlows(memory.view, options.seed, options.inboundFlows);
+    const split = new SplitUnderWay({ ...options, shaping, divider, scratch: splitScratch });
     const forOutside = options.forOutside ?? null;
     const ipv6 = this.#ipv6 = router.ipv6 === null ? null : new InnerIpv6({
       ...options,
@@ -113,7 +118,7 @@ export class Pipeline {
       split,
     });
     const shared = { ...options, onward, shaping, inboundFlows, ipv6, access, forOutside };
-    const prohibition = new Prohibition(memory, errorsOffset + ICMPV6_ERROR_SIZE);
+    const prohibition = new Prohibition(memory, prohibitionOffset);
     this.fromNetwork = new FromNetwork({ ...shared, prohibition });
     this.fromHost = new FromHost({ ...shared, split });
     this.fromGateway = new FromGateway(shared);
@@ -125,6 +130,7 @@ export class Pipeline {
         split: new SplitUnderWay({
           ...options,
           shaping,
+          divider,
           scratch: splitScratch + number * SPLITTER_SCRATCH_SIZE,
         }),
       });

@@ -5,6 +5,7 @@ import type { SendQueue } from "../transport/send_queue.ts";
 import type { DropReason } from "../wire/drop_reason.ts";
 import type { Memory } from "../wire/memory.ts";
 import type { PacketPeer } from "../wireguard/packet_peer.ts";
+import { type Divider, mostFragments } from "./divider.ts";
 import type { Shaping } from "./shaping.ts";
 
 export interface SplitUnderWayOptions {
@@ -12,18 +13,21 @@ export interface SplitUnderWayOptions {
   /** Offset of `SPLITTER_SCRATCH_SIZE` bytes. */
   readonly scratch: number;
   readonly shaping: Shaping;
+  readonly divider: Divider;
   readonly sendQueue: SendQueue;
 }
 
 export class SplitUnderWay {
   readonly #splitter: Splitter;
   readonly #shaping: Shaping;
+  readonly #divider: Divider;
   readonly #sendQueue: SendQueue;
   #peer: PacketPeer | null = null;
 
-  constructor({ memory, scratch, shaping, sendQueue }: SplitUnderWayOptions) {
+  constructor({ memory, scratch, shaping, divider, sendQueue }: SplitUnderWayOptions) {
     this.#splitter = new Splitter(memory, scratch);
     this.#shaping = shaping;
+    this.#divider = divider;
     this.#sendQueue = sendQueue;
   }
 
@@ -64,8 +68,21 @@ export class SplitUnderWay {
     const peer = this.#peer;
     if (peer === null) return;
     const splitter = this.#splitter;
+    if (splitter.segmentLength > peer.mtu) {
+      this.#resumeDivided(peer, now);
+      return;
+    }
     while (this.#sendQueue.free > 0 && splitter.next()) {
       this.#shaping.send(peer, splitter.offset, splitter.length, now);
+    }
+  }
+
+  #resumeDivided(peer: PacketPeer, now: number): void {
+    const splitter = this.#splitter;
+    const queue = this.#sendQueue;
+    const needed = Math.min(mostFragments(splitter.segmentLength, peer.mtu), queue.capacity);
+    while (queue.free >= needed && splitter.next()) {
+      this.#divider.send(peer, splitter.offset, splitter.length, now);
     }
   }
 }

@@ -2,7 +2,6 @@
  * Forwarder: the last step of every packet, into the queue of the link it leaves by, whole or in fragments, or back to
  * its sender as an ICMP error. What a router does, translation or not (RFC 1812, RFC 4443 section 3).
  */
-import { finish, sum } from "../wire/checksum.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import type { Memory } from "../wire/memory.ts";
@@ -10,9 +9,8 @@ import { type Headers, RefusedAs } from "./headers/headers.ts";
 import type { IcmpErrorLimiter } from "./icmp/icmp_error.ts";
 import type { NatLink } from "./link.ts";
 import { type HandOver, NO_HEADER, type Origin } from "./slices/hand_over.ts";
+import { fragmentStep, writeFragment } from "./fragments/division.ts";
 import { PacketSlots } from "./fragments/packet_slots.ts";
-
-const HEADER_SIZE = ipv4.MIN_HEADER_SIZE;
 
 export interface ForwarderOptions {
   readonly memory: Memory;
@@ -201,38 +199,21 @@ export class Forwarder {
     return slot;
   }
 
-  /**
-   * Divides a packet of IPv4 without DF (RFC 791 section 3.2). One with options, which would have to be divided up by
-   * their kind, is dropped: nobody sends such, and many networks drop all options.
-   */
   #fragment(link: NatLink, packet: number): void {
     const view = this.#view;
-    if (ipv4.headerSize(view, packet) !== HEADER_SIZE) {
+    const step = fragmentStep(view, packet, link.mtu);
+    if (step === 0) {
       this.drop(DropReason.tooBig, packet);
       return;
     }
-    const flags = view.getUint16(packet + ipv4.FLAGS_OFFSET);
-    const payloadSize = ipv4.totalLength(view, packet) - HEADER_SIZE;
-    const step = (link.mtu - HEADER_SIZE) & ~7;
-    for (let at = 0; at < payloadSize; at += step) {
+    const payloadSize = ipv4.totalLength(view, packet) - ipv4.headerSize(view, packet);
+    for (let from = 0; from < payloadSize; from += step) {
       const slot = this.#slots.take();
       if (slot < 0) {
         this.drop(DropReason.sendQueueFull, packet);
         return;
       }
-      const isLast = at + step >= payloadSize;
-      const size = isLast ? payloadSize - at : step;
-      const payload = packet + HEADER_SIZE + at;
-      this.#memory.bytes.copyWithin(slot, packet, packet + HEADER_SIZE);
-      this.#memory.bytes.copyWithin(slot + HEADER_SIZE, payload, payload + size);
-      // A fragment that is divided once more keeps its own offset, and its last piece its "more fragments".
-      const more = isLast ? flags & ipv4.FLAG_MORE_FRAGMENTS : ipv4.FLAG_MORE_FRAGMENTS;
-      const units = (flags & ipv4.FRAGMENT_OFFSET_MASK) + (at >>> 3);
-      view.setUint16(slot + ipv4.TOTAL_LENGTH_OFFSET, HEADER_SIZE + size);
-      view.setUint16(slot + ipv4.FLAGS_OFFSET, more | units);
-      view.setUint16(slot + ipv4.HEADER_CHECKSUM_OFFSET, 0);
-      const checksum = finish(sum(view, slot, HEADER_SIZE));
-      view.setUint16(slot + ipv4.HEADER_CHECKSUM_OFFSET, checksum);
+      writeFragment(this.#memory, slot, packet, from, step);
       this.#push(link, slot);
     }
   }

@@ -55,11 +55,6 @@ export class Inbound extends Direction {
     // Whose it is has been asked for by then, see `ownerOfMerged()`.
     const mapping = this.#receiver(packet, segmentLength, Origin.captured, now);
     if (mapping === null) return this.#isRelayed ? MergedTo.outside : MergedTo.nowhere;
-    if (segmentLength > this.inside.mtu) {
-      // Without DF each packet would have to be fragmented after it is split. TCP, whose MSS is clamped, sends no such.
-      this.forwarder.drop(DropReason.tooBig, packet);
-      return MergedTo.nowhere;
-    }
     this.#arrive(packet, this.headers.totalLength(packet), mapping);
     return MergedTo.inside;
   }

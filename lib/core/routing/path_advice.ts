@@ -4,6 +4,7 @@
  *
  * Each sender is told once a second for each destination. What it sends in the meantime goes on, in fragments outside:
  * so one who never hears of it, as behind a firewall that drops ICMP, loses a packet a second and not its connection.
+ * Nobody is told of a packet without DF: it is divided (core/engine/divider.ts).
  */
 import * as icmp from "../wire/icmp.ts";
 import * as ipv4 from "../wire/ipv4.ts";

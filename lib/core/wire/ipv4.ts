@@ -43,8 +43,8 @@ export const PROTOCOL_UDP = 17;
 /** The upper half of 169.254/16. */
 const LINK_LOCAL = 0xa9fe;
 
-const OPTION_END = 0;
-const OPTION_NO_OPERATION = 1;
+export const OPTION_END = 0;
+export const OPTION_NO_OPERATION = 1;
 const OPTION_LOOSE_SOURCE_ROUTE = 131;
 const OPTION_STRICT_SOURCE_ROUTE = 137;
 

@@ -31,8 +31,8 @@ import {
 
 const NOW = 5000;
 const SCRATCH_AT = 0;
-const CAPTURED_AT = 4096;
-const GENERATED_AT = 80 * 1024;
+const CAPTURED_AT = 16 * 1024;
+const GENERATED_AT = 96 * 1024;
 const VNET_HEADER_SIZE = 10;
 const GSO_TCPV4 = 1;
 const NEEDS_CHECKSUM = 1;

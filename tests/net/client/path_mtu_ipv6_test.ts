@@ -2,7 +2,7 @@
  * Paths over IPv6 that are narrower than either end knows. Routers divide nothing there: what is too long is lost until
  * the path is known, by the peer's answers or from the kernel, which divides it.
  */
-import { assert, assertEquals } from "../../support/assert.ts";
+import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { netTest, type TestNamespace } from "../../support/net.ts";
 import { eventually } from "../../support/time/patience.ts";
 import { tooBig6 } from "../../support/packets/too_big.ts";
@@ -84,6 +84,14 @@ netTest(
     const exact = /the path MTU inside the tunnel is 1253 bytes/;
     await client.waitFor(exact);
     await gateway.waitFor(exact);
+
+    // What may be divided is, inside: outside nobody would.
+    for (
+      const [from, to] of [[path.gateway, CLIENT_INSIDE], [path.client, SERVER_INSIDE]] as const
+    ) {
+      const ping = ["ping", "-n", "-c", "1", "-W", "20", "-M", "dont", "-s", "1380", to];
+      assertMatch((await from.run(ping)).stdout, /1 received/);
+    }
 
     // A forger who knows addresses and ports, but no index, has neither the tunnel nor the kernel believe anything:
     // that would divide all that is longer than 1,280 bytes.

@@ -189,18 +189,33 @@ export function clampMss(packet: Packet, limit: number): void {
 export function fit(packet: Packet, mtu: number): Bytes[] {
   const bytes = encode(packet);
   if (bytes.length <= mtu) return [bytes];
-  if (packet.options.length > 0) return [];
-  const size = Math.floor((mtu - 20) / 8) * 8;
+  const headerSize = 20 + packet.options.length;
+  const payload = bytes.slice(headerSize);
+  const size = Math.floor((mtu - headerSize) / 8) * 8;
   const fragments: Bytes[] = [];
-  for (let at = 0; at < bytes.length - 20; at += size) {
-    const part = bytes.slice(20 + at, 20 + at + size);
-    const fragment = new Uint8Array([...bytes.slice(0, 20), ...part]);
+  for (let at = 0; at < payload.length; at += size) {
+    const options = at === 0 ? [...packet.options] : copiedOptions(packet.options);
+    const part = payload.slice(at, at + size);
+    const fragment = new Uint8Array([...bytes.slice(0, 20), ...options, ...part]);
     const view = new DataView(fragment.buffer);
+    view.setUint8(0, 0x45 + options.length / 4);
     view.setUint16(2, fragment.length);
-    view.setUint16(6, at / 8 + (at + size < bytes.length - 20 ? 0x2000 : 0));
+    view.setUint16(6, at / 8 + (at + size < payload.length ? 0x2000 : 0));
     view.setUint16(10, 0);
-    view.setUint16(10, checksum(fragment.slice(0, 20)));
+    view.setUint16(10, checksum(fragment.slice(0, 20 + options.length)));
     fragments.push(fragment);
   }
   return fragments;
+}
+
+/** What later fragments have of a packet's options: those whose first bit is set (RFC 791), to whole words. */
+function copiedOptions(options: Bytes): number[] {
+  const copied: number[] = [];
+  for (let at = 0; at < options.length && options[at] !== 0;) {
+    const size = options[at] === 1 ? 1 : options[at + 1];
+    if (options[at] >= 128) copied.push(...options.slice(at, at + size));
+    at += size;
+  }
+  while (copied.length % 4 !== 0) copied.push(0);
+  return copied;
 }

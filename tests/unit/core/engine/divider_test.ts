@@ -1,0 +1,185 @@
+/** Tests of lib/core/engine/divider.ts, in the pipeline: what is longer than a path takes, and may be divided. */
+import { MAX_MERGED } from "../../../../lib/core/engine/engine.ts";
+import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";
+import { assert, assertEquals } from "../../../support/assert.ts";
+import { reassemble } from "../../../support/nat/world.ts";
+import * as reference from "../../../support/offload/reference.ts";
+import {
+  buildTcp,
+  buildUdp,
+  type Bytes,
+  type UdpFields,
+} from "../../../support/packets/packet_builder.ts";
+import { Simulation } from "../../../support/packets/simulation.ts";
+import {
+  CLIENT_INNER,
+  connectedPair,
+  GATEWAY_INNER,
+  sentBy,
+  TRANSPORT,
+  type TunnelPair,
+} from "../../../support/packets/tunnel_pair.ts";
+
+const MTU = 1220;
+/** Headers of a message, and its tag. */
+const OVERHEAD = 32;
+
+/** A pair, each end of which knows of a narrow path to the other. */
+function narrowPair(workers?: number): TunnelPair {
+  const both = workers === undefined ? {} : { gatewayWorkers: workers };
+  const pair = connectedPair(both);
+  pair.toClient.mtu = MTU;
+  pair.toGateway.mtu = MTU;
+  // Packet workers are told after a turn of the device's thread.
+  pair.gateway.initiate(pair.toClient);
+  pair.simulation.run(100);
+  pair.sent.length = 0;
+  return pair;
+}
+
+const payloadOf = (size: number) => Uint8Array.from({ length: size }, (_, i) => i * 7);
+
+function toClient(size: number, fields: UdpFields = {}): Bytes {
+  const addresses = { source: GATEWAY_INNER, destination: CLIENT_INNER };
+  return buildUdp({ ...addresses, payload: payloadOf(size), ...fields });
+}
+
+for (const workers of [undefined, 2]) {
+  const how = workers === undefined ? "by one thread" : `by ${workers} packet workers`;
+  Deno.test(`a packet without DF that the path does not take arrives in fragments that it does, ${how}`, () => {
+    const pair = narrowPair(workers);
+    const { gateway, client, simulation } = pair;
+    const packets = [MTU - 28 + 1, 1392].map((size, i) => toClient(size, { identification: i }));
+    const up = buildUdp({ payload: payloadOf(1392) });
+    gateway.send(...packets);
+    client.send(up);
+    simulation.run(20);
+    const { written } = client.tun;
+    assertEquals(written.length, 4);
+    assertEquals(
+      [written.slice(0, 2), written.slice(2)].map((parts) => reassemble(parts)),
+      packets,
+    );
+    assertEquals(reassemble(gateway.tun.written), up);
+    const sizes = pair.sent.filter(({ type }) => type === TRANSPORT).map(({ bytes }) =>
+      bytes.length
+    );
+    assert(sizes.every((size) => size <= MTU + OVERHEAD), `${sizes}`);
+    assertEquals(gateway.drops.total + client.drops.total, 0);
+  });
+}
+
+Deno.test("segments of a super-packet without DF that are too long arrive in fragments, in their order", () => {
+  const pair = narrowPair();
+  const { gateway, client, simulation } = pair;
+  const addresses = { source: GATEWAY_INNER, destination: CLIENT_INNER };
+  const segments = 40;
+  for (
+    const [packet, header] of [
+      [
+        buildUdp({ ...addresses, payload: payloadOf(1300 * segments) }),
+        { type: 5, headerLength: 28, segmentSize: 1300, checksumOffset: 6 },
+      ],
+      [
+        buildTcp({ ...addresses, payload: payloadOf(1300 * segments), flags: 0x18 }),
+        { type: 1, headerLength: 40, segmentSize: 1300, checksumOffset: 16 },
+      ],
+    ] as const
+  ) {
+    const fields = reference.virtioHeader({ ...header, flags: 1, checksumStart: 20 });
+    client.tun.written.length = 0;
+    gateway.tun.send(packet, fields);
+    gateway.readTun();
+    simulation.run(20);
+    const { written } = client.tun;
+    assertEquals(written.length, 2 * segments);
+    const whole = Array.from(
+      { length: segments },
+      (_, i) => reassemble(written.slice(2 * i, 2 * i + 2)),
+    );
+    assertEquals(whole, reference.split(packet, 1300));
+  }
+  assertEquals(gateway.drops.total, 0);
+});
+
+Deno.test("a packet of one client's for another arrives in fragments where that one's path is narrow", () => {
+  const simulation = new Simulation();
+  const gateway = simulation.addDevice({
+    name: "gateway",
+    address: "198.51.100.1",
+    tunnelAddress: "10.66.77.1/24",
+    isGateway: true,
+  });
+  const [alice, bob] = ["10.66.77.2", "10.66.77.3"].map((inner, i) => {
+    const address = `192.0.2.${i + 2}`;
+    const client = simulation.addDevice({ name: inner, address, tunnelAddress: `${inner}/24` });
+    client.initiate(client.addPeer(gateway, ["10.66.77.0/24"], { endpoint: gateway }));
+    return { client, peer: gateway.addPeer(client, [`${inner}/32`]) };
+  });
+  simulation.run(100);
+  bob!.peer.mtu = MTU;
+  const fields = { source: "10.66.77.2", destination: "10.66.77.3", payload: payloadOf(1300) };
+  const packet = buildUdp(fields);
+  alice!.client.send(packet);
+  simulation.run(20);
+  assertEquals(bob!.client.tun.written.length, 2);
+  assertEquals(reassemble(bob!.client.tun.written), packet);
+});
+
+Deno.test("what the NAT has for a client arrives in fragments where the path is narrow", () => {
+  const simulation = new Simulation();
+  const gateway = simulation.addDevice({
+    name: "gateway",
+    address: "198.51.100.1",
+    tunnelAddress: "10.66.77.1/24",
+    isGateway: true,
+    external: "198.51.100.1",
+  });
+  const client = simulation.addDevice({
+    name: "client",
+    address: "192.0.2.2",
+    tunnelAddress: "10.66.77.2/24",
+  });
+  client.initiate(client.addPeer(gateway, ["0.0.0.0/0"], { endpoint: gateway }));
+  const peer = gateway.addPeer(client, ["10.66.77.2/32"]);
+  simulation.run(100);
+  peer.mtu = MTU;
+  const { capture, nat } = gateway;
+  let port = 0;
+  capture!.onFlush = () => {
+    const { outside } = nat!;
+    if (outside.length > 0) port = gateway.memory.view.getUint16(outside.offsets[0]! + 20);
+    outside.clear();
+  };
+  client.send(buildUdp({ source: "10.66.77.2", destination: "203.0.113.9" }));
+  simulation.run(20);
+  const answer = {
+    source: "203.0.113.9",
+    destination: "198.51.100.1",
+    sourcePort: 53,
+    destinationPort: port,
+    payload: payloadOf(1300),
+  };
+  capture!.arrive(buildUdp(answer));
+  gateway.engine.readCapture(simulation.now);
+  simulation.run(20);
+  const { written } = client.tun;
+  assertEquals(written.length, 2);
+  assertEquals(reassemble(written).slice(28), payloadOf(1300));
+});
+
+Deno.test("where the send queue has no room for all fragments of a packet, it has none of them", () => {
+  const pair = narrowPair();
+  const { gateway, simulation } = pair;
+  pair.toClient.mtu = 576;
+  const step = 552;
+  // Two fill the queue up to where the engine does not yet empty it, and leave no room for the third.
+  const fragments = 95;
+  const left = gateway.sendQueue.capacity - 2 * fragments;
+  assert(left >= MAX_MERGED && left < fragments);
+  for (let i = 0; i < 3; i++) gateway.tun.send(toClient(fragments * step - 8));
+  gateway.readTun();
+  simulation.run(20);
+  assertEquals(sentBy(pair, gateway, TRANSPORT).length, 2 * fragments);
+  assertEquals(gateway.dropped(DropReason.sendQueueFull), 1);
+});
