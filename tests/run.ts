@@ -43,4 +43,9 @@ async function main(names: readonly string[]): Promise<number> {
   return 0;
 }
 
-if (import.meta.main) Deno.exit(await main(Deno.args));
+if (import.meta.main) {
+  // Ended by the signal itself, it would leave its temporary files.
+  Deno.addSignalListener("SIGINT", () => Deno.exit(130));
+  Deno.addSignalListener("SIGTERM", () => Deno.exit(143));
+  Deno.exit(await main(Deno.args));
+}
