@@ -221,8 +221,8 @@ export class FromNetwork {
     const { meter } = this.#shaping;
     if (meter !== null) meter.count(peer, offset, length, now);
     if (to !== null) this.#onward.toPeer(to, offset, peer, now);
-    else if (verdict === RoutingVerdict.host) this.#onward.toHost(offset);
-    else if (verdict < 0 && this.#router.isForwardedByHost) this.#onward.toHost(offset);
+    else if (verdict === RoutingVerdict.host) this.#onward.toHost(offset, peer);
+    else if (verdict < 0 && this.#router.isForwardedByHost) this.#onward.toHost(offset, peer);
     else this.#toOutside(peer, offset, length, now);
   }
 
@@ -246,7 +246,7 @@ export class FromNetwork {
       return;
     }
     if (nat.isForExternal(offset) && !nat.takeExternal(offset, now)) {
-      this.#onward.toHost(offset);
+      this.#onward.toHost(offset, peer);
       return;
     }
     this.#onward.toOutside(peer, offset, nat, now);

@@ -7,6 +7,7 @@ import type { AccessControl } from "../access/access_control.ts";
 import type { Nat } from "../nat/nat.ts";
 import type { Icmpv6Errors } from "../routing/icmpv6_errors.ts";
 import type { Router6 } from "../routing/router6.ts";
+import { limitSegments6 } from "../routing/segment_limit.ts";
 import { RoutingVerdict } from "../routing/routing_verdict.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import { Ecn, takeOverEcn6 } from "../wire/ecn.ts";
@@ -153,7 +154,7 @@ export class InnerIpv6 {
     const { meter } = this.#shaping;
     if (meter !== null) meter.count(peer, offset, length, now);
     if (to !== null) this.#forward(to, offset, peer, now);
-    else if (verdict === RoutingVerdict.host) this.#toHost(offset);
+    else if (verdict === RoutingVerdict.host) this.#toHost(offset, peer);
     else this.#toOutside(peer, offset, length, now);
   }
 
@@ -257,14 +258,17 @@ export class InnerIpv6 {
 
   // Onward.
 
-  #toHost(offset: number): void {
+  /** Takes a packet to this host, of a peer's or an error of our own: that is no segment. */
+  #toHost(offset: number, from: PacketPeer | null): void {
     const length = ipv6.totalLength(this.#view, offset);
+    if (from !== null) limitSegments6(this.#view, offset, from.mtu);
     if (!this.#hostQueue.push(offset, length)) this.#drops.add(DropReason.hostQueueFull, length);
   }
 
   /** Seals a packet for `peer`; `from` is the peer that sent it, null the host. */
   #toPeer(peer: PacketPeer, packet: number, from: PacketPeer | null, now: number): void {
     const length = ipv6.totalLength(this.#view, packet);
+    limitSegments6(this.#view, packet, from === null ? peer.mtu : Math.min(peer.mtu, from.mtu));
     if (length > mtuOf(peer) && this.#refuse(packet, peer, from, now)) return;
     this.#shaping.send(peer, packet, length, now);
   }
@@ -286,7 +290,7 @@ export class InnerIpv6 {
   }
 
   #sendError(length: number, to: PacketPeer | null, now: number): void {
-    if (to === null) this.#toHost(this.#errors.offset);
+    if (to === null) this.#toHost(this.#errors.offset, null);
     else this.#shaping.send(to, this.#errors.offset, length, now);
   }
 }

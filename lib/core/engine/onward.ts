@@ -2,6 +2,7 @@
 import type { AccessControl } from "../access/access_control.ts";
 import type { Nat } from "../nat/nat.ts";
 import type { PathAdvice } from "../routing/path_advice.ts";
+import { limitSegments } from "../routing/segment_limit.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import * as ipv6 from "../wire/ipv6.ts";
@@ -44,7 +45,13 @@ export class Onward {
     this.#drops = options.drops;
   }
 
-  toHost(offset: number): void {
+  /** Takes a packet of a peer's to this host, which may forward it. */
+  toHost(offset: number, from: PacketPeer): void {
+    limitSegments(this.#view, offset, from.mtu);
+    this.#toHost(offset);
+  }
+
+  #toHost(offset: number): void {
     const length = ipv4.totalLength(this.#view, offset);
     if (!this.#hostQueue.push(offset, length)) this.#drops.add(DropReason.hostQueueFull, length);
   }
@@ -55,6 +62,7 @@ export class Onward {
    */
   toPeer(peer: PacketPeer, offset: number, from: PacketPeer | null, now: number): void {
     const length = ipv4.totalLength(this.#view, offset);
+    limitSegments(this.#view, offset, from === null ? peer.mtu : Math.min(peer.mtu, from.mtu));
     if (length <= peer.mtu) this.#shaping.send(peer, offset, length, now);
     else if (!this.refuse(offset, peer, from, now)) this.#divider.send(peer, offset, length, now);
   }
@@ -67,7 +75,7 @@ export class Onward {
     const length = this.#advice.refuse(packet, peer.mtu, now);
     if (length === 0) return false;
     this.#drops.add(DropReason.fragmentationNeeded, ipv4.totalLength(this.#view, packet));
-    if (from === null) this.toHost(this.#advice.offset);
+    if (from === null) this.#toHost(this.#advice.offset);
     else this.#shaping.send(from, this.#advice.offset, length, now);
     return true;
   }

@@ -39,7 +39,8 @@ export class PathLimits {
     now: number,
   ): boolean {
     if (length <= this.#headers.minPathMtu) return false;
-    const mtu = this.#mtuOf(innerAddress);
+    // Over a path that takes less than every link of IPv6 has to, that much goes in fragments outside the tunnel.
+    const mtu = Math.max(this.#mtuOf(innerAddress), this.#headers.minPathMtu);
     return length > mtu && this.#forwarder.refuseForPath(packet, mtu, from, now);
   }
 

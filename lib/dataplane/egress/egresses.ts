@@ -8,7 +8,6 @@ import type { Libc } from "../../../ffi/libc.ts";
 import { Ipv6Headers } from "../../core/nat/headers/ipv6_headers.ts";
 import type { DropCounters } from "../../core/wire/drop_reason.ts";
 import type { ReplicatedFlows } from "../../core/nat/replicas/replicated_flows.ts";
-import * as ipv6 from "../../core/wire/ipv6.ts";
 import type { NatSlice } from "../../core/nat/slices/owners.ts";
 import type { AllowedIps } from "../../core/wireguard/allowed_ips.ts";
 import type { AllowedIps6 } from "../../core/wireguard/allowed_ips6.ts";
@@ -85,8 +84,7 @@ export class Egresses<Peer extends PacketPeer = PacketPeer> implements Disposabl
         config: config6,
         headers: headers!,
         clientOf: peerOf,
-        // What the path takes less than that of is in fragments outside the tunnel (RFC 8200 section 5).
-        mtuOf: (address) => Math.max(peerOf(address)?.mtu ?? mtu, ipv6.MIN_LINK_MTU),
+        mtuOf: (address) => peerOf(address)?.mtu ?? mtu,
         random,
         slice: sliceBy(peerOf),
       }),

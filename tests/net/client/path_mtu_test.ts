@@ -14,7 +14,7 @@ import {
   NarrowPath,
 } from "../support/narrow_path.ts";
 import { eventually } from "../../support/time/patience.ts";
-import { Injector, Tap, u16 } from "../support/outside.ts";
+import { Injector, sendUdp, Tap, u16 } from "../support/outside.ts";
 import { record, RECORDING_PROGRAMS } from "../support/traffic/recording.ts";
 import { Site } from "../support/site.ts";
 import { simpleTunnel } from "../support/simple_tunnel.ts";
@@ -151,17 +151,51 @@ netTest("a sender on the internet is told of the narrow path", async (topology) 
   assertEquals([packet[20], packet[21], u16(packet, 26)], [3, 4, INNER_MTU]);
 }, { programs: PROGRAMS });
 
-netTest("a sender on the internet is told through the kernel's NAT, too", async (topology) => {
-  const path = await NarrowPath.lay(topology, PATH_MTU);
-  const gateway = await path.startGateway({ Egress: "kernel" });
-  // It takes its tunnel to be wider than it is, and says so to those whom it talks to.
-  await path.startOtherClient();
-  await expectReached(path.client, SERVER_INSIDE);
-  await gateway.waitFor(NARROWED_STOCK);
-  await using site = new Site(path.internet, 80);
-  assert(await downloads(path.client, site), "a download arrived otherwise than it was sent");
-  assertMatch(await path.internet.output(["ip", "route", "get", EXTERNAL]), /mtu 1216/);
-}, { programs: [...PROGRAMS, ...WIREGUARD_GO_PROGRAMS, "ping"] });
+netTest(
+  "whom a peer talks to by the host and its NAT are told of the narrow path, and TCP ahead of it",
+  async (topology) => {
+    const path = await NarrowPath.lay(topology, PATH_MTU);
+    const gateway = await path.startGateway({ Egress: "kernel" });
+    // It takes its tunnel to be wider than it is, and says so to those whom it talks to.
+    const { name } = await path.startOtherClient();
+    await expectReached(path.client, SERVER_INSIDE);
+    await gateway.waitFor(NARROWED_STOCK);
+    const syn = "tcp[tcpflags] & tcp-syn != 0";
+    await using outside = await record(path.internet, CABLE, syn, { immediate: true });
+    await using inside = await record(path.client, name, syn, { immediate: true });
+    await using site = new Site(path.internet, 80);
+    assert(await downloads(path.client, site), "a download arrived otherwise than it was sent");
+    await send(path.client, path.gateway, SERVER_INSIDE);
+    await outside.stop();
+    await inside.stop();
+    const sizes = [
+      await outside.describe(`src host ${EXTERNAL}`),
+      await inside.describe(`src host ${INTERNET}`),
+      await inside.describe(`src host ${SERVER_INSIDE}`),
+    ].map((syns) => [...new Set(syns.match(/mss \d+/g))]);
+    assertEquals(sizes, [["mss 1176"], ["mss 1176"], ["mss 1176"]]);
+
+    using tap = new Tap(path.internet, { device: CABLE });
+    using injector = new Injector(path.internet, { device: CABLE });
+    sendUdp(path.client, { address: INTERNET, port: 9000 }, new Uint8Array(1));
+    const [question] = await tap.waitFor((packet) => packet[9] === 17);
+    injector.send(buildUdp({
+      source: INTERNET,
+      destination: EXTERNAL,
+      sourcePort: 9000,
+      destinationPort: u16(question.packet, 20),
+      dontFragment: true,
+      payload: new Uint8Array(1300),
+    }));
+    const [{ packet }] = await tap.waitFor((packet) =>
+      packet[9] === 1 && packet[20] === 3 && packet[21] === 4
+    );
+    assertEquals(u16(packet, 26), 1216);
+  },
+  {
+    programs: [...PROGRAMS, ...WIREGUARD_GO_PROGRAMS, ...RECORDING_PROGRAMS, "ping"],
+  },
+);
 
 for (const other of ["client", "gateway"] as const) {
   netTest(

@@ -108,6 +108,10 @@ Deno.test("RFC 8200 section 5: what a link does not take is refused, never divid
   const answer = { source: REMOTE6, destination: EXTERNAL6, destinationPort };
   const got = narrow.inbound(buildUdp6({ ...answer, payload: new Uint8Array(1232) }));
   assertEquals(only(got, "inside").length, 1280);
+  // TCP's segments are kept from that.
+  const tcpOptions = [2, 4, 1220 >> 8, 1220 & 0xff];
+  const syn = only(narrow.outbound(buildTcp6({ ...OUT, flags: SYN, tcpOptions })), "outside");
+  assertEquals(new DataView(syn.buffer).getUint16(62), 940);
 });
 
 Deno.test("RFC 8200 section 6: the flow label passes as it is", () => {
