@@ -31,6 +31,8 @@ export interface DividerOptions {
 }
 
 export class Divider {
+  /** Called where the send queue has no room for all fragments of a packet: what is in it is to be sent first. */
+  onFull: ((now: number) => void) | null = null;
   readonly #memory: Memory;
   readonly #scratch: number;
   readonly #shaping: Shaping;
@@ -63,7 +65,10 @@ export class Divider {
       return;
     }
     const payloadSize = length - ipv4.headerSize(view, packet);
-    if (this.#sendQueue.free < Math.ceil(payloadSize / step)) {
+    const fragments = Math.ceil(payloadSize / step);
+    // The engine keeps room for as many datagrams as the kernel merges, not for what they come to in fragments.
+    if (this.#sendQueue.free < fragments) this.onFull?.(now);
+    if (this.#sendQueue.free < fragments) {
       this.#drops.add(DropReason.sendQueueFull, length);
       return;
     }

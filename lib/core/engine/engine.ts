@@ -103,6 +103,7 @@ export class Engine {
     const { memory, scratch } = options;
     this.#device = options.device;
     this.#pipeline = options.pipeline;
+    options.pipeline.divider.onFull = (now) => this.flush(now);
     this.#sendQueue = options.sendQueue;
     this.#hostQueue = options.hostQueue;
     this.#drops = options.drops;

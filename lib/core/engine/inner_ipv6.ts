@@ -303,8 +303,8 @@ function codeOf(reason: DropReason): number {
 }
 
 /**
- * Bytes that go to `peer` in one packet. Where the path takes less than every link of IPv6 has to, the datagram outside
- * is fragmented (RFC 8200 section 5).
+ * Bytes that go to `peer` in one packet. Where the path takes less than every link of IPv6 has to (RFC 8200 section 5),
+ * routers of IPv4 fragment the datagram outside; over IPv6 it is lost, unless the socket believes ICMPv6.
  */
 function mtuOf(peer: PacketPeer): number {
   return peer.mtu < ipv6.MIN_LINK_MTU ? ipv6.MIN_LINK_MTU : peer.mtu;

@@ -84,6 +84,8 @@ export class Pipeline {
   /** Null where nothing is translated. */
   readonly fromOutside: FromOutside | null;
   readonly fromOutside6: FromOutside | null;
+  /** Divides what is too long for the path to a peer. */
+  readonly divider: Divider;
   readonly #view: DataView;
   readonly #ipv6: InnerIpv6 | null;
 
@@ -101,7 +103,7 @@ export class Pipeline {
     const errorsOffset = splitScratch + 3 * SPLITTER_SCRATCH_SIZE;
     const prohibitionOffset = errorsOffset + ICMPV6_ERROR_SIZE;
     const dividerScratch = prohibitionOffset + PROHIBITION_SIZE;
-    const divider = new Divider({ ...options, shaping, scratch: dividerScratch });
+    const divider = this.divider = new Divider({ ...options, shaping, scratch: dividerScratch });
     const onward = new Onward({ ...options, view: memory.view, advice, shaping, divider, access });
     const inboundFlows = new InboundFlows(memory.view, options.seed, options.inboundFlows);
     const split = new SplitUnderWay({ ...options, shaping, divider, scratch: splitScratch });

@@ -39,7 +39,7 @@ export class PathLimits {
     now: number,
   ): boolean {
     if (length <= this.#headers.minPathMtu) return false;
-    // Over a path that takes less than every link of IPv6 has to, that much goes in fragments outside the tunnel.
+    // Of IPv6, nobody may be told of less than what every link of it has to take (RFC 8200 section 5).
     const mtu = Math.max(this.#mtuOf(innerAddress), this.#headers.minPathMtu);
     return length > mtu && this.#forwarder.refuseForPath(packet, mtu, from, now);
   }

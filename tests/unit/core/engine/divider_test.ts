@@ -168,18 +168,32 @@ Deno.test("what the NAT has for a client arrives in fragments where the path is 
   assertEquals(reassemble(written).slice(28), payloadOf(1300));
 });
 
-Deno.test("where the send queue has no room for all fragments of a packet, it has none of them", () => {
+/** Of a packet that is so long: two fill the queue up to where the engine does not yet empty it. */
+const FRAGMENTS = 95;
+
+/** Has the host send three packets of as many fragments, by a port that has room for so many datagrams. */
+function sendLong(room: number): { readonly sent: number; readonly dropped: number } {
   const pair = narrowPair();
   const { gateway, simulation } = pair;
   pair.toClient.mtu = 576;
-  const step = 552;
-  // Two fill the queue up to where the engine does not yet empty it, and leave no room for the third.
-  const fragments = 95;
-  const left = gateway.sendQueue.capacity - 2 * fragments;
-  assert(left >= MAX_MERGED && left < fragments);
-  for (let i = 0; i < 3; i++) gateway.tun.send(toClient(fragments * step - 8));
+  const left = gateway.sendQueue.capacity - 2 * FRAGMENTS;
+  assert(left >= MAX_MERGED && left < FRAGMENTS);
+  gateway.udp.room = room;
+  for (let i = 0; i < 3; i++) gateway.tun.send(toClient(FRAGMENTS * 552 - 8));
   gateway.readTun();
+  gateway.udp.room = Infinity;
+  gateway.engine.resume(simulation.now);
   simulation.run(20);
-  assertEquals(sentBy(pair, gateway, TRANSPORT).length, 2 * fragments);
-  assertEquals(gateway.dropped(DropReason.sendQueueFull), 1);
+  return {
+    sent: sentBy(pair, gateway, TRANSPORT).length,
+    dropped: gateway.dropped(DropReason.sendQueueFull),
+  };
+}
+
+Deno.test("the send queue is emptied where it has no room for the fragments of a packet", () => {
+  assertEquals(sendLong(Infinity), { sent: 3 * FRAGMENTS, dropped: 0 });
+});
+
+Deno.test("where there is no room for all fragments of a packet, none of them is sent", () => {
+  assertEquals(sendLong(0), { sent: 2 * FRAGMENTS, dropped: 1 });
 });
