@@ -58,11 +58,16 @@ Deno.test("padding never goes beyond the MTU", () => {
   assertEquals(pair.gateway.tun.written.map(({ length }) => length), [1408, 1409, 1419, 1420]);
 });
 
-Deno.test("a packet beyond the MTU is dropped", () => {
+Deno.test("a packet beyond the MTU is dropped where it has DF, and divided where it has not", () => {
   const pair = connectedPair();
-  pair.client.send(buildUdp({ payload: new Uint8Array(1421 - 28) }));
-  assertEquals(pair.sent, []);
-  assertEquals(pair.client.dropped(DropReason.tooBig), 1);
+  const payload = new Uint8Array(1421 - 28);
+  pair.client.send(buildUdp({ payload, dontFragment: true }));
+  assertEquals(pair.sent.length, 0);
+  assertEquals(pair.client.dropped(DropReason.fragmentationNeeded), 1);
+  pair.client.send(buildUdp({ payload }));
+  assertEquals(pair.sent.length, 2);
+  pair.simulation.run(100);
+  assertEquals(pair.gateway.tun.written.map(({ length }) => length), [1420, 21]);
 });
 
 Deno.test("a packet for a peer whose endpoint is not known is dropped", () => {
