@@ -1,6 +1,7 @@
 /** Onward: where packets go when it is known where: into the queue for the host, sealed for a peer, or outside. */
 import type { AccessControl } from "../access/access_control.ts";
 import type { Nat } from "../nat/nat.ts";
+import type { Mapping } from "../nat/records.ts";
 import type { PathAdvice } from "../routing/path_advice.ts";
 import { limitSegments } from "../routing/segment_limit.ts";
 import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
@@ -82,7 +83,8 @@ export class Onward {
 
   /** Hands the packet at `offset`, of a peer's, to the NAT, and sends on what that has for clients then. */
   toOutside(peer: PacketPeer, offset: number, nat: Nat, now: number): void {
-    const flow = nat.outbound(offset, now);
+    // Nobody else writes it: packets of a flow come in runs, and each leaves as the one before it.
+    const flow = nat.outbound(offset, now, peer.flow as Mapping | null);
     if (flow !== null && peer.flow !== flow) peer.flow = flow;
     this.toClients(nat, now);
   }

@@ -33,6 +33,9 @@ import { NOT_DNS, seenBy, udpListOf } from "./udp_state.ts";
 const SYN_ACK = tcp.FLAG_SYN | tcp.FLAG_ACK;
 const PORT_DNS = 53;
 
+/** What a packet leaves by, or may leave by; null for none. */
+type Found = Mapping | null;
+
 /** Takes packets by their offset and that of their transport header. What may not pass is dropped here, and counted. */
 export class Flows {
   readonly mappings: MappingTable;
@@ -98,8 +101,8 @@ export class Flows {
 
   // From a client. Null: the packet was dropped, and the client told where that is due.
 
-  /** The mapping by which a client's TCP segment leaves. */
-  outboundTcp(packet: number, transport: number, now: number): Mapping | null {
+  /** The mapping by which a client's TCP segment leaves; `guess` is one that it may be, see `MappingTable`. */
+  outboundTcp(packet: number, transport: number, guess: Found, now: number): Found {
     const view = this.#view;
     const flags = tcp.flags(view, transport);
     const address = this.#headers.source(packet);
@@ -114,6 +117,7 @@ export class Flows {
       port,
       remoteAddress,
       remotePort,
+      guess,
     );
     if (mapping !== null && mapping.backEnd !== null) {
       const { backEnd } = mapping;
@@ -171,12 +175,12 @@ export class Flows {
     return true;
   }
 
-  /** The mapping by which a client's UDP datagram leaves. */
-  outboundUdp(packet: number, transport: number, now: number): Mapping | null {
+  /** The mapping by which a client's UDP datagram leaves; `guess` is one that it may be. */
+  outboundUdp(packet: number, transport: number, guess: Found, now: number): Found {
     const view = this.#view;
     const port = udp.sourcePort(view, transport);
     const remotePort = udp.destinationPort(view, transport);
-    const found = this.#find(packet, ipv4.PROTOCOL_UDP, port, remotePort);
+    const found = this.#find(packet, ipv4.PROTOCOL_UDP, port, remotePort, guess);
     if (found !== null && found.backEnd !== null) {
       const remote = this.#headers.destination(packet);
       if (!this.services.noteOutbound(found.backEnd, remote, remotePort, 0, now)) {
@@ -228,16 +232,16 @@ export class Flows {
   /** The mapping by which a client's ICMP echo leaves. */
   outboundEcho(packet: number, message: number, now: number): Mapping | null {
     const id = icmp.identifier(this.#view, message);
-    const found = this.#find(packet, ipv4.PROTOCOL_ICMP, id, 0);
+    const found = this.#find(packet, ipv4.PROTOCOL_ICMP, id, 0, null);
     const mapping = this.#renew(found, packet, ipv4.PROTOCOL_ICMP, id, 0, now);
     if (mapping === null) return null;
     this.sessions.use(mapping.life!, ICMP_QUERY_TIMEOUT, mapping.lists.brief, now);
     return mapping;
   }
 
-  #find(packet: number, protocol: number, port: number, remotePort: number): Mapping | null {
+  #find(packet: number, protocol: number, port: number, remotePort: number, guess: Found): Found {
     const address = this.#headers.source(packet);
-    const mapping = this.mappings.findInner(protocol, address, port);
+    const mapping = this.mappings.findInner(protocol, address, port, guess);
     if (!this.mappings.mayOverlap(mapping)) return mapping;
     const remote = this.#headers.destination(packet);
     return this.mappings.findOutbound(protocol, address, port, remote, remotePort);

@@ -93,8 +93,22 @@ export class MappingTable {
 
   // By inner endpoint.
 
-  /** The mapping of an inner endpoint whatever the remote end, or null. */
-  findInner(protocol: number, address: number, port: number): Mapping | null {
+  /**
+   * The mapping of an inner endpoint whatever the remote end, or null.
+   *
+   * @param guess one that it may be, of this table or of any other: no bucket is looked at then, which with many
+   *   clients in turn is in no cache, and holds others' mappings
+   */
+  findInner(
+    protocol: number,
+    address: number,
+    port: number,
+    guess: Mapping | null = null,
+  ): Mapping | null {
+    if (
+      guess !== null && guess.innerPort === port && guess.innerAddress === address &&
+      guess.protocol === protocol && guess.foundIn === this
+    ) return guess;
     let mapping = this.#buckets[this.#bucket(protocol, address, port)];
     while (
       mapping !== null &&
@@ -119,8 +133,9 @@ export class MappingTable {
     port: number,
     remoteAddress: number,
     remotePort: number,
+    guess: Mapping | null = null,
   ): Mapping | null {
-    const mapping = this.findInner(protocol, address, port);
+    const mapping = this.findInner(protocol, address, port, guess);
     if (!this.mayOverlap(mapping)) return mapping;
     return this.#overlaps.findInside(protocol, address, port, remoteAddress, remotePort) ??
       mapping;
@@ -309,6 +324,10 @@ export class MappingTable {
   }
 
   #link(mapping: Mapping): void {
+    const { protocol, innerAddress, innerPort } = mapping;
+    const before = this.findInner(protocol, innerAddress, innerPort);
+    if (before !== null) before.foundIn = null;
+    mapping.foundIn = this;
     if (++this.#linked > this.#mask && this.#mask < MOST_BUCKETS - 1) this.#grow();
     this.#put(mapping);
   }
@@ -333,6 +352,7 @@ export class MappingTable {
 
   #unlink(mapping: Mapping, bucket: number): void {
     this.#linked--;
+    mapping.foundIn = null;
     if (this.#buckets[bucket] === mapping) this.#buckets[bucket] = mapping.next;
     else {
       let before = this.#buckets[bucket];

@@ -228,10 +228,11 @@ export class Nat {
    * Takes a packet of a client that has passed the checks of its family.
    *
    * @param now monotonic ms
+   * @param guess what this, or another NAT, has returned for a packet of the client's before; null for none
    * @returns what the next packet of its flow will ask for; null where there is no such thing
    */
-  outbound(packet: number, now: number): Mapping | null {
-    return this.#outbound.translate(packet, now);
+  outbound(packet: number, now: number, guess: Mapping | null = null): Mapping | null {
+    return this.#outbound.translate(packet, guess, now);
   }
 
   // From outside.

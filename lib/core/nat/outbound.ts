@@ -79,10 +79,11 @@ export class Outbound extends Direction {
   /**
    * Takes a packet of a client that has passed the checks of its family.
    *
+   * @param guess the mapping that it may leave by; null for none
    * @param now monotonic ms
    * @returns the mapping that it leaves by, of TCP and UDP
    */
-  translate(packet: number, now: number): Mapping | null {
+  translate(packet: number, guess: Mapping | null, now: number): Mapping | null {
     const view = this.view;
     const headers = this.headers;
     headers.enter(packet);
@@ -99,14 +100,14 @@ export class Outbound extends Direction {
     const transport = headers.transport(packet);
     switch (headers.protocol(packet)) {
       case ipv4.PROTOCOL_TCP: {
-        const mapping = this.flows.outboundTcp(packet, transport, now);
+        const mapping = this.flows.outboundTcp(packet, transport, guess, now);
         if (mapping === null) return null;
         this.limits.clampMss(transport, mapping);
         this.#depart(packet, mapping, tcp.destinationPort(view, transport), now);
         return mapping;
       }
       case ipv4.PROTOCOL_UDP: {
-        const mapping = this.flows.outboundUdp(packet, transport, now);
+        const mapping = this.flows.outboundUdp(packet, transport, guess, now);
         if (mapping === null) return null;
         this.#depart(packet, mapping, udp.destinationPort(view, transport), now);
         return mapping;

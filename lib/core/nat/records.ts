@@ -70,6 +70,8 @@ export class Mapping {
   /** Of a back end: which one, and the address outside of its service, signed; 0 for the gateway's. */
   backEnd: BackEnd | null = null;
   externalAddress = 0;
+  /** The table that would find it first by its inner endpoint, see `MappingTable.findInner()`; null for none. */
+  foundIn: unknown = null;
   /** The next in its bucket. */
   next: Mapping | null = null;
   /** Where its sessions stand among its client's. */

@@ -65,10 +65,47 @@ Deno.test("of two mappings of one inner endpoint, the back end's is found, howev
   const backEnd = mappings.createBackEnd({ ...service, choose: () => null }, endpoint, false)!;
   for (let i = 0; i < 20_000; i++) {
     assertStrictEquals(mappings.findInner(6, address, port), backEnd);
+    assertStrictEquals(mappings.findInner(6, address, port, dynamic), backEnd);
     create(mappings, 17, 0x0a424d03, 20_000 + i);
   }
   mappings.removeBackEnd(backEnd);
-  assertStrictEquals(mappings.findInner(6, address, port), dynamic);
+  for (const guess of [null, backEnd, dynamic]) {
+    assertStrictEquals(mappings.findInner(6, address, port, guess), dynamic);
+  }
+});
+
+Deno.test("a guess is found where it is the mapping, and else changes nothing, whatever it is", () => {
+  const [mappings, others] = [table(), table()];
+  const random = new Random(3);
+  const guesses: Mapping[] = [];
+  const all = new Map<string, Mapping>();
+  for (let round = 0; round < 20_000; round++) {
+    const protocol = random.pick(PROTOCOLS);
+    const address = random.pick([0x0a424d02, 0x0a424d03]);
+    const port = random.below(10);
+    const key = `${protocol}/${address}/${port}`;
+    const known = all.get(key);
+    if (known !== undefined && random.chance(0.3)) {
+      mappings.remove(known, 0);
+      all.delete(key);
+    } else if (known === undefined) {
+      const made = create(mappings, protocol, address, port);
+      all.set(key, made);
+      guesses.push(made);
+      // Of another NAT, with the same inner endpoint.
+      if (others.findInner(protocol, address, port) === null) {
+        guesses.push(create(others, protocol, address, port));
+      }
+    }
+    const guess = random.pick(guesses.slice(-100));
+    const found = mappings.findInner(protocol, address, port, guess);
+    assertStrictEquals(found, all.get(key) ?? null);
+    const { innerAddress, innerPort } = guess;
+    assertStrictEquals(
+      mappings.findInner(guess.protocol, innerAddress, innerPort, guess),
+      all.get(`${guess.protocol}/${innerAddress}/${innerPort}`) ?? null,
+    );
+  }
 });
 
 Deno.test("flows on shared ports are found from either side by their remote end, whichever others come and go", () => {
