@@ -108,6 +108,10 @@ class IpsecMbKey implements Address {
     this.high = this.#place.high;
   }
 
+  prefetch(): number {
+    return this.low | 0;
+  }
+
   seal(
     destination: number,
     source: number,

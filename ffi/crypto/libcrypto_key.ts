@@ -26,6 +26,10 @@ export class LibcryptoKey {
     this.#context = cipher.context(key);
   }
 
+  prefetch(): number {
+    return this.#direction;
+  }
+
   seal(
     destination: number,
     source: number,

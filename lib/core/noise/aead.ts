@@ -10,6 +10,9 @@ export const AEAD_NONCE_SIZE = 12;
 
 /** One transport key in use on packets of the packet memory. Associated data is empty, as in WireGuard. */
 export interface AeadKey {
+  /** Loads what `open()` needs of the key into the processor's cache, as far as it can; the result means nothing. */
+  prefetch(): number;
+
   /**
    * Encrypts `length` bytes at memory offset `source` to `destination` and writes the 16-byte tag behind them.
    * The two regions may be the same; they must not overlap otherwise.

@@ -33,6 +33,10 @@ class BuiltinKey implements AeadKey {
     this.#key = Uint8Array.from(key);
   }
 
+  prefetch(): number {
+    return this.#key[0]!;
+  }
+
   seal(
     destination: number,
     source: number,

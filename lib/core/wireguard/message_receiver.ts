@@ -9,6 +9,7 @@ import {
 import type { IndexTable } from "./handshake/index_table.ts";
 import type { OpenedMessages } from "./opened_messages.ts";
 import type { Loadable } from "./packet_peer.ts";
+import type { Peer } from "./peer.ts";
 import type { PeerTable } from "./peer_table.ts";
 import type { PeerSession } from "./session/peer_session.ts";
 import { received, receivedOffset } from "./received.ts";
@@ -28,9 +29,9 @@ export class MessageReceiver {
   readonly #indices: IndexTable;
   readonly #messages: TransportMessages;
   readonly #opened: OpenedMessages;
-  /** Those of the messages that are prefetched. */
+  /** Those of the messages that are prefetched, their peers, and what those asked for last. */
   readonly #sessions: (PeerSession | null)[] = [];
-  /** And what those of their peers asked for last. */
+  readonly #senders: (Peer | null)[] = [];
   readonly #flows: (Loadable | null)[] = [];
   /** Of all that was loaded: without a use of it, the compiler would leave the loads out. */
   #loaded = 0;
@@ -51,28 +52,34 @@ export class MessageReceiver {
     const view = this.#view;
     const sessions = this.#sessions;
     const flows = this.#flows;
+    const peers = this.#senders;
     for (let i = 0; i < count; i++) {
       const index = view.getInt32(offsets[i]! + TRANSPORT_RECEIVER_OFFSET, true);
       sessions[i] = this.#indices.session(index);
     }
     let loaded = this.#loaded;
     for (let i = 0; i < count; i++) {
-      const low = view.getUint32(offsets[i]! + TRANSPORT_COUNTER_OFFSET, true);
-      loaded ^= sessions[i]?.prefetch(low) ?? 0;
+      const session = sessions[i]!;
+      if (session !== null) loaded ^= session.peerIndex;
     }
     for (let i = 0; i < count; i++) {
-      flows[i] = null;
       const session = sessions[i]!;
-      if (session === null) continue;
-      sessions[i] = null;
-      const peer = this.#peers.byIndex(session.peerIndex);
+      const peer = peers[i] = session === null ? null : this.#peers.byIndex(session.peerIndex);
+      if (peer !== null) loaded ^= session!.prefetch() ^ peer.source;
+    }
+    for (let i = 0; i < count; i++) {
+      const peer = peers[i]!;
       if (peer === null) continue;
-      loaded ^= peer.prefetch();
+      const low = view.getUint32(offsets[i]! + TRANSPORT_COUNTER_OFFSET, true);
+      loaded ^= sessions[i]!.replay.prefetch(low) ^ peer.prefetch();
+      sessions[i] = null;
       flows[i] = peer.flow;
     }
     for (let i = 0; i < count; i++) {
-      loaded ^= flows[i]?.load() ?? 0;
-      flows[i] = null;
+      const peer = peers[i]!;
+      if (peer === null) continue;
+      loaded ^= peer.endpoint.prefetch() ^ (flows[i]?.load() ?? 0);
+      flows[i] = peers[i] = null;
     }
     this.#loaded = loaded;
   }

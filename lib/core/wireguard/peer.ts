@@ -64,6 +64,10 @@ export class Peer implements HandshakeParty {
   current: PeerSession | null = null;
   /** Good for packets that were under way when the current one took over. */
   previous: PeerSession | null = null;
+  /** Derived as the responder; the initiator's first data packet confirms it. */
+  next: PeerSession | null = null;
+  /** The key that is to take the place of this one; null for none. */
+  successor: Successor | null = null;
   readonly timers: Timers;
   readonly endpoint: PeerEndpoint;
   /** Whether the peer receives at its endpoint. */
@@ -110,8 +114,6 @@ export class Peer implements HandshakeParty {
    * X25519 of our static key and theirs, computed once; null for a key of low order, with which no handshake succeeds.
    */
   staticSecret: Uint8Array | null;
-  /** The key that is to take the place of this one; null for none. */
-  successor: Successor | null = null;
   /** The key whose place this one has taken, as long as the configuration has not said so; null for none. */
   formerKey: Uint8Array | null = null;
   name: string | null;
@@ -121,8 +123,6 @@ export class Peer implements HandshakeParty {
   /** Where the configuration says that it is; null where it says nothing. */
   configuredEndpoint: SocketAddress | null = null;
 
-  /** Derived as the responder; the initiator's first data packet confirms it. */
-  next: PeerSession | null = null;
   /** The newest initiation that waits for its response. */
   handshake: PendingHandshake | null = null;
   /**
@@ -197,7 +197,7 @@ export class Peer implements HandshakeParty {
   prefetch(): number {
     const { endpoint, proof, timers, watch } = this;
     // All of them, whatever the first ones are: `||` would leave the others where they were.
-    return endpoint.prefetch() ^ this.source ^ timers.persistentInterval ^
+    return endpoint.path ^ timers.persistentInterval ^
       Number(this.lastReceivedAt === this.unansweredSince) ^
       Number(this.receivedBytes === this.lastSentAt) ^
       Number(this.askedSince === timers.newHandshakeAt) ^

@@ -23,6 +23,10 @@ class FastKey implements AeadKey {
     this.#key = key.reduce((hash, byte) => Math.imul(hash ^ byte, 0x01000193), 0x811c9dc5);
   }
 
+  prefetch(): number {
+    return this.#key;
+  }
+
   seal(
     destination: number,
     source: number,

@@ -66,6 +66,7 @@ export class KeyLedger {
     const nonces = this.#nonces.get(hex) ?? new Set();
     this.#nonces.set(hex, nonces);
     return {
+      prefetch: () => key.prefetch(),
       seal: (destination, source, length, low, high) => {
         const nonce = `${high}:${low}`;
         if (nonces.has(nonce)) throw new Error(`${owner} uses nonce ${nonce} twice`);

@@ -30,6 +30,10 @@ export function stubPeer(
 export class StubKey implements AeadKey {
   isDestroyed = false;
 
+  prefetch(): number {
+    return 0;
+  }
+
   seal(): boolean {
     return !this.isDestroyed;
   }

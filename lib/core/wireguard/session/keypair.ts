@@ -63,9 +63,9 @@ export class Keypair {
     this.shared = options.shared ?? null;
   }
 
-  /** Loads what opening the message of a counter needs; the result means nothing. */
-  prefetch(low: number): number {
-    return this.replay.prefetch(low) ^ Number(this.canReceive(0));
+  /** Loads what opening a message needs, whatever its counter; the result means nothing. */
+  prefetch(): number {
+    return this.replay.greatestHigh ^ this.receiving.prefetch() ^ Number(this.canReceive(0));
   }
 
   /** Whether nothing has been sealed under this key. */

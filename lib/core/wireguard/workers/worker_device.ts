@@ -139,7 +139,8 @@ export class WorkerDevice implements PacketDevice {
       if (session === null) continue;
       const low = view.getUint32(offset + TRANSPORT_COUNTER_OFFSET, true);
       const { peer } = session;
-      loaded ^= session.prefetch(low) ^ peer.path ^ peer.source ^ (peer.flow?.load() ?? 0);
+      loaded ^= session.prefetch() ^ session.replay.prefetch(low) ^ peer.path ^ peer.source ^
+        (peer.flow?.load() ?? 0);
     }
     this.#loaded = loaded;
   }

@@ -29,7 +29,12 @@ export function sharedLimits(
 }
 
 /** Stands for the key of what another worker receives. */
-export const NO_KEY: AeadKey = { seal: () => false, open: () => false, destroy: () => {} };
+export const NO_KEY: AeadKey = {
+  prefetch: () => 0,
+  seal: () => false,
+  open: () => false,
+  destroy: () => {},
+};
 
 /** A session of a peer. */
 export class WorkerSession extends Keypair {
