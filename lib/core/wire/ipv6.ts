@@ -194,7 +194,7 @@ export function isLaterFragment(upper: number): boolean {
   return (upper & IS_LATER_FRAGMENT) !== 0;
 }
 
-/** Whether a header says that nobody may change the packet's addresses (RFC 4302). */
+/** Whether a header says that nobody may change the packet's addresses, or what is behind it (RFC 4302). */
 export function isAuthenticated(upper: number): boolean {
   return (upper & IS_AUTHENTICATED) !== 0;
 }

@@ -38,6 +38,7 @@ export const OPTION_MSS = 2;
 export const OPTION_MSS_SIZE = 4;
 export const OPTION_WINDOW_SCALE = 3;
 export const OPTION_WINDOW_SCALE_SIZE = 3;
+const OPTION_AUTHENTICATION = 29;
 
 /** Whether `available` bytes at `offset` hold a whole header, options included. */
 export function isWhole(view: DataView, offset: number, available: number): boolean {
@@ -96,6 +97,15 @@ export function firstOption(view: DataView, offset: number): number {
 /** Where the option behind the one at `option` begins; -1 where there is none. */
 export function nextOption(view: DataView, offset: number, option: number): number {
   return optionFrom(view, option + view.getUint8(option + 1), offset + headerSize(view, offset));
+}
+
+/** Whether an option says that nobody may change the segment, its other options included (RFC 5925 section 5.1). */
+export function isAuthenticated(view: DataView, offset: number): boolean {
+  let option = firstOption(view, offset);
+  while (option >= 0 && view.getUint8(option) !== OPTION_AUTHENTICATION) {
+    option = nextOption(view, offset, option);
+  }
+  return option >= 0;
 }
 
 function optionFrom(view: DataView, from: number, end: number): number {

@@ -134,3 +134,26 @@ Deno.test("what is no SYN passes as it is, options or not, and so does a later f
   simulation.run(20);
   assertEquals(client.tun.written, packets);
 });
+
+Deno.test("a SYN that its ends authenticate passes as it is: changed, it would be dropped by whom it is for", () => {
+  const { simulation, gateway, clients } = world();
+  const { client, peer } = clients[0]!;
+  peer.mtu = MTU;
+  const value = Array.from({ length: 12 }, (_, i) => i);
+  // RFC 5925: the kind, the length, the ids of keys, a code of 12 bytes.
+  const tcpOptions = [...mssOption(1380), 29, 16, 1, 1, ...value];
+  // RFC 4302: its length in words less two, an index of four bytes, a number of four, a code of 12.
+  const authentication = [0, 4, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, ...value];
+  const packets = [
+    FAMILIES.IPv4.segment(1, 2, { flags: SYN, tcpOptions }),
+    FAMILIES.IPv6.segment(1, 2, { flags: SYN | ACK, tcpOptions }),
+    FAMILIES.IPv6.segment(1, 2, {
+      flags: SYN,
+      tcpOptions: mssOption(1380),
+      extensions: [[51, authentication]],
+    }),
+  ];
+  gateway.send(...packets);
+  simulation.run(20);
+  assertEquals(client.tun.written, packets);
+});
