@@ -21,21 +21,10 @@ import type { Pipeline } from "./pipeline.ts";
 import type { CapturePort, DatagramPort, DatagramSource, SealedSource, TunPort } from "./ports.ts";
 import { type Receiver, receiveRounds } from "./receive_rounds.ts";
 import { TUN_WRITER_SCRATCH_SIZE, TunWriter } from "./tun_writer.ts";
+import * as turn from "./turn_limits.ts";
 
 /** The most datagrams that the kernel merges into one, and that UDP_SEGMENT takes. */
 export const MAX_MERGED = 64;
-/** Diffie-Hellmans after which a turn ends, so that packets under way are not kept waiting by a storm of handshakes. */
-export const HANDSHAKES = 3;
-/** Receives in one turn where handshakes come alone and one by one: of a flood, most cost next to nothing. */
-export const HANDSHAKE_ROUNDS = 64;
-/** Packets that other workers have handed over, taken in one turn of the loop. */
-const HANDED_OVER = 64;
-/** Datagrams that packet workers have sealed, taken in one turn of the loop. */
-const SEALED = 512;
-/** Packets read from the TUN in one turn of the loop. */
-export const TUN_READS = 64;
-/** Times that packets are let go in one turn that have waited for their peer's rate. */
-const RELEASE_ROUNDS = 16;
 /** A super-packet of 64 KiB, its virtio-net header, and room for padding behind it. */
 const TUN_BUFFER_SIZE = VNET_HEADER_SIZE + 65536 + 64;
 /** The virtio-net header has ten bytes: this far into the buffer, the packet behind it is aligned. */
@@ -93,6 +82,8 @@ export class Engine {
     endBatch: (now) => this.#endForOutside(now),
   };
   #handshakesBefore = 0;
+  /** When the TUN was read last, monotonic ms. */
+  #tunReadAt = -Infinity;
   #tun: TunPort | null = null;
   /** By `Transport`. */
   readonly #ports: (DatagramPort | null)[] = [null, null];
@@ -152,7 +143,7 @@ export class Engine {
   /** The same for a port that brings handshakes alone, by itself and so one at a time: those behind stay there. */
   receiveHandshakes(port: DatagramPort, now: number): void {
     this.#handshakesBefore = this.#device.admittedHandshakes;
-    receiveRounds(port, this.#fromNetwork, now, HANDSHAKE_ROUNDS);
+    receiveRounds(port, this.#fromNetwork, now, turn.HANDSHAKE_ROUNDS);
   }
 
   #takeMessage(port: DatagramSource, index: number, now: number): void {
@@ -166,7 +157,7 @@ export class Engine {
 
   #endMessages(): boolean {
     this.#flushTun();
-    return ((this.#device.admittedHandshakes - this.#handshakesBefore) | 0) < HANDSHAKES;
+    return ((this.#device.admittedHandshakes - this.#handshakesBefore) | 0) < turn.HANDSHAKES;
   }
 
   #flushTun(): void {
@@ -221,7 +212,7 @@ export class Engine {
   receiveHandedOver(port: HandedOverPort, now: number): void {
     if (!port.hasMore) return;
     this.#sendSplit(now);
-    if (this.#full === null) receiveRounds(port, this.#fromWorkers, now, HANDED_OVER);
+    if (this.#full === null) receiveRounds(port, this.#fromWorkers, now, turn.HANDED_OVER);
     this.flush(now);
   }
 
@@ -281,13 +272,16 @@ export class Engine {
     const tun = this.#tun;
     if (tun === null) return;
     this.#sendSplit(now);
-    for (let reads = 0; reads < TUN_READS && this.#full === null; reads++) {
+    const afterPause = now - this.#tunReadAt > turn.PAUSE;
+    this.#tunReadAt = now;
+    for (let reads = 0; reads < turn.TUN_READS && this.#full === null; reads++) {
       const length = tun.read(this.#tunBuffer, TUN_BUFFER_SIZE);
       if (length === 0) break;
       this.#pipeline.fromHost.takeRead(this.#tunBuffer, length, now);
       if (this.#hostQueue.length > 0) this.#tunWriter.flush(tun);
       this.#sendSplit(now);
-      if (this.#sendQueue.free < MAX_MERGED) this.flush(now);
+      // What comes by itself, as a ping does, is not to wait until it is known that nothing follows.
+      if (this.#sendQueue.free < MAX_MERGED || (afterPause && reads === 0)) this.flush(now);
     }
     this.flush(now);
   }
@@ -311,7 +305,7 @@ export class Engine {
   release(now: number): void {
     const { shaping } = this.#pipeline;
     if (now < shaping.at) return;
-    for (let rounds = 0; rounds < RELEASE_ROUNDS; rounds++) {
+    for (let rounds = 0; rounds < turn.RELEASE_ROUNDS; rounds++) {
       this.flush(now);
       if (this.#full !== null) return;
       const hasMore = shaping.release(now);
@@ -342,7 +336,7 @@ export class Engine {
   /** Sends what packet workers have sealed; what a full port has no room for stays where it is. */
   sendSealed(source: SealedSource, now: number): void {
     const queue = this.#sendQueue;
-    for (let left = SEALED; left > 0 && this.#full === null && source.hasMore;) {
+    for (let left = turn.SEALED; left > 0 && this.#full === null && source.hasMore;) {
       left -= Math.max(1, source.take(queue, now));
       // So that a run is taken, and leaves, as a whole.
       if (queue.free < MAX_MERGED) this.flush(now);

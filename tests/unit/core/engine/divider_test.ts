@@ -178,6 +178,8 @@ function sendLong(room: number): { readonly sent: number; readonly dropped: numb
   pair.toClient.mtu = 576;
   const left = gateway.sendQueue.capacity - 2 * FRAGMENTS;
   assert(left >= MAX_MERGED && left < FRAGMENTS);
+  // The first of the three does not come after a pause.
+  gateway.engine.readTun(simulation.now);
   gateway.udp.room = room;
   for (let i = 0; i < 3; i++) gateway.tun.send(toClient(FRAGMENTS * 552 - 8));
   gateway.readTun();

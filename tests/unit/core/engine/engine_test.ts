@@ -1,71 +1,17 @@
 /** Tests of lib/core/engine/engine.ts: the loop on fake ports: back-pressure, splits under way, bounded rounds. */
 import type { HandedOverPort } from "../../../../lib/core/engine/handed_over_port.ts";
 import { Origin } from "../../../../lib/core/nat/slices/hand_over.ts";
-import { HANDSHAKE_ROUNDS, HANDSHAKES, TUN_READS } from "../../../../lib/core/engine/engine.ts";
-import { RECEIVE_ROUNDS } from "../../../../lib/core/engine/receive_rounds.ts";
+import { TUN_READS } from "../../../../lib/core/engine/turn_limits.ts";
 import { Transport } from "../../../../lib/core/transport/transport.ts";
-import { parseIpv4 } from "../../../../lib/core/wire/ipv4_text.ts";
 import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";
 import { buildTcp, buildUdp, type Bytes } from "../../../support/packets/packet_builder.ts";
-import type {
-  SimulatedDevice,
-  SimulatedDeviceOptions,
-} from "../../../support/packets/simulated_device.ts";
-import { Simulation } from "../../../support/packets/simulation.ts";
+import { GATEWAY, inner, makeRoom, site, toClient } from "../../../support/packets/site.ts";
 
-const GATEWAY = "10.66.77.1";
 const EXTERNAL = "203.0.113.1";
 const REMOTE = "198.51.100.7";
 /** Slots of the send queue. */
 const SLOTS = 256;
-
-interface Site {
-  readonly simulation: Simulation;
-  readonly gateway: SimulatedDevice;
-  readonly clients: readonly SimulatedDevice[];
-}
-
-/** A gateway and clients of it, all connected; the gateway's hosts and clients send each other packets. */
-function site(
-  count: number,
-  options: Partial<SimulatedDeviceOptions> = {},
-  isConnected = true,
-): Site {
-  const simulation = new Simulation();
-  const gateway = simulation.addDevice({
-    name: "gateway",
-    address: "198.51.100.1",
-    tunnelAddress: `${GATEWAY}/24`,
-    isGateway: true,
-    ...options,
-  });
-  const clients = Array.from({ length: count }, (_, i) => {
-    const client = simulation.addDevice({
-      name: `client ${i}`,
-      address: `192.0.2.${i + 2}`,
-      tunnelAddress: `${inner(i)}/24`,
-    });
-    const { address, port } = gateway;
-    const peer = client.addPeer(gateway, ["0.0.0.0/0"], { endpoint: { address, port } });
-    gateway.addPeer(client, [`${inner(i)}/32`]);
-    if (isConnected) client.initiate(peer);
-    return client;
-  });
-  simulation.run(100);
-  return { simulation, gateway, clients };
-}
-
-/** The inner address of a client. */
-function inner(index: number): string {
-  return `10.66.77.${index + 2}`;
-}
-
-/** A packet from the gateway's host to a client. */
-function toClient(index: number, text = "x"): Bytes {
-  const payload = new TextEncoder().encode(text);
-  return buildUdp({ source: GATEWAY, destination: inner(index), payload });
-}
 
 /** A super-packet of TCP of `count` packets with 100 bytes each, as the host writes it, with its virtio-net header. */
 function superPacket(source: string, destination: string, count: number): [Bytes, Bytes] {
@@ -76,13 +22,6 @@ function superPacket(source: string, destination: string, count: number): [Bytes
     flags: 0x18,
   });
   return [packet, Uint8Array.of(1, 1, 40, 0, 100, 0, 20, 0, 16, 0)];
-}
-
-/** Lets a full port have room again, and the loop be woken by that. */
-function makeRoom({ gateway, simulation }: Site, port = gateway.udp): void {
-  port.room = Infinity;
-  assert(port.isRoomAwaited, "nobody waits for room");
-  gateway.engine.resume(simulation.now);
 }
 
 Deno.test("while a port is full the TUN is not read, and nothing is lost: what waits leaves once there is room", () => {
@@ -101,71 +40,6 @@ Deno.test("while a port is full the TUN is not read, and nothing is lost: what w
   simulation.run(100);
   assertEquals(client!.tun.written.length, 200);
   assertEquals([gateway.drops.total, client!.drops.total], [0, 0]);
-});
-
-Deno.test("a turn reads a bounded number of packets from the TUN", () => {
-  const { gateway, simulation } = site(1);
-  for (let i = 0; i < 2 * TUN_READS + 1; i++) gateway.tun.send(toClient(0));
-  for (const left of [TUN_READS + 1, 1, 0]) {
-    gateway.engine.readTun(simulation.now);
-    assertEquals(gateway.tun.waiting, left);
-  }
-});
-
-Deno.test("a turn receives a bounded number of batches from a port, and all that there is where that is less", () => {
-  const batch = 16;
-  const { gateway, simulation } = site(1, { batch });
-  for (const port of [gateway.udp, gateway.fakeTcp]) {
-    for (let i = 0; i < RECEIVE_ROUNDS * batch + 5; i++) {
-      port.arrive(new Uint8Array(40), { address: 1, port: 2 });
-    }
-    port.receives = 0;
-    gateway.engine.receive(port, simulation.now);
-    assertEquals([port.waiting, port.receives], [5, RECEIVE_ROUNDS]);
-    gateway.engine.receive(port, simulation.now);
-    // A batch that is not full was the last: it is not asked again.
-    assertEquals([port.waiting, port.receives], [0, RECEIVE_ROUNDS + 1]);
-  }
-});
-
-for (const transport of [Transport.udp, Transport.fakeTcp]) {
-  Deno.test(`a storm of handshakes ends a turn, so that packets under way are not kept waiting: transport ${transport}`, () => {
-    const batch = HANDSHAKES;
-    const { gateway, clients, simulation } = site(3 * HANDSHAKES, { batch }, false);
-    const port = transport === Transport.udp ? gateway.udp : gateway.fakeTcp;
-    simulation.onDatagram = ({ bytes, sourceAddress: address, sourcePort }) => {
-      port.arrive(bytes, { address, port: sourcePort });
-      return false;
-    };
-    for (const client of clients) client.initiate([...client.device.peers][0]!);
-    assertEquals(port.waiting, 3 * HANDSHAKES);
-    simulation.onDatagram = () => false;
-    gateway.engine.receive(port, simulation.now);
-    assertEquals(port.waiting, 2 * HANDSHAKES);
-  });
-}
-
-Deno.test("of handshakes that come alone a few are worked on in a turn, the others stay, and of what costs nothing many are", () => {
-  const { gateway, clients, simulation } = site(2 * HANDSHAKES + 1, { batch: 1 }, false);
-  const initiations: [Uint8Array, number][] = [];
-  simulation.onDatagram = ({ bytes, sourcePort }) => {
-    initiations.push([bytes.slice(), sourcePort]);
-    return false;
-  };
-  for (const client of clients) client.initiate([...client.device.peers][0]!);
-  const arrive = (bytes: Uint8Array, port: number) =>
-    gateway.udp.arrive(bytes, { address: parseIpv4(REMOTE)!, port });
-  for (let i = 0; i < 40; i++) arrive(Uint8Array.of(1, 0, 0, 0, i), 7);
-  for (const [bytes, port] of initiations) arrive(bytes, port);
-  gateway.engine.receiveHandshakes(gateway.udp, simulation.now);
-  assertEquals(gateway.udp.waiting, HANDSHAKES + 1);
-  gateway.engine.receiveHandshakes(gateway.udp, simulation.now);
-  assertEquals(gateway.udp.waiting, 1);
-  gateway.engine.receiveHandshakes(gateway.udp, simulation.now);
-  assertEquals(gateway.udp.waiting, 0);
-  for (let i = 0; i < 100; i++) arrive(Uint8Array.of(1, 0, 0, 0, i), 7);
-  gateway.engine.receiveHandshakes(gateway.udp, simulation.now);
-  assertEquals(gateway.udp.waiting, 100 - HANDSHAKE_ROUNDS);
 });
 
 Deno.test("a super-packet is sent in parts where the port is full meanwhile, to the same peer though a packet for another came in between", () => {
@@ -328,6 +202,7 @@ Deno.test("datagrams of two ports leave in order, each by its own; one that is f
 Deno.test("what waits in a full queue leaves to whom it was for, however many strangers have written meanwhile", () => {
   const the = site(3);
   const { gateway, clients } = the;
+  gateway.engine.readTun(the.simulation.now);
   gateway.udp.room = 0;
   for (let i = 0; i < 60; i++) gateway.tun.send(toClient(i % 3));
   gateway.engine.readTun(the.simulation.now);
