@@ -72,6 +72,9 @@ export class Divider {
       this.#drops.add(DropReason.sendQueueFull, length);
       return;
     }
+    const { meter } = this.#shaping;
+    // Of its fragments, a flow's figures have the first one alone: the others name no ports.
+    if (meter !== null && !peer.isSpent) meter.count(peer, packet, payloadSize - step, now);
     for (let from = 0; from < payloadSize; from += step) {
       const size = writeFragment(this.#memory, this.#scratch, packet, from, step);
       this.#shaping.send(peer, this.#scratch, size, now);

@@ -1,6 +1,13 @@
 /** Tests of lib/core/engine/divider.ts, in the pipeline: what is longer than a path takes, and may be divided. */
+import { Divider } from "../../../../lib/core/engine/divider.ts";
 import { MAX_MERGED } from "../../../../lib/core/engine/engine.ts";
-import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";
+import { Shaping } from "../../../../lib/core/engine/shaping.ts";
+import { flowLines } from "../../../../lib/core/flows/flow_lines.ts";
+import { FlowMeter } from "../../../../lib/core/flows/flow_meter.ts";
+import { SendQueue } from "../../../../lib/core/transport/send_queue.ts";
+import { DropCounters, DropReason } from "../../../../lib/core/wire/drop_reason.ts";
+import { createMemory } from "../../../../lib/core/wire/memory.ts";
+import type { PacketDevice, PacketPeer } from "../../../../lib/core/wireguard/packet_peer.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";
 import { reassemble } from "../../../support/nat/world.ts";
 import * as reference from "../../../support/offload/reference.ts";
@@ -198,4 +205,27 @@ Deno.test("the send queue is emptied where it has no room for the fragments of a
 
 Deno.test("where there is no room for all fragments of a packet, none of them is sent", () => {
   assertEquals(sendLong(0), { sent: 2 * FRAGMENTS, dropped: 1 });
+});
+
+Deno.test("a flow's figures have all of a packet that is divided, though later fragments name no ports", () => {
+  const packet = toClient(3000);
+  for (const isSpent of [false, true]) {
+    const memory = createMemory(0x8000);
+    const drops = new DropCounters();
+    const sizes: number[] = [];
+    const device = {
+      send: (_peer: PacketPeer, _offset: number, length: number) => sizes.push(length),
+    } as unknown as PacketDevice;
+    const nowhere = { offset: 0, slots: 0, slotSize: 0 };
+    const shaping = new Shaping({ memory, device, drops, shaping: nowhere, onRelease: () => {} });
+    const meter = shaping.meter = new FlowMeter(memory.view, 7);
+    const sendQueue = new SendQueue({ offset: 0x4000, slots: 8, slotSize: 1536 });
+    const divider = new Divider({ memory, scratch: 0x2000, shaping, sendQueue, drops });
+    memory.bytes.set(packet);
+    const peer = { index: 1, mtu: MTU, toLimit: null, isSpent } as PacketPeer;
+    divider.send(peer, 0, packet.length, 0);
+    assertEquals(sizes.length, isSpent ? 0 : 3);
+    const lines = [...flowLines(meter.take(1, 1, true))];
+    assertEquals(lines.map(({ sent }) => sent), isSpent ? [] : [packet.length]);
+  }
 });
