@@ -161,6 +161,9 @@ export class Outbound extends Direction {
         return;
       }
       if (this.limits.refuseTooLong(packet, length, target, this.inside, now)) return;
+      if (target.protocol === ipv4.PROTOCOL_TCP) {
+        this.limits.clampMss(headers.transport(packet), target);
+      }
       destination = target.innerAddress;
     }
     const address = this.flows.external.addressOf(mapping);

@@ -129,6 +129,20 @@ Deno.test("the MSS of a client's connections is clamped to its own path, in both
   }
 });
 
+Deno.test("who opens a connection to a client by the address outside, and that client, hear what both paths take", () => {
+  const world = narrowWorld();
+  const tcpOptions = [2, 4, 1380 >> 8, 1380 & 0xff];
+  const open = (source: string, destinationPort: number, destination = EXTERNAL) =>
+    world.outbound(
+      buildTcp({ source, sourcePort: 5000, destination, destinationPort, flags: SYN, tcpOptions }),
+    );
+  const portOfTcp = (client: string) => read(only(open(client, 80, REMOTE), "outside")).sourcePort;
+  const [narrow, wide] = [portOfTcp(CLIENT), portOfTcp(CLIENT_2)];
+  for (const [client, port] of [[CLIENT_2, narrow], [CLIENT, wide]] as const) {
+    assertEquals(mssOf(only(open(client, port), "inside")), MTU - 40);
+  }
+});
+
 Deno.test("one client is told of the narrow path to another that it reaches by the address outside", () => {
   const world = narrowWorld();
   const port = portOf(world, CLIENT);
