@@ -12,7 +12,7 @@ import * as ipv4 from "../wire/ipv4.ts";
 import * as ipv6 from "../wire/ipv6.ts";
 import type { Memory } from "../wire/memory.ts";
 import type { PacketPeer } from "../wireguard/packet_peer.ts";
-import type { Shaping } from "./shaping.ts";
+import { RELEASED, type Shaping } from "./shaping.ts";
 
 /** The longest fragment: at a greater MTU they could be longer. */
 const MAX_FRAGMENT_SIZE = 9_000;
@@ -67,7 +67,8 @@ export class Divider {
     const payloadSize = length - ipv4.headerSize(view, packet);
     const fragments = Math.ceil(payloadSize / step);
     // The engine keeps room for as many datagrams as the kernel merges, not for what they come to in fragments.
-    if (this.#sendQueue.free < fragments) this.onFull?.(now);
+    // What is released in the same round and goes whole does not look for room either.
+    if (this.#sendQueue.free < fragments + RELEASED) this.onFull?.(now);
     if (this.#sendQueue.free < fragments) {
       this.#drops.add(DropReason.sendQueueFull, length);
       return;

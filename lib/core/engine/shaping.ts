@@ -15,7 +15,7 @@ import type { Memory } from "../wire/memory.ts";
 import type { PacketDevice, PacketPeer } from "../wireguard/packet_peer.ts";
 
 /** Packets let go at a time: what they lead to is sent before there are more. */
-const RELEASED = 32;
+export const RELEASED = 32;
 /** The longest packet that waits at any MTU: a peer's own may be that of its link. */
 const LEAST_SLOT = 1_536;
 /** Bytes behind a packet that its padding may overwrite. */

@@ -1,7 +1,7 @@
 /** Tests of lib/core/engine/divider.ts, in the pipeline: what is longer than a path takes, and may be divided. */
 import { Divider } from "../../../../lib/core/engine/divider.ts";
 import { MAX_MERGED } from "../../../../lib/core/engine/engine.ts";
-import { Shaping } from "../../../../lib/core/engine/shaping.ts";
+import { RELEASED, Shaping } from "../../../../lib/core/engine/shaping.ts";
 import { flowLines } from "../../../../lib/core/flows/flow_lines.ts";
 import { FlowMeter } from "../../../../lib/core/flows/flow_meter.ts";
 import { SendQueue } from "../../../../lib/core/transport/send_queue.ts";
@@ -228,4 +228,24 @@ Deno.test("a flow's figures have all of a packet that is divided, though later f
     const lines = [...flowLines(meter.take(1, 1, true))];
     assertEquals(lines.map(({ sent }) => sent), isSpent ? [] : [packet.length]);
   }
+});
+
+Deno.test("what goes whole behind packets that are divided, in the same round, finds room in the send queue", () => {
+  const memory = createMemory(0x10_0000);
+  const drops = new DropCounters();
+  const sendQueue = new SendQueue({ offset: 0x8000, slots: 4 * MAX_MERGED, slotSize: 640 });
+  let lost = 0;
+  const send = () => sendQueue.free > 0 ? sendQueue.tail++ : lost++;
+  const device = { send } as unknown as PacketDevice;
+  const nowhere = { offset: 0, slots: 0, slotSize: 0 };
+  const shaping = new Shaping({ memory, device, drops, shaping: nowhere, onRelease: () => {} });
+  const divider = new Divider({ memory, scratch: 0x4000, shaping, sendQueue, drops });
+  divider.onFull = () => sendQueue.sentUpTo(sendQueue.tail);
+  const peer = { index: 1, mtu: 576, toLimit: null, isSpent: false } as PacketPeer;
+  // 15 times 17 fragments are one less than the queue takes.
+  const packet = toClient(17 * 552 - 8);
+  memory.bytes.set(packet);
+  for (let i = 0; i < 15; i++) divider.send(peer, 0, packet.length, 0);
+  for (let i = 15; i < RELEASED; i++) shaping.send(peer, 0, 100, 0);
+  assertEquals(lost, 0);
 });
