@@ -82,7 +82,8 @@ export class Engine {
     endBatch: (now) => this.#endForOutside(now),
   };
   #handshakesBefore = 0;
-  /** When the TUN was read last, monotonic ms. */
+  /** When something was received last, and when the TUN was read last, monotonic ms. */
+  #receivedAt = -Infinity;
   #tunReadAt = -Infinity;
   #tun: TunPort | null = null;
   /** By `Transport`. */
@@ -136,8 +137,12 @@ export class Engine {
 
   /** Takes what has come to a port. */
   receive(port: DatagramSource, now: number): void {
+    const afterPause = now - this.#receivedAt > turn.PAUSE;
+    this.#receivedAt = now;
     this.#handshakesBefore = this.#device.admittedHandshakes;
     receiveRounds(port, this.#fromNetwork, now);
+    // What the host answers by itself, as it does a ping, stands there before the write to the TUN returns.
+    if (afterPause) this.readTun(now);
   }
 
   /** The same for a port that brings handshakes alone, by itself and so one at a time: those behind stay there. */

@@ -8,7 +8,8 @@ import {
 import { Transport } from "../../../../lib/core/transport/transport.ts";
 import { parseIpv4 } from "../../../../lib/core/wire/ipv4_text.ts";
 import { assertEquals } from "../../../support/assert.ts";
-import { site, toClient } from "../../../support/packets/site.ts";
+import { buildUdp } from "../../../support/packets/packet_builder.ts";
+import { GATEWAY, inner, site, toClient } from "../../../support/packets/site.ts";
 
 const REMOTE = "198.51.100.7";
 
@@ -25,6 +26,23 @@ Deno.test("a packet after a pause leaves before others are looked for, which lea
     gateway.udp.onSent = onSent;
     assertEquals(waiting, left);
   }
+});
+
+Deno.test("what the host answers at once to a packet after a pause leaves in the same turn", () => {
+  const { gateway, clients: [client], simulation } = site(1);
+  client!.tun.send(
+    buildUdp({ source: inner(0), destination: GATEWAY, payload: new Uint8Array(8) }),
+  );
+  gateway.tun.onWritten = () => gateway.tun.send(toClient(0));
+  const turns: number[] = [];
+  const { onSent } = gateway.udp;
+  gateway.udp.onSent = (queue, index) => {
+    turns.push(gateway.tun.waiting);
+    onSent?.(queue, index);
+  };
+  client!.readTun();
+  simulation.run(20);
+  assertEquals([turns, client!.tun.written.length], [[0], 1]);
 });
 
 Deno.test("a turn reads a bounded number of packets from the TUN", () => {
