@@ -1,7 +1,7 @@
 /** Instances: finds those that run on this host, by their journals, and the one that a command means. */
 import { AppError, ExitCode } from "../process/errors.ts";
 import { journalDirectory } from "../process/journal_directory.ts";
-import { allJournals } from "../host/journal/journal_files.ts";
+import { allJournals, staleJournals } from "../host/journal/journal_files.ts";
 import type { JournalOwner } from "../host/journal/journal_text.ts";
 import { currentNetworkNamespace, isSameNamespace } from "../host/journal/network_namespace.ts";
 import { isAlive } from "../process/process_identity.ts";
@@ -33,8 +33,8 @@ export function runningInstances(): Instance[] {
     .sort((a, b) => a.interfaceName < b.interfaceName ? -1 : 1);
 }
 
-/** Whether an instance is in the network namespace of this thread. */
-export function isHere({ owner }: Instance): boolean {
+/** Whether an instance, or what is left of one, is in the network namespace of this thread. */
+export function isHere({ owner }: Pick<Instance, "owner">): boolean {
   return isSameNamespace(owner, currentNetworkNamespace());
 }
 
@@ -53,14 +53,15 @@ export function findNamedOrOnly(interfaceName: string | null, fallback: string):
 }
 
 /**
- * The instance with this interface: that of this network namespace, or else the only one there is.
+ * The instance with this interface: that of this network namespace, or else the only one there is; but where one was
+ * killed here, no other is meant.
  *
  * @throws {AppError} with exit code 3 where there is none, 2 where several are meant
  */
 export function findInstance(interfaceName: string): Instance {
   const named = runningInstances().filter((each) => each.interfaceName === interfaceName);
   const here = named.filter(isHere);
-  const [found, other] = here.length > 0 ? here : named;
+  const [found, other] = here.length > 0 || wasKilledHere(interfaceName) ? here : named;
   if (found === undefined) {
     throw new AppError(
       `Cannot reach "${interfaceName}": no running server or client has that interface: ` +
@@ -76,4 +77,9 @@ export function findInstance(interfaceName: string): Instance {
     );
   }
   return found;
+}
+
+/** Whether what is left of an instance with this interface is in this network namespace. */
+function wasKilledHere(interfaceName: string): boolean {
+  return staleJournals().some((left) => left.owner.interfaceName === interfaceName && isHere(left));
 }

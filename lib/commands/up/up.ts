@@ -64,8 +64,10 @@ export async function runDown(
   const units = call === null || !isOfUnits(target)
     ? []
     : await stopUnits(call, target.interfaceName);
-  if (units.length === 0 && !cleanUpAfter(target)) await endProcess(target);
-  tell(`${target.interfaceName}: down`);
+  const { interfaceName } = target;
+  const isElsewhere = units.length === 0 && !cleanUpAfter(target) &&
+    !isHere(await endProcess(target));
+  tell(`${interfaceName}: down${isElsewhere ? ", in another network namespace" : ""}`);
   return ExitCode.ok;
 }
 
@@ -78,14 +80,22 @@ export async function runDown(
 function cleanUpAfter({ interfaceName }: TunnelTarget): boolean {
   const isOf = ({ owner }: { readonly owner: JournalOwner }) =>
     owner.interfaceName === interfaceName;
-  if (runningInstances().some(isOf) || !staleJournals().some(isOf)) return false;
+  const running = runningInstances().filter(isOf);
+  const left = staleJournals().filter(isOf);
+  // One of this name that runs in another network namespace is not the one that was killed here.
+  const isMeant = running.length === 0
+    ? left.length > 0
+    : !running.some(isHere) && left.some(isHere);
+  if (!isMeant) return false;
   const undone = cleanUp();
   for (const line of undone) tell(line);
   return undone.length > 0 && !blocksHere().some(isOf);
 }
 
-async function endProcess({ interfaceName }: TunnelTarget): Promise<void> {
-  const { owner } = findRunning(interfaceName);
+/** Ends the process that serves a tunnel, and returns which one it was. */
+async function endProcess({ interfaceName }: TunnelTarget): Promise<Instance> {
+  const instance = findRunning(interfaceName);
+  const { owner } = instance;
   if (!isOfThisPidNamespace(owner)) {
     throw new AppError(
       `Cannot stop "${interfaceName}": it runs in another container, as process ${owner.pid} there: stop that container, ` +
@@ -96,7 +106,7 @@ async function endProcess({ interfaceName }: TunnelTarget): Promise<void> {
   try {
     Deno.kill(owner.pid, "SIGTERM");
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return;
+    if (error instanceof Deno.errors.NotFound) return instance;
     if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
     throw new AppError(
       `Cannot stop "${interfaceName}": process ${owner.pid} belongs to another user: run as root`,
@@ -116,6 +126,7 @@ async function endProcess({ interfaceName }: TunnelTarget): Promise<void> {
     }
     await new Promise((resolve) => setTimeout(resolve, END_PAUSE));
   }
+  return instance;
 }
 
 /** @throws {AppError} with exit code 3 where none runs; it says so if what is left of one keeps the host closed */

@@ -119,9 +119,9 @@ netTest("vpn up fails with the tunnel's own words and exit code", async (topolog
 }, { programs: ["ip", "sh", "nft"] });
 
 netTest(
-  "of two vpn up at once one brings the tunnel up, and vpn down undoes what one that was killed has left",
+  "of two vpn up at once one brings the tunnel up, and vpn down undoes what one that was killed has left, not another's",
   async (topology) => {
-    const { server } = await layWire(topology);
+    const { server, client } = await layWire(topology);
     using folder = new Folder();
     const { path, device } = folder.write("k", simpleTunnel().server());
     try {
@@ -133,14 +133,22 @@ netTest(
       assertThrows(() => Deno.statSync(`${log}.lock`), Deno.errors.NotFound);
 
       const { owner } = findInstance(device);
+      // Of the same name, in another network namespace.
+      await client.output(vpnCommand("up", path));
       Deno.kill(owner.pid, "SIGKILL");
       await eventually(() => !isAlive(owner), { what: "the end of the process" });
+      assertEquals((await server.run(vpnCommand("reload", device))).code, 3);
       const { code, stdout } = await server.run(vpnCommand("down", path));
       assertEquals(code, 0);
-      assertMatch(stdout, /^undid for k\d+ /);
+      assertMatch(stdout, /^undid for k\d+ .*\nk\d+: down\n$/s);
       assertEquals(await server.output(vpnCommand("cleanup")), "nothing to undo\n");
+      assertEquals(
+        await server.output(vpnCommand("down", path)),
+        `${device}: down, in another network namespace\n`,
+      );
     } finally {
       await down(server, path);
+      await down(client, path);
     }
   },
   { programs: ["ip", "sh"] },
