@@ -53,15 +53,12 @@ export function findNamedOrOnly(interfaceName: string | null, fallback: string):
 }
 
 /**
- * The instance with this interface: that of this network namespace, or else the only one there is; but where one was
- * killed here, no other is meant.
+ * The instance with this interface, see `instancesMeant()`.
  *
  * @throws {AppError} with exit code 3 where there is none, 2 where several are meant
  */
 export function findInstance(interfaceName: string): Instance {
-  const named = runningInstances().filter((each) => each.interfaceName === interfaceName);
-  const here = named.filter(isHere);
-  const [found, other] = here.length > 0 || wasKilledHere(interfaceName) ? here : named;
+  const [found, other] = instancesMeant(interfaceName);
   if (found === undefined) {
     throw new AppError(
       `Cannot reach "${interfaceName}": no running server or client has that interface: ` +
@@ -77,6 +74,16 @@ export function findInstance(interfaceName: string): Instance {
     );
   }
   return found;
+}
+
+/**
+ * The instances that the name of an interface may mean: that of this network namespace, or else all others of that
+ * name; but where one was killed here, no other is meant.
+ */
+export function instancesMeant(interfaceName: string): Instance[] {
+  const named = runningInstances().filter((each) => each.interfaceName === interfaceName);
+  const here = named.filter(isHere);
+  return here.length > 0 || wasKilledHere(interfaceName) ? here : named;
 }
 
 /** Whether what is left of an instance with this interface is in this network namespace. */

@@ -2,7 +2,13 @@
 import type { UpRequest } from "../../cli/command.ts";
 import { cleanUp } from "../cleanup.ts";
 import { logPathOf, startInBackground } from "./background_start.ts";
-import { findInstance, type Instance, isHere, runningInstances } from "../../control/instances.ts";
+import {
+  findInstance,
+  type Instance,
+  instancesMeant,
+  isHere,
+  runningInstances,
+} from "../../control/instances.ts";
 import { AppError, ExitCode } from "../../process/errors.ts";
 import { writeText } from "../../process/output.ts";
 import { isAlive, isOfThisPidNamespace } from "../../process/process_identity.ts";
@@ -80,13 +86,7 @@ export async function runDown(
 function cleanUpAfter({ interfaceName }: TunnelTarget): boolean {
   const isOf = ({ owner }: { readonly owner: JournalOwner }) =>
     owner.interfaceName === interfaceName;
-  const running = runningInstances().filter(isOf);
-  const left = staleJournals().filter(isOf);
-  // One of this name that runs in another network namespace is not the one that was killed here.
-  const isMeant = running.length === 0
-    ? left.length > 0
-    : !running.some(isHere) && left.some(isHere);
-  if (!isMeant) return false;
+  if (instancesMeant(interfaceName).length > 0 || !staleJournals().some(isOf)) return false;
   const undone = cleanUp();
   for (const line of undone) tell(line);
   return undone.length > 0 && !blocksHere().some(isOf);
