@@ -17,7 +17,7 @@ import {
   type Bytes,
   type UdpFields,
 } from "../../../support/packets/packet_builder.ts";
-import { Simulation } from "../../../support/packets/simulation.ts";
+import { site } from "../../../support/packets/site.ts";
 import {
   CLIENT_INNER,
   connectedPair,
@@ -110,47 +110,20 @@ Deno.test("segments of a super-packet without DF that are too long arrive in fra
 });
 
 Deno.test("a packet of one client's for another arrives in fragments where that one's path is narrow", () => {
-  const simulation = new Simulation();
-  const gateway = simulation.addDevice({
-    name: "gateway",
-    address: "198.51.100.1",
-    tunnelAddress: "10.66.77.1/24",
-    isGateway: true,
-  });
-  const [alice, bob] = ["10.66.77.2", "10.66.77.3"].map((inner, i) => {
-    const address = `192.0.2.${i + 2}`;
-    const client = simulation.addDevice({ name: inner, address, tunnelAddress: `${inner}/24` });
-    client.initiate(client.addPeer(gateway, ["10.66.77.0/24"], { endpoint: gateway }));
-    return { client, peer: gateway.addPeer(client, [`${inner}/32`]) };
-  });
-  simulation.run(100);
-  bob!.peer.mtu = MTU;
+  const { gateway, clients: [alice, bob], simulation } = site(2);
+  gateway.device.peer(bob!.identity.public)!.mtu = MTU;
   const fields = { source: "10.66.77.2", destination: "10.66.77.3", payload: payloadOf(1300) };
   const packet = buildUdp(fields);
-  alice!.client.send(packet);
+  alice!.send(packet);
   simulation.run(20);
-  assertEquals(bob!.client.tun.written.length, 2);
-  assertEquals(reassemble(bob!.client.tun.written), packet);
+  assertEquals(bob!.tun.written.length, 2);
+  assertEquals(reassemble(bob!.tun.written), packet);
 });
 
 Deno.test("what the NAT has for a client arrives in fragments where the path is narrow", () => {
-  const simulation = new Simulation();
-  const gateway = simulation.addDevice({
-    name: "gateway",
-    address: "198.51.100.1",
-    tunnelAddress: "10.66.77.1/24",
-    isGateway: true,
-    external: "198.51.100.1",
-  });
-  const client = simulation.addDevice({
-    name: "client",
-    address: "192.0.2.2",
-    tunnelAddress: "10.66.77.2/24",
-  });
-  client.initiate(client.addPeer(gateway, ["0.0.0.0/0"], { endpoint: gateway }));
-  const peer = gateway.addPeer(client, ["10.66.77.2/32"]);
-  simulation.run(100);
-  peer.mtu = MTU;
+  const { gateway, clients, simulation } = site(1, { external: "198.51.100.1" });
+  const client = clients[0]!;
+  gateway.device.peer(client.identity.public)!.mtu = MTU;
   const { capture, nat } = gateway;
   let port = 0;
   capture!.onFlush = () => {
