@@ -61,7 +61,7 @@ export async function openNatsBucket(options: NatsBucketOptions): Promise<StoreB
       checkAPI: false,
     });
     const kvs = new Kvm(jetstream(connection, { timeout: ANSWER_TIMEOUT }));
-    const info = await streamInfo(manager, bucket) ?? await made(kvs, manager, bucket);
+    const info = await bucketInfo(manager, bucket) ?? await made(kvs, manager, bucket);
     return new NatsBucket(connection, await kvs.open(bucket), info);
   } catch (error) {
     await connection.close();
@@ -117,13 +117,16 @@ function authenticatorOf(text: string): Authenticator {
 
 interface BucketInfo {
   readonly replicas: number;
-  readonly messages: number;
+  /** Those that have an entry, or had one that was deleted. */
+  readonly keys: readonly string[];
 }
 
-async function streamInfo(manager: JetStreamManager, bucket: string): Promise<BucketInfo | null> {
+async function bucketInfo(manager: JetStreamManager, bucket: string): Promise<BucketInfo | null> {
   try {
-    const { config, state } = await manager.streams.info(`KV_${bucket}`);
-    return { replicas: config.num_replicas, messages: state.messages };
+    const { config, state } = await manager.streams.info(`KV_${bucket}`, { subjects_filter: ">" });
+    const prefix = `$KV.${bucket}.`;
+    const keys = Object.keys(state.subjects ?? {}).map((subject) => subject.slice(prefix.length));
+    return { replicas: config.num_replicas, keys };
   } catch (error) {
     if (codeOf(error) === STREAM_NOT_FOUND) return null;
     throw error;
@@ -146,7 +149,7 @@ async function made(kvs: Kvm, manager: JetStreamManager, bucket: string): Promis
     if (codeOf(error) !== NOT_CLUSTERED) throw error;
     await make(1);
   }
-  return (await streamInfo(manager, bucket))!;
+  return (await bucketInfo(manager, bucket))!;
 }
 
 function codeOf(error: unknown): number | null {
@@ -159,17 +162,17 @@ class NatsBucket implements StoreBucket {
   readonly closed: Promise<string>;
   readonly #connection: NatsConnection;
   readonly #kv: KV;
-  readonly #isEmpty: boolean;
+  readonly #keys: readonly string[];
   readonly #failed = Promise.withResolvers<string>();
 
   constructor(
     connection: NatsConnection,
     kv: KV,
-    { replicas, messages }: BucketInfo,
+    { replicas, keys }: BucketInfo,
   ) {
     this.#connection = connection;
     this.#kv = kv;
-    this.#isEmpty = messages === 0;
+    this.#keys = keys;
     this.server = connection.getServer();
     this.replicas = replicas;
     this.closed = Promise.race([
@@ -179,6 +182,9 @@ class NatsBucket implements StoreBucket {
   }
 
   async follow(onEntry: (entry: BucketEntry) => void): Promise<void> {
+    // The server's own count of what is still to come is wrong where entries are written meanwhile: too low, and one
+    // that was written again is not told of yet; too high, and it never comes down to 0.
+    const awaited = new Set(this.#keys);
     const entries = await this.#kv.watch({ key: ">" });
     const loaded = Promise.withResolvers<void>();
     let timer: ReturnType<typeof setTimeout> | undefined;
@@ -187,19 +193,14 @@ class NatsBucket implements StoreBucket {
     });
     const expectMore = () => {
       clearTimeout(timer);
-      timer = setTimeout(stalled, STALL_TIMEOUT);
+      if (awaited.size === 0) loaded.resolve();
+      else timer = setTimeout(stalled, STALL_TIMEOUT);
     };
-    if (this.#isEmpty) loaded.resolve();
-    else expectMore();
-    let isLoaded = this.#isEmpty;
+    expectMore();
     const read = async () => {
-      for await (const { key, value, operation, revision, delta } of entries) {
+      for await (const { key, value, operation, revision } of entries) {
         onEntry({ key, value: operation === "PUT" ? value : null, revision });
-        if (isLoaded) continue;
-        expectMore();
-        if (delta !== 0) continue;
-        isLoaded = true;
-        loaded.resolve();
+        if (awaited.delete(key)) expectMore();
       }
     };
     const end = (reason: string) => {

@@ -16,10 +16,15 @@ import { missingPrerequisite, uniqueName } from "../../support/net.ts";
 import { withFolder } from "../../support/folder.ts";
 import { eventually, PATIENCE } from "../../support/time/patience.ts";
 
+/** Entries of a bucket, and how often all of them are read while the last is written without an end. */
+const KEYS: readonly string[] = Array.from({ length: 20 }, (_, index) => `gateway.${index}`);
+const LOADS = 20;
+
 const missing = missingPrerequisite({ programs: ["nats-server"] });
+const ignored = missing === null ? "" : ` (ignored: ${missing})`;
 
 Deno.test({
-  name: `a store in a cluster of NATS${missing === null ? "" : ` (ignored: ${missing})`}`,
+  name: `a store in a cluster of NATS${ignored}`,
   ignore: missing !== null,
   fn: async (context) => {
     await withFolder(async (folder) => {
@@ -57,6 +62,48 @@ Deno.test({
         servers.start(0);
         await eventually(async () => (await one.snapshot()).peers.size === 2 ? true : null);
       });
+    });
+  },
+});
+
+// The server's count of entries to come goes wrong by that (nats-server 2.9.10: every other time).
+Deno.test({
+  name: `a store is read whole while entries are written again${ignored}`,
+  ignore: missing !== null,
+  fn: async () => {
+    await withFolder(async (folder) => {
+      await using servers = await NatsServers.start({ folder, count: 1 });
+      const { urls } = servers;
+      const open = () =>
+        openNatsBucket({ servers: urls, bucket: "vpn", name: "test", credentials: null, ca: null });
+      await using written = await open();
+      const value = new TextEncoder().encode("a value");
+      for (const key of KEYS) await written.put(key, value, 0);
+      let isOver = false;
+      const rewrite = async (key: string) => {
+        for (let revision = 0; !isOver;) {
+          revision = await written.put(key, value, revision) ?? await written.revisionOf(key);
+        }
+      };
+      const writing = rewrite(KEYS.at(-1)!);
+      try {
+        for (let load = 0; load < LOADS; load++) {
+          await using bucket = await open();
+          const told = new Set<string>();
+          let untold: readonly string[] | null = null;
+          const loading = bucket.follow(({ key }) => told.add(key)).then(() => {
+            untold = KEYS.filter((key) => !told.has(key));
+          });
+          await Promise.all([
+            eventually(() => untold !== null, { what: "the end of what is in the store" }),
+            loading,
+          ]);
+          assertEquals(untold, []);
+        }
+      } finally {
+        isOver = true;
+        await writing;
+      }
     });
   },
 });
