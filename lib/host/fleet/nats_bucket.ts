@@ -18,10 +18,15 @@ import { MAX_COMMIT_SIZE } from "../../core/fleet/store_entries.ts";
 import type { BucketEntry } from "../../core/fleet/store_mirror.ts";
 import { errorMessage } from "../../process/errors.ts";
 import { background, guarded } from "../../process/guard.ts";
+import { firstAnswer } from "./first_answer.ts";
 import type { StoreBucket } from "./store_bucket.ts";
 
-/** ms for a connection to one server, for an answer of JetStream, and between entries of the first reading. */
+/**
+ * ms for a connection to one server, and until the next is tried as well; for an answer of JetStream, and between
+ * entries of the first reading.
+ */
 const CONNECT_TIMEOUT = 3_000;
+const CONNECT_PAUSE = 300;
 const ANSWER_TIMEOUT = 3_000;
 const STALL_TIMEOUT = 10_000;
 const PING_INTERVAL = 10_000;
@@ -74,15 +79,10 @@ async function connectToAny(options: NatsBucketOptions): Promise<NatsConnection>
   const servers = options.servers
     .map((server) => ({ server, place: Math.random() }))
     .sort((one, other) => one.place - other.place);
-  let failure: unknown;
-  for (const { server } of servers) {
-    try {
-      return await connectTo(server, options);
-    } catch (error) {
-      failure = error;
-    }
-  }
-  throw failure;
+  return await firstAnswer(
+    servers.map(({ server }) => () => connectTo(server, options)),
+    { pause: CONNECT_PAUSE, close: (connection) => connection.close() },
+  );
 }
 
 async function connectTo(
