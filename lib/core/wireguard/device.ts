@@ -39,7 +39,6 @@ import { MessageSender } from "./message_sender.ts";
 import { OpenedMessages } from "./opened_messages.ts";
 import { StagedPackets } from "./session/staged_packets.ts";
 import { TransportMessages } from "./session/transport_messages.ts";
-import { NEVER } from "./timers.ts";
 import type { Sharing } from "./workers/sharing.ts";
 import { WorkerNews } from "./workers/worker_news.ts";
 
@@ -69,6 +68,7 @@ export class Device {
   readonly #handshakes: HandshakeDriver;
   readonly #receiver: MessageReceiver;
   readonly #actions: PeerActions;
+  readonly #runTimers = (peer: Peer, now: number) => runTimers(peer, this.#actions, now);
   readonly #update: PeerUpdateParts;
   readonly #sharing: Sharing | null;
   readonly #elsewhere: Elsewhere | null;
@@ -386,15 +386,8 @@ export class Device {
     return this.#peers.deadline.at;
   }
 
-  /** Does what is due. Costs one comparison when nothing is. */
+  /** Does what is due. Costs one comparison where nothing is. */
   poll(now: number): void {
-    const { deadline } = this.#peers;
-    if (now < deadline.at) return;
-    deadline.at = NEVER;
-    for (const peer of this.#peers) {
-      runTimers(peer, this.#actions, now);
-      const earliest = peer.timers.earliest();
-      if (earliest < deadline.at) deadline.at = earliest;
-    }
+    this.#peers.runDue(now, this.#runTimers);
   }
 }

@@ -17,8 +17,14 @@ import { Watch, type WatchOptions } from "./liveness/liveness.ts";
 import { SharedKey } from "./liveness/shared_key.ts";
 import { Peer, type PeerOptions } from "./peer.ts";
 import { Successor, type SuccessorOptions } from "./successor.ts";
-import { type Deadline, NEVER, Timers } from "./timers.ts";
+import { Deadline, NEVER, Timers } from "./timers.ts";
 import type { Sharing } from "./workers/sharing.ts";
+
+/**
+ * Peers of neighbouring indices are looked at together when a timer of one of them is due: of thousands, some timer is
+ * due at any time, and to look at all of them for it would take more than what is due.
+ */
+const GROUP_BITS = 5;
 
 export interface PeerTableOptions {
   readonly identity: KeyPair;
@@ -40,8 +46,9 @@ export interface PeerTableOptions {
 export class PeerTable {
   readonly allowedIps: AllowedIps<Peer> = new AllowedIps();
   readonly allowedIps6: AllowedIps6<Peer> = new AllowedIps6();
-  /** The earliest time at which a timer of any peer is due. */
-  readonly deadline: Deadline = { at: NEVER };
+  /** The earliest time at which a timer of any peer is due, and of those of each group, by index. */
+  readonly deadline: Deadline = new Deadline();
+  readonly #groups: Deadline[] = [];
   readonly #options: PeerTableOptions;
   readonly #byKey = new Map<string, Peer>();
   readonly #byFormerKey = new Map<string, Peer>();
@@ -102,10 +109,14 @@ export class PeerTable {
       );
     }
     const staticSecret = new Uint8Array(KEY_SIZE);
+    const index = this.#takeIndex();
     const peer = new Peer(options, {
-      index: this.#takeIndex(),
+      index,
       paths,
-      timers: new Timers(this.deadline, () => random(1)[0] / 256),
+      timers: new Timers(
+        this.#groups[index >>> GROUP_BITS] ??= new Deadline(this.deadline),
+        () => random(1)[0] / 256,
+      ),
       cookies: new CookieGenerator(options.publicKey),
       staticSecret: identity.agree(options.publicKey, staticSecret) ? staticSecret : null,
       mtu,
@@ -117,6 +128,33 @@ export class PeerTable {
     this.setSuccessor(peer, options.nextKey ?? null);
     peer.timers.setPersistentInterval((options.persistentKeepalive ?? 0) * 1000, now);
     return peer;
+  }
+
+  /**
+   * Has what is due done, peer by peer.
+   *
+   * @param run does what is due for one of them, and may arm timers of others
+   */
+  runDue(now: number, run: (peer: Peer, now: number) => void): void {
+    const { deadline } = this;
+    if (now < deadline.at) return;
+    for (let group = 0; group < this.#groups.length; group++) {
+      if (this.#groups[group]!.at <= now) this.#runGroup(group, now, run);
+    }
+    deadline.at = NEVER;
+    for (const { at } of this.#groups) deadline.include(at);
+  }
+
+  #runGroup(group: number, now: number, run: (peer: Peer, now: number) => void): void {
+    const deadline = this.#groups[group]!;
+    deadline.at = NEVER;
+    const first = group << GROUP_BITS;
+    for (let index = first; index < first + (1 << GROUP_BITS); index++) {
+      const peer = this.byIndex(index);
+      if (peer === null) continue;
+      run(peer, now);
+      deadline.include(peer.timers.earliest());
+    }
   }
 
   /**

@@ -14,9 +14,22 @@ import {
 /** A deadline that is not armed. */
 export const NEVER = Infinity;
 
-/** The earliest time at which any peer may have something due; shared by all timers of a device. */
-export interface Deadline {
-  at: number;
+/** The earliest time at which any of some peers may have something due; shared by their timers. */
+export class Deadline {
+  at = NEVER;
+  readonly #whole: Deadline | null;
+
+  /** @param whole that of these peers and others */
+  constructor(whole: Deadline | null = null) {
+    this.#whole = whole;
+  }
+
+  /** Something is due at `at`. */
+  include(at: number): void {
+    if (at >= this.at) return;
+    this.at = at;
+    this.#whole?.include(at);
+  }
 }
 
 /** Initiations sent again at the short interval of a client that connects, before the intervals grow. */
@@ -55,7 +68,7 @@ export class Timers {
   #jitter: number;
 
   /**
-   * @param deadline moved forward whenever a timer is armed
+   * @param deadline told whenever a timer is armed
    * @param drawFraction draws a fraction from 0 to 1
    */
   constructor(deadline: Deadline, drawFraction: () => number) {
@@ -190,7 +203,7 @@ export class Timers {
   }
 
   #arm(at: number): number {
-    if (at < this.#deadline.at) this.#deadline.at = at;
+    this.#deadline.include(at);
     return at;
   }
 }

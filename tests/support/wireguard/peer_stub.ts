@@ -6,7 +6,7 @@ import { PeerSession } from "../../../lib/core/wireguard/session/peer_session.ts
 import type { Watch } from "../../../lib/core/wireguard/liveness/liveness.ts";
 import { Paths } from "../../../lib/core/transport/paths.ts";
 import { Peer } from "../../../lib/core/wireguard/peer.ts";
-import { NEVER, Timers } from "../../../lib/core/wireguard/timers.ts";
+import { Deadline, Timers } from "../../../lib/core/wireguard/timers.ts";
 
 /** A peer whose timers nobody asks, watched or not. */
 export function stubPeer(
@@ -18,7 +18,7 @@ export function stubPeer(
   return new Peer({ publicKey, allowedIps: [] }, {
     index,
     paths,
-    timers: new Timers({ at: NEVER }, () => 0),
+    timers: new Timers(new Deadline(), () => 0),
     cookies: new CookieGenerator(publicKey),
     staticSecret: null,
     mtu: 1420,

@@ -4,7 +4,8 @@ import { NO_PATH, Paths } from "../../../../lib/core/transport/paths.ts";
 import { Transport } from "../../../../lib/core/transport/transport.ts";
 import type { Peer } from "../../../../lib/core/wireguard/peer.ts";
 import { PeerTable } from "../../../../lib/core/wireguard/peer_table.ts";
-import { assertEquals, assertNotEquals, assertThrows } from "../../../support/assert.ts";
+import { NEVER } from "../../../../lib/core/wireguard/timers.ts";
+import { assert, assertEquals, assertNotEquals, assertThrows } from "../../../support/assert.ts";
 import { ipv4 } from "../../../support/packets/simulated_device.ts";
 import { Random } from "../../../support/random.ts";
 
@@ -101,4 +102,49 @@ Deno.test("the deadline is that of the earliest timer of all peers", () => {
   const table = makeTable();
   table.add({ publicKey: random.bytes(32), allowedIps: [], persistentKeepalive: 25 }, 500);
   assertEquals(table.deadline.at, 500, "a persistent keepalive goes out at once");
+});
+
+Deno.test("what is due is done, of all peers in time, and none is looked at for others far from it", () => {
+  const table = makeTable(200);
+  const peers = Array.from({ length: 200 }, () => add(table));
+  const due = new Map(peers.map((peer) => [peer, 1_000 + random.below(500)]));
+  for (const [peer, at] of due) peer.timers.watchBy(at);
+  table.remove(peers[77]!);
+  due.delete(peers[77]!);
+  const left = new Set(due.keys());
+  let looks = 0;
+  for (let turns = 0; left.size > 0; turns++) {
+    assertEquals(table.deadline.at, Math.min(...[...left].map((peer) => due.get(peer)!)));
+    const now = table.deadline.at;
+    table.runDue(now, (peer, at) => {
+      assertEquals(at, now);
+      looks++;
+      if (peer.timers.watchAt > now) return;
+      peer.timers.watchAt = NEVER;
+      assertEquals(due.get(peer), now);
+      left.delete(peer);
+    });
+  }
+  assertEquals(table.deadline.at, NEVER);
+  assert(looks < 200 * 64);
+});
+
+Deno.test("a timer that is armed while others are run, of whichever peer, counts from then on", () => {
+  const table = makeTable(100);
+  const peers = Array.from({ length: 100 }, () => add(table));
+  peers[50]!.timers.watchBy(1_000);
+  table.runDue(1_000, (peer) => {
+    if (peer !== peers[50]) return;
+    peer.timers.watchAt = NEVER;
+    peers[0]!.timers.watchBy(900);
+    peers[99]!.timers.watchBy(3_000);
+  });
+  assertEquals(table.deadline.at, 900);
+  const seen: number[] = [];
+  table.runDue(1_000, (peer) => {
+    if (peer.timers.watchAt <= 1_000) seen.push(peers.indexOf(peer));
+    if (peer === peers[0]) peer.timers.watchAt = NEVER;
+  });
+  assertEquals(seen, [0]);
+  assertEquals(table.deadline.at, 3_000);
 });

@@ -2,7 +2,7 @@
  * Tests of the timers of handshakes and keepalives (WireGuard paper, sections 6.4 and 6.5), one by one, between two
  * devices on a fake clock. Those of keys are in `key_lifetime_test.ts`.
  */
-import { NEVER, Timers } from "../../../../lib/core/wireguard/timers.ts";
+import { Deadline, NEVER, Timers } from "../../../../lib/core/wireguard/timers.ts";
 import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";
 import type { SimulatedDevice } from "../../../support/packets/simulated_device.ts";
@@ -226,7 +226,7 @@ Deno.test("PersistentKeepalive: goes on after a handshake that was given up, and
 });
 
 Deno.test("handshakeAbandoned() leaves one timer: that which zeroes what keys there are", () => {
-  const timers = new Timers({ at: NEVER }, () => 0);
+  const timers = new Timers(new Deadline(), () => 0);
   timers.dataReceived(0);
   timers.handshakeInitiated(0);
   timers.handshakeAbandoned(1000);
@@ -236,7 +236,7 @@ Deno.test("handshakeAbandoned() leaves one timer: that which zeroes what keys th
 });
 
 Deno.test("stop() leaves no timer", () => {
-  const timers = new Timers({ at: NEVER }, () => 0);
+  const timers = new Timers(new Deadline(), () => 0);
   timers.dataReceived(0);
   timers.dataSent(0);
   timers.handshakeInitiated(0);
