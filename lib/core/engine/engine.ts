@@ -69,7 +69,7 @@ export class Engine {
   readonly #tunWriter: TunWriter;
   readonly #tunBuffer: number;
   readonly #fromNetwork: Receiver<DatagramSource> = {
-    beginBatch: ({ messages }, count) => this.#device.prefetch(messages.offsets, count),
+    beginBatch: ({ messages }, count) => this.#device.prefetch(messages, count),
     take: (port, index, now) => this.#takeMessage(port, index, now),
     endBatch: () => this.#endMessages(),
   };

@@ -20,7 +20,10 @@ export interface ReceivedMessages {
   readonly lengths: Int32Array;
   /** Bytes of each merged datagram but the last; 0 for a single one. */
   readonly segmentSizes: Int32Array;
-  /** By which path each came, and an answer to it goes; set by `take()`. `NO_PATH` where none can. */
+  /**
+   * By which path each came, and an answer to it goes; set by `take()`. `NO_PATH` where none can. Before that a guess:
+   * where the peer was last.
+   */
   readonly pathIds: Int32Array;
   /** ECN bits of the outer IP header. */
   readonly ecns: Uint8Array;

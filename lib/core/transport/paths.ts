@@ -110,12 +110,20 @@ export class Paths extends PathSlots {
    *
    * @param address,port the far end, host order; addresses as int32 or uint32
    * @param source our own address; 0 lets the kernel choose
+   * @param guess a path, which is looked at first: the search for it costs more, most of all where the table is in no
+   *   cache
    * @returns `NO_PATH` for port 0, and where all that there may be are held or pinned
    */
-  intern(address: number, port: number, source: number, transport: Transport): number {
+  intern(
+    address: number,
+    port: number,
+    source: number,
+    transport: Transport,
+    guess: number = this.#last,
+  ): number {
     if (port === 0) return NO_PATH;
-    const known = this.#is(this.#last, address | 0, port, source | 0, transport)
-      ? this.#last
+    const known = this.#is(guess, address | 0, port, source | 0, transport)
+      ? guess
       : this.#find(address | 0, port, source | 0, transport);
     if (known === NO_PATH) return this.#last = this.#add(address, port, source, transport);
     if (this.#holds[known] === 0) this.#used(known);
@@ -127,10 +135,16 @@ export class Paths extends PathSlots {
    *
    * @param source where in `from` our own address stands, 16 bytes; less than 0 lets the kernel choose
    */
-  internName6(from: DataView, name: number, source: number, transport: Transport): number {
+  internName6(
+    from: DataView,
+    name: number,
+    source: number,
+    transport: Transport,
+    guess: number = this.#last,
+  ): number {
     if (from.getUint16(name + PATH_PORT_OFFSET) === 0) return NO_PATH;
     copySlot6(this.#wanted, from, name, source, transport);
-    return this.#internWanted();
+    return this.#internWanted(guess);
   }
 
   /**
@@ -141,7 +155,7 @@ export class Paths extends PathSlots {
    */
   internWords6(words: Int32Array, port: number, hasSource: boolean, transport: Transport): number {
     writeSlot6(this.#wanted, words, port, hasSource, transport);
-    return this.#internWanted();
+    return this.#internWanted(this.#last);
   }
 
   /** Loads what `intern()` needs of a path; the result means nothing. */
@@ -149,8 +163,8 @@ export class Paths extends PathSlots {
     return this.view.getInt32(path * PATH_SLOT_SIZE) ^ this.#holds[path];
   }
 
-  #internWanted(): number {
-    const known = this.#isWanted(this.#last) ? this.#last : this.#findWanted();
+  #internWanted(guess: number): number {
+    const known = this.#isWanted(guess) ? guess : this.#findWanted();
     if (known === NO_PATH) return this.#last = this.#addWanted();
     return this.#lastUsed(known);
   }

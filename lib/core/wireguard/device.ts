@@ -28,6 +28,7 @@ import { HandshakeDriver, type TakenPlace } from "./handshake/handshake_driver.t
 import { IndexTable } from "./handshake/index_table.ts";
 import { Control } from "./liveness/control.ts";
 import { writeGoodbye } from "./liveness/goodbye.ts";
+import type { Arrived } from "./packet_peer.ts";
 import type { PacketTap } from "./packet_tap.ts";
 import type { Peer, PeerOptions } from "./peer.ts";
 import { peerActions } from "./peer_actions.ts";
@@ -222,8 +223,8 @@ export class Device {
 
   // From the network.
 
-  prefetch(offsets: Int32Array, count: number): void {
-    this.#receiver.prefetch(offsets, count);
+  prefetch(datagrams: Arrived, count: number): void {
+    this.#receiver.prefetch(datagrams, count);
   }
 
   /**

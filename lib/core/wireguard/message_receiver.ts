@@ -8,7 +8,7 @@ import {
 } from "../wire/messages.ts";
 import type { IndexTable } from "./handshake/index_table.ts";
 import type { OpenedMessages } from "./opened_messages.ts";
-import type { Loadable } from "./packet_peer.ts";
+import type { Arrived, Loadable } from "./packet_peer.ts";
 import type { Peer } from "./peer.ts";
 import type { PeerTable } from "./peer_table.ts";
 import type { PeerSession } from "./session/peer_session.ts";
@@ -48,7 +48,7 @@ export class MessageReceiver {
    * Loads what `receive()` will need, see `PacketDevice.prefetch()`: step by step, as no load of a step waits for
    * another of it, and the processor has them under way at once.
    */
-  prefetch(offsets: Int32Array, count: number): void {
+  prefetch({ offsets, pathIds }: Arrived, count: number): void {
     const view = this.#view;
     const sessions = this.#sessions;
     const flows = this.#flows;
@@ -72,6 +72,7 @@ export class MessageReceiver {
       if (peer === null) continue;
       const low = view.getUint32(offsets[i]! + TRANSPORT_COUNTER_OFFSET, true);
       loaded ^= sessions[i]!.replay.prefetch(low) ^ peer.prefetch();
+      pathIds[i] = peer.endpoint.path;
       sessions[i] = null;
       flows[i] = peer.flow;
     }

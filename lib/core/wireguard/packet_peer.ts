@@ -28,6 +28,13 @@ export interface PacketPeer {
   flow: Loadable | null;
 }
 
+/** Datagrams that have come, index by index. */
+export interface Arrived {
+  readonly offsets: Int32Array;
+  /** Guesses of the paths by which they came. */
+  readonly pathIds: Int32Array;
+}
+
 /** What another room keeps of a packet's flow. */
 export interface Loadable {
   /** Loads it into the processor's cache, see `PacketDevice.prefetch()`. Returns a number made of all of it. */
@@ -48,10 +55,11 @@ export interface PacketDevice {
   /** The peer with this index, as results have it; null for none. */
   peerAt(index: number): PacketPeer | null;
   /**
-   * Loads into the processor's cache what `receive()` will need for the datagrams at the first `count` of these
-   * offsets, as far as their headers tell. Whatever stands there, nothing else follows from it.
+   * Loads into the processor's cache what `receive()` will need for the first `count` of these datagrams, as far as
+   * their headers tell, and writes down where the peer that each seems to be from was last. Whatever stands there,
+   * nothing else follows from it.
    */
-  prefetch(offsets: Int32Array, count: number): void;
+  prefetch(datagrams: Arrived, count: number): void;
   /** Takes one datagram, see `Device.receive()`. */
   receive(offset: number, length: number, path: number, now: number): number;
   /** Seals a packet, see `Device.send()`. */

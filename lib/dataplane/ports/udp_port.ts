@@ -60,12 +60,14 @@ export class UdpPort implements DatagramPort {
   take(index: number): boolean {
     const socket = this.#socket;
     const { paths, keepsSource } = this.#options;
+    const { pathIds } = this.messages;
     const name6 = socket.receivedNames6[index];
-    this.messages.pathIds[index] = name6 >= 0 ? this.#path6(name6, index) : paths.intern(
+    pathIds[index] = name6 >= 0 ? this.#path6(name6, index) : paths.intern(
       socket.receivedAddresses[index],
       socket.receivedPorts[index],
       keepsSource ? socket.receivedSources[index] : 0,
       Transport.udp,
+      pathIds[index],
     );
     return true;
   }
@@ -73,7 +75,8 @@ export class UdpPort implements DatagramPort {
   #path6(name: number, index: number): number {
     const { paths, memory, keepsSource } = this.#options;
     const source = keepsSource ? this.#socket.receivedSources6[index] : -1;
-    return paths.internName6(memory.view, name, source, Transport.udp);
+    const guess = this.messages.pathIds[index];
+    return paths.internName6(memory.view, name, source, Transport.udp, guess);
   }
 
   authenticated(): void {}

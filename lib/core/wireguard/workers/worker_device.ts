@@ -20,7 +20,7 @@ import {
 import type { AllowedIps } from "../allowed_ips.ts";
 import type { ElsewhereOfWorker } from "../elsewhere.ts";
 import type { AllowedIps6 } from "../allowed_ips6.ts";
-import type { AnyPacketTap, PacketDevice } from "../packet_peer.ts";
+import type { AnyPacketTap, Arrived, PacketDevice } from "../packet_peer.ts";
 import { PacketDirection } from "../packet_tap.ts";
 import { received, receivedOffset } from "../received.ts";
 import { TransportMessages } from "../session/transport_messages.ts";
@@ -128,7 +128,7 @@ export class WorkerDevice implements PacketDevice {
 
   // From the network.
 
-  prefetch(offsets: Int32Array, count: number): void {
+  prefetch({ offsets, pathIds }: Arrived, count: number): void {
     const { view } = this.#memory;
     let loaded = this.#loaded;
     for (let i = 0; i < count; i++) {
@@ -139,7 +139,8 @@ export class WorkerDevice implements PacketDevice {
       if (session === null) continue;
       const low = view.getUint32(offset + TRANSPORT_COUNTER_OFFSET, true);
       const { peer } = session;
-      loaded ^= session.prefetch() ^ session.replay.prefetch(low) ^ peer.path ^ peer.source ^
+      pathIds[i] = peer.path;
+      loaded ^= session.prefetch() ^ session.replay.prefetch(low) ^ peer.source ^
         (peer.flow?.load() ?? 0);
     }
     this.#loaded = loaded;

@@ -9,9 +9,9 @@ import { Random } from "../../../support/random.ts";
 
 const { udp, fakeTcp } = Transport;
 
-/** The path of a stranger. */
-function stranger(paths: Paths, number: number): number {
-  return paths.intern(0x0b00_0000 + number, 666, 0, udp);
+/** The path of a stranger, by its own guess or by one that is given. */
+function stranger(paths: Paths, number: number, guess?: number): number {
+  return paths.intern(0x0b00_0000 + number, 666, 0, udp, guess);
 }
 
 Deno.test("one endpoint has one number, and whatever differs has another", () => {
@@ -67,6 +67,25 @@ Deno.test("the path asked for last is found again, also after its slot has becom
   const second = stranger(paths, 2);
   assertEquals([paths.address(second), stranger(paths, 2)], [0x0b00_0002, second]);
   assertEquals(paths.address(stranger(paths, 1)), 0x0b00_0001);
+});
+
+Deno.test("a guess is found where it is right, and changes nothing where it is wrong, or of another's slot by now", () => {
+  const paths = new Paths({ holders: 1, unheld: 2 });
+  const [first, second] = [stranger(paths, 1), stranger(paths, 2)];
+  for (const guess of [first, second, NO_PATH]) {
+    assertEquals(stranger(paths, 1, guess), first);
+    assertEquals(stranger(paths, 2, guess), second);
+  }
+  assertEquals(stranger(paths, 3, first), first, "the slot of the one unused for longest");
+  assertEquals(stranger(paths, 1, first), second);
+  const name = new DataView(paths.bytes.slice(0, PATH_SIZE).buffer);
+  name.setUint16(0, 0x0a00);
+  name.setUint16(2, 666);
+  name.setUint8(8, 0x20);
+  const six = paths.internName6(name, 0, -1, udp);
+  for (const guess of [six, second, NO_PATH]) {
+    assertEquals(paths.internName6(name, 0, -1, udp, guess), six);
+  }
 });
 
 Deno.test("strangers share a few paths: a million of them leave those that are held, and make the table no longer", () => {
@@ -234,7 +253,7 @@ Deno.test("asking, holding, releasing and pinning at random do what a slow and o
     let pins = 0;
     for (let round = 0; round < 1_000; round++) {
       const number = below(2 * (holders + unheld));
-      const path = stranger(paths, number);
+      const path = stranger(paths, number, [below(paths.size + 1), undefined][below(2)]);
       assertEquals(path, slow.intern(number), `round ${round} of world ${world}`);
       if (path !== NO_PATH) assertEquals(paths.address(path), 0x0b00_0000 + number);
       const entry = slow.known[below(slow.known.length)]!;
