@@ -177,7 +177,8 @@ class Run implements Disposable {
         measurePings({
           contenders: [...this.#stage.lineup.contenders.values()],
           layWire: this.#stage.layWire,
-          turns: quick ? 2 : 10,
+          processes: quick ? 1 : 5,
+          turns: quick ? 2 : 4,
           samples: this.samples,
           remark: (text) => void this.notes.push(text),
         }));
@@ -195,7 +196,8 @@ class Run implements Disposable {
         measureGatewayPeers({
           program: this.#program,
           lay: this.#stage.layGateway,
-          backlogs: quick ? 15 : 120,
+          processes: quick ? 1 : 5,
+          backlogs: quick ? 15 : 40,
           samples: this.samples,
         }));
     }

@@ -87,16 +87,27 @@ export class GatewayAlone implements AsyncDisposable {
     return { rate: bytes * 8 / seconds / GBIT, cost, lost };
   }
 
-  /** Has it go before whatever else runs on the machine, for backlogs, which take some ms each. Disposal undoes it. */
+  /** Has it stay on one processor, so that another gateway beside it has the same. */
+  async stay(): Promise<void> {
+    await schedule("taskset", "--all-tasks", "--cpu-list", "--pid", "0", `${this.pid}`);
+  }
+
+  /**
+   * Has its data plane go before whatever else runs on the machine, for backlogs, which take some ms each. Disposal
+   * undoes it. Not its main thread: Deno's spins as long as V8 works in the background, which needs a processor.
+   */
   async goFirst(): Promise<AsyncDisposable> {
     await this.#schedule("--fifo", "--pid", "1");
     return { [Symbol.asyncDispose]: () => this.#schedule("--other", "--pid", "0") };
   }
 
-  /** Schedules all of its threads otherwise, by chrt(1). */
+  /** Schedules its data-plane threads otherwise, by chrt(1). */
   async #schedule(...how: readonly string[]): Promise<void> {
-    const { code, stderr } = await run(null, ["chrt", "--all-tasks", ...how, `${this.pid}`]);
-    if (code !== 0) throw new Error(`Cannot schedule the gateway: ${stderr}`);
+    const tasks = `/proc/${this.pid}/task`;
+    for (const { name: thread } of Deno.readDirSync(tasks)) {
+      if (!Deno.readTextFileSync(`${tasks}/${thread}/comm`).startsWith("worker-")) continue;
+      await schedule("chrt", ...how, thread);
+    }
   }
 
   /** Has it work off what has come while it was stopped. */
@@ -111,4 +122,9 @@ export class GatewayAlone implements AsyncDisposable {
     this.load[Symbol.dispose]();
     await this.#server[Symbol.asyncDispose]();
   }
+}
+
+async function schedule(...command: readonly string[]): Promise<void> {
+  const { code, stderr } = await run(null, command);
+  if (code !== 0) throw new Error(`Cannot schedule the gateway: ${stderr}`);
 }

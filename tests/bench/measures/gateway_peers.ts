@@ -1,4 +1,7 @@
-/** The gateway alone, with one peer that sends and with 1,000: both stand at once, and work off backlogs in turns. */
+/**
+ * The gateway alone, with one peer that sends and with 1,000: both stand at once, and work off backlogs in turns. Each
+ * is started several times, as processes of one program differ by more than peers do.
+ */
 import type { Wire } from "../../net/support/wire.ts";
 import type { TestNamespace } from "../../support/net.ts";
 import type { Program } from "../contenders/vpn.ts";
@@ -17,12 +20,18 @@ export interface GatewayPeersOptions {
   readonly program: Program;
   /** Lays a wire of its own for each gateway, and an internet behind it. */
   readonly lay: () => Promise<{ readonly wire: Wire; readonly internet: TestNamespace }>;
+  /** Processes of each, and backlogs of each of them. */
+  readonly processes: number;
   readonly backlogs: number;
   readonly samples: Samples;
 }
 
 /** Fills the figures `gateway-peers` and `gateway-peers-cpu`: one data-plane thread, our NAT, to the internet. */
-export async function measureGatewayPeers(
+export async function measureGatewayPeers(options: GatewayPeersOptions): Promise<void> {
+  for (let process = 0; process < options.processes; process++) await measureOnce(options);
+}
+
+async function measureOnce(
   { program, lay, backlogs, samples }: GatewayPeersOptions,
 ): Promise<void> {
   await using stack = new AsyncDisposableStack();
@@ -40,6 +49,7 @@ export async function measureGatewayPeers(
   }
   for (const { gateway } of gateways) {
     await settle(gateway.pid);
+    await gateway.stay();
     stack.use(await gateway.goFirst());
   }
   for (let backlog = 0; backlog < backlogs; backlog++) {

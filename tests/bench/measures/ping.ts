@@ -1,4 +1,7 @@
-/** Round trips through idle tunnels, of all contenders at once and in turns: their ratios are of the same moments. */
+/**
+ * Round trips through idle tunnels, of all contenders at once and in turns: their ratios are of the same moments. Each
+ * is started several times, as processes of one program differ by a tenth.
+ */
 import { errorMessage } from "../../../lib/process/errors.ts";
 import type { TestNamespace } from "../../support/net.ts";
 import { delay, SERVER_INSIDE, type Wire } from "../../net/support/wire.ts";
@@ -18,6 +21,8 @@ export interface PingOptions {
   readonly contenders: readonly Contender[];
   /** Lays a wire of its own for each contender. */
   readonly layWire: () => Promise<Wire>;
+  /** Processes of each contender, and turns of each of them. */
+  readonly processes: number;
   readonly turns: number;
   readonly samples: Samples;
   /** Told which contender could not be measured, and why. */
@@ -25,7 +30,11 @@ export interface PingOptions {
 }
 
 /** Fills the figure `ping`. What a round trip takes depends on the machine's mood more than on the program. */
-export async function measurePings(
+export async function measurePings(options: PingOptions): Promise<void> {
+  for (let process = 0; process < options.processes; process++) await measureOnce(options);
+}
+
+async function measureOnce(
   { contenders, layWire, turns, samples, remark }: PingOptions,
 ): Promise<void> {
   await using tunnels = new AsyncDisposableStack();
