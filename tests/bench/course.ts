@@ -27,7 +27,7 @@ import { type FigureReport, reportFigures } from "./report.ts";
 import { Samples, summarize, type Summary } from "./samples.ts";
 
 /** A run takes less than this: rounds that would not fit are left out. */
-const BUDGET_MS = 22 * 60_000;
+const BUDGET_MS = 25 * 60_000;
 /** Where the first search for a rate begins: all contenders reach it. */
 const FIRST_RATE = 25_000;
 const MB = 1e6;
@@ -177,7 +177,7 @@ class Run implements Disposable {
         measurePings({
           contenders: [...this.#stage.lineup.contenders.values()],
           layWire: this.#stage.layWire,
-          processes: quick ? 1 : 5,
+          processes: quick ? 1 : 3,
           turns: quick ? 2 : 4,
           samples: this.samples,
           remark: (text) => void this.notes.push(text),
