@@ -20,11 +20,10 @@ export interface ReceivedMessages {
   readonly lengths: Int32Array;
   /** Bytes of each merged datagram but the last; 0 for a single one. */
   readonly segmentSizes: Int32Array;
-  /**
-   * By which path each came, and an answer to it goes; set by `take()`. `NO_PATH` where none can. Before that a guess:
-   * where the peer was last.
-   */
+  /** By which path each came, and an answer to it goes; known once it is taken. `NO_PATH` where none can. */
   readonly pathIds: Int32Array;
+  /** Of a port that looks for paths: where the peer that each seems to be from was last, which is looked at first. */
+  readonly guesses?: Int32Array;
   /** ECN bits of the outer IP header. */
   readonly ecns: Uint8Array;
 }

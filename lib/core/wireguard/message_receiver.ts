@@ -48,7 +48,7 @@ export class MessageReceiver {
    * Loads what `receive()` will need, see `PacketDevice.prefetch()`: step by step, as no load of a step waits for
    * another of it, and the processor has them under way at once.
    */
-  prefetch({ offsets, pathIds }: Arrived, count: number): void {
+  prefetch({ offsets, guesses }: Arrived, count: number): void {
     const view = this.#view;
     const sessions = this.#sessions;
     const flows = this.#flows;
@@ -72,7 +72,7 @@ export class MessageReceiver {
       if (peer === null) continue;
       const low = view.getUint32(offsets[i]! + TRANSPORT_COUNTER_OFFSET, true);
       loaded ^= sessions[i]!.replay.prefetch(low) ^ peer.prefetch();
-      pathIds[i] = peer.endpoint.path;
+      if (guesses !== undefined) guesses[i] = peer.endpoint.path;
       sessions[i] = null;
       flows[i] = peer.flow;
     }

@@ -31,8 +31,8 @@ export interface PacketPeer {
 /** Datagrams that have come, index by index. */
 export interface Arrived {
   readonly offsets: Int32Array;
-  /** Guesses of the paths by which they came. */
-  readonly pathIds: Int32Array;
+  /** Guesses of the paths by which they came; left out where these are known. */
+  readonly guesses?: Int32Array;
 }
 
 /** What another room keeps of a packet's flow. */

@@ -31,17 +31,20 @@ export class UdpPort implements DatagramPort {
   readonly messages: ReceivedMessages;
   readonly #socket: UdpSocket;
   readonly #options: UdpPortOptions;
+  readonly #guesses: Int32Array;
   #isRoomAwaited = false;
 
   constructor(socket: UdpSocket, options: UdpPortOptions) {
     this.#socket = socket;
     this.#options = options;
     this.batch = socket.receivedOffsets.length;
+    this.#guesses = new Int32Array(this.batch);
     this.messages = {
       offsets: socket.receivedOffsets,
       lengths: socket.receivedLengths,
       segmentSizes: socket.receivedSegmentSizes,
       pathIds: new Int32Array(this.batch),
+      guesses: this.#guesses,
       ecns: socket.receivedEcns,
     };
   }
@@ -60,23 +63,23 @@ export class UdpPort implements DatagramPort {
   take(index: number): boolean {
     const socket = this.#socket;
     const { paths, keepsSource } = this.#options;
-    const { pathIds } = this.messages;
     const name6 = socket.receivedNames6[index];
-    pathIds[index] = name6 >= 0 ? this.#path6(name6, index) : paths.intern(
+    const path = name6 >= 0 ? this.#path6(name6, index) : paths.intern(
       socket.receivedAddresses[index],
       socket.receivedPorts[index],
       keepsSource ? socket.receivedSources[index] : 0,
       Transport.udp,
-      pathIds[index],
+      this.#guesses[index],
     );
+    // The next guess too, unless a better one is known.
+    this.messages.pathIds[index] = this.#guesses[index] = path;
     return true;
   }
 
   #path6(name: number, index: number): number {
     const { paths, memory, keepsSource } = this.#options;
     const source = keepsSource ? this.#socket.receivedSources6[index] : -1;
-    const guess = this.messages.pathIds[index];
-    return paths.internName6(memory.view, name, source, Transport.udp, guess);
+    return paths.internName6(memory.view, name, source, Transport.udp, this.#guesses[index]);
   }
 
   authenticated(): void {}

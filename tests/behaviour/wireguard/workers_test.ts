@@ -188,6 +188,24 @@ Deno.test("messages that the kernel merged behind one of another kind reach the 
   assertEquals(receivedTexts(pair.gateway), ["x".repeat(200), "short"]);
 });
 
+Deno.test("a client that moves is found where it is though its messages, several at once, come by way of other threads", () => {
+  const pair = connectedPair({ ...WORKERS });
+  pair.simulation.run(6 * SECOND);
+  const messages = ["one", "two", "six"].map((text) => sealed(pair, text));
+  const [{ length: segmentSize }] = messages as [Uint8Array];
+  const worker = messages[0]![4]! & 15;
+  const first = new Uint8Array(segmentSize).fill(0x5a);
+  first.set([TRANSPORT, 0, 0, 0, 0x50 | (worker + 1) % WORKERS.gatewayWorkers]);
+  pair.client.port = 40_001;
+  pair.gateway.receive(Uint8Array.of(...[first, ...messages].flatMap((it) => [...it])), {
+    address: pair.client.address,
+    port: pair.client.port,
+    segmentSize,
+  });
+  assertEquals(receivedTexts(pair.gateway), ["one", "two", "six"]);
+  assertEquals(pair.toClient.endpoint.port, 40_001);
+});
+
 Deno.test("the first packet under a new key is taken though the worker has not been woken for it", () => {
   const { simulation, client, gateway } = site();
   client.send(upward("one"));

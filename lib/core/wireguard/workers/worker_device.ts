@@ -128,7 +128,7 @@ export class WorkerDevice implements PacketDevice {
 
   // From the network.
 
-  prefetch({ offsets, pathIds }: Arrived, count: number): void {
+  prefetch({ offsets, guesses }: Arrived, count: number): void {
     const { view } = this.#memory;
     let loaded = this.#loaded;
     for (let i = 0; i < count; i++) {
@@ -139,8 +139,9 @@ export class WorkerDevice implements PacketDevice {
       if (session === null) continue;
       const low = view.getUint32(offset + TRANSPORT_COUNTER_OFFSET, true);
       const { peer } = session;
-      pathIds[i] = peer.path;
-      loaded ^= session.prefetch() ^ session.replay.prefetch(low) ^ peer.source ^
+      const { path } = peer;
+      if (guesses !== undefined) guesses[i] = path;
+      loaded ^= session.prefetch() ^ session.replay.prefetch(low) ^ path ^ peer.source ^
         (peer.flow?.load() ?? 0);
     }
     this.#loaded = loaded;
