@@ -148,3 +148,64 @@ Deno.test("a timer that is armed while others are run, of whichever peer, counts
   assertEquals(seen, [0]);
   assertEquals(table.deadline.at, 3_000);
 });
+
+Deno.test("of peers that come, go, change keys and have timers set at random, also by each other's, none is ever late", () => {
+  for (let world = 0; world < 4; world++) {
+    const table = makeTable(70, new Paths({ holders: 70, unheld: 2 }));
+    let now = 0;
+    let [late, spins] = [0, 0];
+    const earliest = () => Math.min(...[...table].map(({ timers }) => timers.earliest()));
+    /** Does one thing to a peer, or with one; nothing is due before `first`. */
+    const disturb = (first: number) => {
+      const peers = [...table];
+      const what = random.below(12);
+      if (peers.length === 0 || (what === 0 && peers.length < 70)) {
+        table.add({
+          publicKey: random.bytes(32),
+          allowedIps: [],
+          persistentKeepalive: random.below(2),
+        }, first);
+        return;
+      }
+      const peer = random.pick(peers);
+      const { timers } = peer;
+      if (what === 1) table.remove(peer);
+      else if (what === 2) {
+        table.setSuccessor(peer, { publicKey: random.bytes(32) });
+        table.succeed(peer, peer.successor!);
+      } else if (what === 3) timers.handshakeCompleted();
+      else if (what === 4) timers.authenticatedReceived(first);
+      else if (what === 5) timers.postponeHandshake(first + random.below(3_000));
+      else if (what === 6) timers.dataReceived(first);
+      else if (what === 7) timers.stop();
+      else if (what === 8) timers.handshakeBy(first + random.below(500));
+      else timers.watchBy(first + random.below(2_000));
+    };
+    for (let step = 0; step < 2_000; step++) {
+      disturb(now);
+      late += Number(table.deadline.at > earliest());
+      if (random.chance(0.5)) continue;
+      now += random.below(random.pick([10, 100, 4_000]));
+      const due = new Set([...table].filter(({ timers }) => timers.earliest() <= now));
+      const seen = new Set<Peer>();
+      table.runDue(now, (peer) => {
+        assert(!seen.has(peer), "once in a turn");
+        assertEquals(table.byIndex(peer.index), peer);
+        seen.add(peer);
+        if (random.chance(0.1)) disturb(now - random.below(2));
+        if (peer.timers.earliest() <= now) peer.timers.stop();
+        late += Number(table.deadline.at > earliest());
+      });
+      for (const peer of due) {
+        if (table.byIndex(peer.index) === peer) assert(seen.has(peer), "whatever is due is run");
+      }
+      late += Number(table.deadline.at > earliest());
+      // What was armed meanwhile is due in the next turn, and nothing is after that.
+      table.runDue(now, ({ timers }) => {
+        if (timers.earliest() <= now) timers.stop();
+      });
+      spins += Number(table.deadline.at <= now);
+    }
+    assertEquals([late, spins], [0, 0]);
+  }
+});
