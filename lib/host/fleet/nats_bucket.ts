@@ -9,7 +9,6 @@ import {
 import { type KV, Kvm } from "@nats-io/kv";
 import {
   type Authenticator,
-  connect,
   credsAuthenticator,
   type NatsConnection,
   nkeyAuthenticator,
@@ -19,6 +18,7 @@ import type { BucketEntry } from "../../core/fleet/store_mirror.ts";
 import { errorMessage } from "../../process/errors.ts";
 import { background, guarded } from "../../process/guard.ts";
 import { firstAnswer } from "./first_answer.ts";
+import { connectNats } from "./nats_connect.ts";
 import type { StoreBucket } from "./store_bucket.ts";
 
 /**
@@ -93,7 +93,7 @@ async function connectTo(
   // Of several servers, the library would hold the certificate of one that is named by its address against "localhost".
   const host = /^tls:\/\/\[?(.*?)\]?:\d+$/.exec(server)?.[1] ?? "";
   const tls = { ...ca === null ? {} : { ca }, ...isIP(host) === 0 ? {} : { host } };
-  return await connect({
+  return await connectNats({
     servers: [server],
     name,
     timeout: CONNECT_TIMEOUT,

@@ -181,6 +181,7 @@ const PACKAGES: Readonly<Record<string, readonly string[]>> = {
     "@nats-io/jetstream",
     "@nats-io/kv",
     "@nats-io/transport-node",
+    "@nats-io/transport-node/",
     "@peculiar/x509",
     "age-encryption",
     "modern-tar",
