@@ -4,12 +4,12 @@
 const SLICES = 21;
 
 /** Measurements at most, of which the smallest counts. */
-const ROUNDS = 5;
+const ROUNDS = 50;
 
 /**
  * The bytes that `calls` calls put on the heap, once the engine has optimised them.
  *
- * A machine that is busy may delay the compiler's thread beyond a whole measurement, so it is repeated while there is
+ * A machine that is busy may delay the compiler's thread beyond several measurements, so they go on while there is
  * growth: a call that allocates does so in each round.
  *
  * @param tolerated bytes below which one measurement is enough; one of no growth always is
