@@ -4,6 +4,7 @@
  * A host that is gone refuses nothing: what is sent to it is lost, and connecting to it takes its whole time limit.
  */
 import { background } from "../../process/guard.ts";
+import { limitedWait } from "./limited_wait.ts";
 
 export interface FirstAnswerOptions<Connection> {
   /** ms for which the last one asked is waited for before the next is asked. */
@@ -27,7 +28,7 @@ export async function firstAnswer<Connection>(
   try {
     for (const ask of servers) {
       asked.push(ask());
-      first = await within(pause, Promise.any(asked));
+      first = await limitedWait(pause, Promise.any(asked).catch(() => null));
       if (first !== null) return first;
     }
     return first = await Promise.any(asked);
@@ -38,18 +39,5 @@ export async function firstAnswer<Connection>(
       const closed = each.then((late) => late === first ? undefined : close(late), () => {});
       background("control", "closing a connection that is not needed", closed);
     }
-  }
-}
-
-/** Null where it takes longer, or fails. */
-async function within<Result>(duration: number, work: Promise<Result>): Promise<Result | null> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const over = new Promise<null>((resolve) => {
-    timer = setTimeout(() => resolve(null), duration);
-  });
-  try {
-    return await Promise.race([work.catch(() => null), over]);
-  } finally {
-    clearTimeout(timer);
   }
 }

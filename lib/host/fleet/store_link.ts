@@ -10,6 +10,7 @@ import { errorMessage } from "../../process/errors.ts";
 import { background } from "../../process/guard.ts";
 import type { Logger } from "../../process/logging.ts";
 import type { StoreBucket } from "./store_bucket.ts";
+import { limitedWait } from "./limited_wait.ts";
 
 /** ms between attempts, from the first to the longest, and between looks. */
 const PAUSES = { first: 250, longest: 10_000, probe: 1_000 };
@@ -82,7 +83,7 @@ export class StoreLink implements AsyncDisposable {
 
   /** Whether the bucket has been read, within so many ms. */
   async connected(timeout: number): Promise<boolean> {
-    await this.#orPause(this.#connected.promise, timeout);
+    await limitedWait(timeout, this.#connected.promise);
     return this.#bucket !== null;
   }
 
@@ -106,7 +107,7 @@ export class StoreLink implements AsyncDisposable {
       }
       this.#lost(reason);
       // Gateways that lost it together do not come back together.
-      await this.#orPause(this.#end.promise, pause * (0.5 + Math.random() / 2));
+      await limitedWait(pause * (0.5 + Math.random() / 2), this.#end.promise);
       pause = Math.min(2 * pause, longest);
     }
   }
@@ -142,7 +143,7 @@ export class StoreLink implements AsyncDisposable {
   /** @returns what is wrong */
   async #watch(bucket: StoreBucket, mirror: StoreMirror): Promise<string> {
     for (let misses = 0, reason = ""; misses < PATIENCE;) {
-      await this.#orPause(this.#end.promise, this.#pauses.probe);
+      await limitedWait(this.#pauses.probe, this.#end.promise);
       if (this.#isEnded || this.#bucket !== bucket) return reason;
       try {
         const known = mirror.commit?.revision ?? 0;
@@ -173,14 +174,5 @@ export class StoreLink implements AsyncDisposable {
       "the store cannot be reached: {reason}: continuing with the peers as they are",
       { reason },
     );
-  }
-
-  async #orPause(work: Promise<unknown>, duration: number): Promise<void> {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const pause = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, duration);
-    });
-    await Promise.race([work, pause]);
-    clearTimeout(timer);
   }
 }
