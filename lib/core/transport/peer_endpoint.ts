@@ -11,19 +11,17 @@ export class PeerEndpoint {
   readonly #paths: Paths;
   #path: number = NO_PATH;
   #transport: Transport = Transport.udp;
+  readonly #onMove: () => void;
 
-  constructor(paths: Paths) {
+  /** @param onMove called before each move */
+  constructor(paths: Paths, onMove: () => void = () => {}) {
     this.#paths = paths;
+    this.#onMove = onMove;
   }
 
   /** `NO_PATH` where the endpoint is not known. */
   get path(): number {
     return this.#path;
-  }
-
-  /** Loads what is asked of its path, see `PacketDevice.prefetch()`; the result means nothing. */
-  prefetch(): number {
-    return this.#paths.prefetch(this.#path);
   }
 
   get address(): HostAddress {
@@ -58,6 +56,7 @@ export class PeerEndpoint {
   /** The peer is there now. */
   moveTo(path: number): void {
     if (path === this.#path) return;
+    this.#onMove();
     this.#paths.retain(path);
     this.#paths.release(this.#path);
     this.#path = path;

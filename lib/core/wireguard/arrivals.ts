@@ -20,7 +20,7 @@ export class Arrivals {
 
   /** A message came that shows a session: the peer is alive. */
   markAlive(peer: Peer, now: number): void {
-    peer.lastReceivedAt = now;
+    peer.seen(now);
     peer.unansweredSince = NEVER;
     peer.askedSince = NEVER;
     peer.timers.authenticatedReceived(now);

@@ -147,7 +147,7 @@ export class Device {
       report,
     });
     this.#update = { peers, handshakes, release: (peer) => this.#actions.release(peer) };
-    this.#receiver = new MessageReceiver({ memory, peers, indices, messages, opened });
+    this.#receiver = new MessageReceiver({ memory, paths, peers, indices, messages, opened });
     this.workerNews = options.shared === undefined ? null : new WorkerNews({
       ...options,
       ...options.shared,

@@ -27,6 +27,8 @@ export interface PeerActions {
 /** Does what is due for a peer. */
 export function runTimers(peer: Peer, actions: PeerActions, now: number): void {
   const { timers } = peer;
+  if (now < timers.earliest()) return;
+  peer.endSteady();
   if (now >= timers.retransmitHandshakeAt) retransmitHandshake(peer, actions, now);
   if (now >= timers.keepaliveAt) {
     actions.sendKeepalive(peer, now);

@@ -1,4 +1,5 @@
 /** Message receiver: transport messages as they arrive: the session that they name, and the opening. */
+import { NO_PATH, type Paths } from "../transport/paths.ts";
 import { DropReason } from "../wire/drop_reason.ts";
 import type { Memory } from "../wire/memory.ts";
 import {
@@ -17,6 +18,7 @@ import type { TransportMessages } from "./session/transport_messages.ts";
 
 export interface MessageReceiverOptions {
   readonly memory: Memory;
+  readonly paths: Paths;
   readonly peers: PeerTable;
   readonly indices: IndexTable;
   readonly messages: TransportMessages;
@@ -25,6 +27,7 @@ export interface MessageReceiverOptions {
 
 export class MessageReceiver {
   readonly #view: DataView;
+  readonly #paths: Paths;
   readonly #peers: PeerTable;
   readonly #indices: IndexTable;
   readonly #messages: TransportMessages;
@@ -38,6 +41,7 @@ export class MessageReceiver {
 
   constructor(options: MessageReceiverOptions) {
     this.#view = options.memory.view;
+    this.#paths = options.paths;
     this.#peers = options.peers;
     this.#indices = options.indices;
     this.#messages = options.messages;
@@ -60,7 +64,7 @@ export class MessageReceiver {
     let loaded = this.#loaded;
     for (let i = 0; i < count; i++) {
       const session = sessions[i]!;
-      if (session !== null) loaded ^= session.peerIndex;
+      if (session !== null) loaded ^= session.peerIndex ^ session.steadyPath;
     }
     for (let i = 0; i < count; i++) {
       const session = sessions[i]!;
@@ -70,16 +74,23 @@ export class MessageReceiver {
     for (let i = 0; i < count; i++) {
       const peer = peers[i]!;
       if (peer === null) continue;
+      const session = sessions[i]!;
       const low = view.getUint32(offsets[i]! + TRANSPORT_COUNTER_OFFSET, true);
-      loaded ^= sessions[i]!.replay.prefetch(low) ^ peer.prefetch();
-      if (guesses !== undefined) guesses[i] = peer.endpoint.path;
+      loaded ^= session.replay.prefetch(low);
+      let path = session.steadyPath;
+      if (path === NO_PATH) {
+        loaded ^= peer.prefetch() ^ Number(session.canReceive(0));
+        path = peer.endpoint.path;
+      }
+      if (guesses !== undefined) guesses[i] = path;
       sessions[i] = null;
       flows[i] = peer.flow;
     }
     for (let i = 0; i < count; i++) {
       const peer = peers[i]!;
       if (peer === null) continue;
-      loaded ^= peer.endpoint.prefetch() ^ (flows[i]?.load() ?? 0);
+      if (guesses !== undefined) loaded ^= this.#paths.prefetch(guesses[i]!);
+      loaded ^= flows[i]?.load() ?? 0;
       flows[i] = peers[i] = null;
     }
     this.#loaded = loaded;
@@ -92,11 +103,19 @@ export class MessageReceiver {
       this.#view.getInt32(offset + TRANSPORT_RECEIVER_OFFSET, true),
     );
     if (session === null) return -DropReason.unknownIndex;
-    const packetLength = this.#messages.open(session, offset, length, now);
+    const isSteady = session.isSteady(path, now);
+    if (!isSteady && !session.canReceive(now)) return -DropReason.expiredKey;
+    const packetLength = this.#messages.open(session, offset, length);
     if (packetLength < 0) return packetLength;
     const packet = receivedOffset(offset);
+    if (isSteady && packetLength > 0 && this.#view.getUint8(packet) !== 0) {
+      session.takeSteady(length, now);
+      return received(session.peerIndex, packetLength);
+    }
     const peer = this.#peers.byIndex(session.peerIndex)!;
+    peer.endSteady();
     const isPacket = this.#opened.take(peer, session, length, packet, packetLength, path, now);
+    if (isPacket) this.#opened.beginSteady(peer, session, path);
     return received(peer.index, isPacket ? packetLength : 0);
   }
 }

@@ -126,6 +126,7 @@ export class MessageSender {
       this.#drops.add(-sealed as DropReason, padded);
       return;
     }
+    peer.endSteady();
     peer.timers.dataSent(now);
     if (peer.unansweredSince === NEVER) this.#awaitAnswer(peer, now);
     this.#sealed(peer, keypair, sealed, now);
@@ -148,6 +149,7 @@ export class MessageSender {
   }
 
   #sealed(peer: Peer, keypair: Keypair, length: number, now: number): void {
+    peer.endSteady();
     peer.sentBytes += length;
     meter(peer, this.#report);
     peer.lastSentAt = now;

@@ -5,6 +5,7 @@
 import type { Paths } from "../transport/paths.ts";
 import type { Memory } from "../wire/memory.ts";
 import type { Arrivals } from "./arrivals.ts";
+import { REJECT_AFTER_TIME, REKEY_AFTER_TIME_RECEIVING } from "./constants.ts";
 import type { DeviceEventKind } from "./device_events.ts";
 import type { HandshakeDriver } from "./handshake/handshake_driver.ts";
 import type { IndexTable } from "./handshake/index_table.ts";
@@ -66,7 +67,7 @@ export class OpenedMessages {
     path: number,
     now: number,
   ): boolean {
-    peer.receivedBytes += length;
+    peer.received(length);
     meter(peer, this.#report);
     if (session === peer.previous) {
       // Data on its way is good; the rest would draw this end back.
@@ -90,12 +91,25 @@ export class OpenedMessages {
   }
 
   /**
+   * A packet of a peer's has been taken that came by this path: has those after it only be noted in the session where
+   * `take()` would find nothing new in them. What it asks, nothing changes without `Peer.endSteady()`.
+   */
+  beginSteady(peer: Peer, session: PeerSession, path: number): void {
+    if (session !== peer.current || path !== peer.endpoint.path || !peer.proof.isProven) return;
+    // What is metered is metered by message.
+    if (peer.quota !== null) return;
+    const asks = session.isInitiator && !peer.renewalAsked;
+    const age = asks ? REKEY_AFTER_TIME_RECEIVING : REJECT_AFTER_TIME;
+    peer.beginSteady(session, path, session.createdAt + age);
+  }
+
+  /**
    * Another thread has opened messages of a peer that bring nothing new, the last one at `at`.
    *
    * @param isData whether there was a packet in one of them
    */
   openedElsewhere(peer: Peer, bytes: number, at: number, isData: boolean, now: number): void {
-    peer.receivedBytes += bytes;
+    peer.received(bytes);
     meter(peer, this.#report);
     // What another thread has sent since is not answered by them.
     if (peer.unansweredSince === NEVER || at >= peer.unansweredSince) {

@@ -60,6 +60,19 @@ export class Peer implements HandshakeParty {
   /** Its number among the device's peers, from 1 on. */
   readonly index: number;
   accessId: number;
+  /** The last source address (int32) that was found to be its own, and `AllowedIps.changes` at that time. */
+  source = 0;
+  sourceAsOf = -1;
+  /** See `PacketPeer`. */
+  flow: { load(): number } | null = null;
+  /** What bounds the rate of packets from the peer and to it; null without a limit. */
+  fromLimit: RateLimit<Peer> | null = null;
+  toLimit: RateLimit<Peer> | null = null;
+  /** What it may use up; null for no bound, and whether it has, and nothing passes any more. */
+  quota: Quota | null = null;
+  isSpent = false;
+  /** The session that is steady, the current one; null for none. See peer_session.ts. */
+  steady: PeerSession | null = null;
   /** In use until the next one is confirmed. */
   current: PeerSession | null = null;
   /** Good for packets that were under way when the current one took over. */
@@ -74,8 +87,8 @@ export class Peer implements HandshakeParty {
   readonly proof: EndpointProof = new EndpointProof();
   /** The watch over it; null where the device keeps none. */
   readonly watch: Watch | null;
-  /** Monotonic ms of the last authenticated message in each direction. */
-  lastReceivedAt = -Infinity;
+  #lastReceivedAt = -Infinity;
+  /** Monotonic ms of the last authenticated message to it. */
   lastSentAt = -Infinity;
   /** Monotonic ms of the first data or initiation, and of the first initiation, sent since then received. */
   unansweredSince = Infinity;
@@ -85,23 +98,12 @@ export class Peer implements HandshakeParty {
    * can see: a field that holds small integers until it passes 2^31 is another kind of field from then on, and all code
    * that was compiled for peers is thrown away under full load, for seconds.
    */
-  receivedBytes = NaN;
+  #receivedBytes = NaN;
   sentBytes = NaN;
-  /** What it may use up; null for no bound, and whether it has, and nothing passes any more. */
-  quota: Quota | null = null;
-  isSpent = false;
   /** This receiving key has already asked for its successor. */
   renewalAsked = false;
   /** Whether it is none of the device's peers any more: who holds on to it sends it nothing. */
   isRemoved = false;
-  /** The last source address (int32) that was found to be its own, and `AllowedIps.changes` at that time. */
-  source = 0;
-  sourceAsOf = -1;
-  /** See `PacketPeer`. */
-  flow: { load(): number } | null = null;
-  /** What bounds the rate of packets from the peer and to it; null without a limit. */
-  fromLimit: RateLimit<Peer> | null = null;
-  toLimit: RateLimit<Peer> | null = null;
   /** Bytes of the longest packet inside that fits the path to it; at most the device's MTU. */
   mtu: number;
 
@@ -167,9 +169,9 @@ export class Peer implements HandshakeParty {
       watch: Watch | null;
     },
   ) {
-    this.receivedBytes = this.sentBytes = 0;
+    this.#receivedBytes = this.sentBytes = 0;
     this.index = made.index;
-    this.endpoint = new PeerEndpoint(made.paths);
+    this.endpoint = new PeerEndpoint(made.paths, () => this.endSteady());
     this.publicKey = options.publicKey;
     this.presharedKey = options.presharedKey ?? new Uint8Array(32);
     this.name = options.name ?? null;
@@ -181,6 +183,52 @@ export class Peer implements HandshakeParty {
     this.watch = made.watch;
     this.limitRate(options.rateLimit ?? null);
     if (options.endpoint) this.configureEndpoint(options.endpoint);
+  }
+
+  /** Bytes of authenticated messages from it, as `sentBytes` has those to it. */
+  get receivedBytes(): number {
+    return this.#receivedBytes + (this.steady === null ? 0 : this.steady.newBytes);
+  }
+
+  /** Monotonic ms of the last authenticated message from it. */
+  get lastReceivedAt(): number {
+    const { steady } = this;
+    if (steady === null || steady.newBytes === 0) return this.#lastReceivedAt;
+    return steady.seenAt(this.#lastReceivedAt);
+  }
+
+  /** An authenticated message of `length` bytes has come from it. */
+  received(length: number): void {
+    this.#receivedBytes += length;
+  }
+
+  /** An authenticated message from it has come at `at`, monotonic ms. */
+  seen(at: number): void {
+    this.#lastReceivedAt = at;
+  }
+
+  /** Has packets under a session by a path bring nothing new until then. */
+  beginSteady(session: PeerSession, path: number, until: number): void {
+    session.beginSteady(path, until);
+    this.steady = session;
+  }
+
+  /**
+   * Something else happens to the peer than a packet under its steady session: does before what those have left to be
+   * done, and has the next one taken in full.
+   */
+  endSteady(): void {
+    const { steady } = this;
+    if (steady === null) return;
+    this.#receivedBytes = this.receivedBytes;
+    const hasNew = steady.newBytes > 0;
+    if (hasNew) this.#lastReceivedAt = this.lastReceivedAt;
+    this.steady = null;
+    steady.endSteady();
+    if (!hasNew) return;
+    // All else that a packet does has been done by the one before, and undone by nothing.
+    this.timers.authenticatedReceived(this.#lastReceivedAt);
+    this.timers.dataReceived(this.#lastReceivedAt);
   }
 
   /**
@@ -198,8 +246,8 @@ export class Peer implements HandshakeParty {
     const { endpoint, proof, timers, watch } = this;
     // All of them, whatever the first ones are: `||` would leave the others where they were.
     return endpoint.path ^ timers.persistentInterval ^
-      Number(this.lastReceivedAt === this.unansweredSince) ^
-      Number(this.receivedBytes === this.lastSentAt) ^
+      Number(this.#lastReceivedAt === this.unansweredSince) ^
+      Number(this.#receivedBytes === this.lastSentAt) ^
       Number(this.askedSince === timers.newHandshakeAt) ^
       Number(timers.keepaliveAt === timers.watchAt) ^
       Number(proof.isProven) ^
@@ -230,6 +278,7 @@ export class Peer implements HandshakeParty {
 
   /** Bounds what it may use up from now on, or bounds it no more. */
   setQuota(options: QuotaOptions | null): void {
+    this.endSteady();
     this.quota = options && new Quota(options, this.receivedBytes + this.sentBytes);
     this.followLimits();
   }

@@ -220,6 +220,7 @@ export class PeerTable {
    * handshake on, and where no endpoint is given it stays where it is.
    */
   update(peer: Peer, options: PeerOptions, now: number): void {
+    peer.endSteady();
     peer.name = options.name ?? null;
     peer.accessId = options.accessId ?? 0;
     peer.presharedKey = options.presharedKey ?? new Uint8Array(32);

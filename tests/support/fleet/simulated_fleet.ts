@@ -209,7 +209,7 @@ export class SimulatedFleet {
     if (now - client.answeredAt > SILENCE + pause) this.#connect(client, gateway);
     const { peer } = this.#gateways[gateway]!.peers[client.number]!;
     if (client.session === null || peer.current as unknown !== client.session) return;
-    peer.lastReceivedAt = now;
+    Object.assign(peer, { lastReceivedAt: now });
     if (!this.#isLost) client.answeredAt = now;
   }
 
@@ -255,8 +255,7 @@ export class SimulatedFleet {
 
   #begin(gateway: number, peer: Peer, client: Client): void {
     const { now } = this.mesh;
-    Object.assign(peer, { current: client.session });
-    peer.lastReceivedAt = now;
+    Object.assign(peer, { current: client.session, lastReceivedAt: now });
     const owners = this.#owners[client.number]!;
     owners.add(gateway);
     if (owners.size > 1 && !this.#sharedSince.has(client.number)) {

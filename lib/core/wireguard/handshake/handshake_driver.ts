@@ -99,6 +99,7 @@ export class HandshakeDriver {
   sendInitiation(peer: Peer, now: number): void {
     const { timers } = peer;
     if (peer.endpoint.path === NO_PATH || peer.isRemoved) return;
+    peer.endSteady();
     if (!this.#handshakes.admitsNew && peer.current === null) return;
     // Should the queue be full, or the endpoint have had its bytes, the timer below tries again.
     if (peer.proof.spendOnQuestion(INITIATION_SIZE) && this.#handshakes.sendInitiation(peer, now)) {
@@ -156,9 +157,10 @@ export class HandshakeDriver {
   }
 
   #initiationReceived(peer: Peer, length: number, path: number, now: number): void {
+    peer.endSteady();
     if (this.#handshakes.isOfSuccessor) {
       // Where it is, the first packet under its key shows: until then the other key has the sessions.
-      peer.receivedBytes += length;
+      peer.received(length);
       peer.timers.sessionDerived(now);
       return;
     }
@@ -188,7 +190,7 @@ export class HandshakeDriver {
   }
 
   #received(peer: Peer, length: number, path: number, now: number): void {
-    peer.receivedBytes += length;
+    peer.received(length);
     if (this.#paths.transport(path) === peer.endpoint.transport || this.#followsTransport) {
       this.#arrivals.locate(peer, length, path, now);
     }

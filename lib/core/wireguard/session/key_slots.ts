@@ -18,6 +18,7 @@ const LONGEST_ROUND_TRIP = 4_000;
 
 /** Puts the session that we initiated in use. */
 export function installInitiated(table: IndexTable, peer: Peer, session: PeerSession): void {
+  peer.endSteady();
   if (peer.next !== null) {
     // We answered the peer's handshake too; the older session goes, so that no more than three are kept.
     session.isCrossed = true;
@@ -123,6 +124,7 @@ function releaseHandshake(table: IndexTable, { state, localIndex }: PendingHands
 
 /** Zeroes all keys of a peer. */
 export function dropSessions(table: IndexTable, peer: Peer): void {
+  peer.endSteady();
   dropSucceeding(table, peer.successor);
   release(table, peer.previous);
   release(table, peer.current);

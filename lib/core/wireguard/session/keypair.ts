@@ -63,9 +63,9 @@ export class Keypair {
     this.shared = options.shared ?? null;
   }
 
-  /** Loads what opening a message needs, whatever its counter; the result means nothing. */
+  /** Loads what opening a message needs, whatever its counter and the key's age; the result means nothing. */
   prefetch(): number {
-    return this.replay.greatestHigh ^ this.receiving.prefetch() ^ Number(this.canReceive(0));
+    return this.replay.greatestHigh ^ this.receiving.prefetch();
   }
 
   /** Whether nothing has been sealed under this key. */

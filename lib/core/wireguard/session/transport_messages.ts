@@ -33,14 +33,13 @@ export class TransportMessages {
   }
 
   /**
-   * Opens a message of a session, at least `TRANSPORT_MIN_SIZE` bytes long. Its packet begins at
-   * `receivedOffset(offset)` then: up to three bytes before the message may be overwritten.
+   * Opens a message of a session that may still receive, at least `TRANSPORT_MIN_SIZE` bytes long. Its packet begins
+   * at `receivedOffset(offset)` then: up to three bytes before the message may be overwritten.
    *
    * @param length bytes of the message
    * @returns bytes of the packet, padding included, or minus the drop reason, which the caller counts
    */
-  open(keypair: Keypair, offset: number, length: number, now: number): number {
-    if (!keypair.canReceive(now)) return -DropReason.expiredKey;
+  open(keypair: Keypair, offset: number, length: number): number {
     const view = this.#memory.view;
     const low = view.getUint32(offset + TRANSPORT_COUNTER_OFFSET, true);
     const high = view.getUint32(offset + TRANSPORT_COUNTER_OFFSET + 4, true);

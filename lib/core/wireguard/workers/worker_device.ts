@@ -141,7 +141,8 @@ export class WorkerDevice implements PacketDevice {
       const { peer } = session;
       const { path } = peer;
       if (guesses !== undefined) guesses[i] = path;
-      loaded ^= session.prefetch() ^ session.replay.prefetch(low) ^ path ^ peer.source ^
+      loaded ^= session.prefetch() ^ Number(session.canReceive(0)) ^ session.replay.prefetch(low) ^
+        path ^ peer.source ^
         (peer.flow?.load() ?? 0);
     }
     this.#loaded = loaded;
@@ -165,7 +166,8 @@ export class WorkerDevice implements PacketDevice {
     }
     const session = this.#knowledge.session(index) ?? this.#knowledge.newSession(index);
     if (session === null) return this.#unknown(index, offset, length, path);
-    const packetLength = this.#messages.open(session, offset, length, now);
+    if (!session.canReceive(now)) return this.#drop(DropReason.expiredKey, length);
+    const packetLength = this.#messages.open(session, offset, length);
     if (packetLength < 0) return this.#drop(-packetLength as DropReason, length);
     const packet = receivedOffset(offset);
     const { peer } = session;

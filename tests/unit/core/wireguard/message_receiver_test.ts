@@ -2,11 +2,14 @@
  * Tests of lib/core/wireguard/message_receiver.ts: which transport messages are taken, and what becomes of the key
  * slots.
  */
+import { Transport } from "../../../../lib/core/transport/transport.ts";
 import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";
 import {
   connectedPair,
   deliver,
+  downward,
+  INITIATION,
   KEEPALIVE_SIZE,
   receivedTexts,
   sealed,
@@ -198,4 +201,138 @@ Deno.test("bytes are counted as they go over the wire, and only authentic ones a
   deliver(pair.gateway, message);
   assertEquals(pair.toClient.receivedBytes, up + message.length);
   assertEquals(pair.toGateway.sentBytes, up + message.length);
+});
+
+Deno.test("an expired key takes nothing, however long the machine has slept and before any timer has run", () => {
+  const [hour, day] = [3_600_000, 86_400_000];
+  for (
+    const asleep of [
+      180_000,
+      250_000,
+      443_000,
+      480_000,
+      700_000,
+      hour,
+      10 * hour,
+      25 * day,
+      50 * day,
+    ]
+  ) {
+    const pair = connectedPair();
+    const { client, gateway, simulation } = pair;
+    for (const text of ["one", "two", "three"]) gateway.receive(sealed(pair, text), client);
+    assert(pair.toClient.steady !== null);
+    const late = sealed(pair, "late");
+    simulation.clock.advanceTo(simulation.now + asleep);
+    gateway.receive(late, client);
+    assertEquals(gateway.dropped(DropReason.expiredKey), 1, `${asleep} ms`);
+    assertEquals(receivedTexts(gateway), ["one", "two", "three"]);
+  }
+});
+
+Deno.test("what a steady session has taken is seen at once: bytes, and the time of the last message", () => {
+  const pair = connectedPair();
+  const { client, gateway, simulation, toClient } = pair;
+  gateway.receive(sealed(pair, "first"), client);
+  const before = toClient.receivedBytes;
+  for (let count = 1; count <= 5; count++) {
+    const message = sealed(pair, "more");
+    simulation.clock.advanceTo(simulation.now + 700.25);
+    gateway.receive(message, client);
+    assertEquals(toClient.receivedBytes, before + count * message.length);
+    assertEquals(toClient.lastReceivedAt, simulation.now);
+    assertEquals(toClient.steady?.newBytes, count * message.length);
+  }
+});
+
+Deno.test("a session is steady by one path, and as long as nothing else happens to its peer", () => {
+  const endings: Readonly<Record<string, (pair: TunnelPair) => void>> = {
+    "a packet to it": ({ gateway }) => gateway.send(downward("answer")),
+    "a handshake of ours": ({ gateway, simulation }) => gateway.device.renew(simulation.now),
+    "the end of a handshake of ours": (pair) => {
+      const { client, gateway, simulation } = pair;
+      gateway.device.renew(simulation.now);
+      gateway.poll();
+      for (const text of ["three", "four"]) gateway.receive(sealed(pair, text), client);
+      simulation.run(20);
+    },
+    "a handshake of its": ({ client, toGateway, simulation }) => {
+      simulation.run(6_000);
+      client.initiate(toGateway);
+      simulation.run(20);
+    },
+    "a message from elsewhere": (pair) => deliver(pair.gateway, sealed(pair, "moved")),
+    "a keepalive from it": ({ client, gateway, simulation, toGateway }) => {
+      simulation.onDatagram = ({ bytes }) => {
+        gateway.receive(bytes, client);
+        return false;
+      };
+      client.device.sendKeepalive(toGateway, simulation.now);
+      client.poll();
+    },
+    "an address of ours that is gone": ({ gateway, toClient }) =>
+      gateway.device.forgetSource(toClient.endpoint.sourceDigest),
+    "a quota": ({ toClient }) => toClient.setQuota({ end: 1e9, step: 1e9, rate: null }),
+    "a timer": ({ simulation }) => simulation.run(11_000),
+    "its end": ({ gateway, toClient }) => gateway.device.removePeer(toClient),
+  };
+  for (const [what, happens] of Object.entries(endings)) {
+    const pair = connectedPair();
+    const { client, gateway, toClient } = pair;
+    for (const text of ["one", "two"]) gateway.receive(sealed(pair, text), client);
+    assert((toClient.steady?.newBytes ?? 0) > 0, what);
+    const bytes = toClient.receivedBytes;
+    happens(pair);
+    assertEquals(toClient.steady?.newBytes ?? 0, 0, what);
+    assert(toClient.receivedBytes >= bytes, what);
+  }
+});
+
+Deno.test("no session is steady of a peer with a quota, or whose place is not proven", () => {
+  const bounded = connectedPair();
+  bounded.toClient.setQuota({ end: 1e9, step: 1e9, rate: null });
+  const moved = connectedPair();
+  moved.client.address = 0xcb00_7109;
+  for (const pair of [bounded, moved]) {
+    for (const text of ["one", "two", "three"]) {
+      pair.gateway.receive(sealed(pair, text), pair.client);
+      assertEquals(pair.toClient.steady, null);
+    }
+  }
+});
+
+Deno.test("nor is one that has been followed by another, or by a transport that leaves the peer where it is", () => {
+  const renewed = connectedPair();
+  const late = [sealed(renewed, "late"), sealed(renewed, "later")];
+  renew(renewed);
+  for (const message of late) renewed.gateway.receive(message, renewed.client);
+  assertEquals(receivedTexts(renewed.gateway), ["late", "later"]);
+  assertEquals(renewed.toClient.steady, null);
+
+  const pair = connectedPair();
+  const { client, gateway, simulation, toGateway } = pair;
+  simulation.onDatagram = ({ bytes }) => {
+    client.receive(bytes, { ...gateway, transport: Transport.fakeTcp });
+    return false;
+  };
+  gateway.send(downward("one"), downward("two"));
+  assertEquals([receivedTexts(client), toGateway.steady], [["one", "two"], null]);
+});
+
+Deno.test("a steady session asks for the next key when that is due, as any other", () => {
+  const pair = connectedPair();
+  const { client, gateway, simulation, toGateway } = pair;
+  const { createdAt } = toGateway.current!;
+  const initiations: number[] = [];
+  simulation.onDatagram = ({ bytes }, sender) => {
+    if (sender === gateway) client.receive(bytes, gateway);
+    else if (bytes[0] === INITIATION) initiations.push(simulation.now - createdAt);
+    return false;
+  };
+  for (const age of [164_000, 164_500, 164_900, 165_000, 165_100]) {
+    simulation.clock.advanceTo(createdAt + age);
+    gateway.send(downward("on"));
+  }
+  assertEquals(receivedTexts(client).length, 5);
+  assertEquals(initiations, [165_000]);
 });

@@ -56,7 +56,7 @@ Deno.test("a path in use is probed again from time to time, and no other", () =>
   };
   peer.sentBytes = 500;
   assertEquals(probedAt(60_000), null);
-  peer.receivedBytes = 5_000;
+  peer.received(5_000);
   assertEquals(probedAt(120_000, 60_000) !== null, true);
 });
 

@@ -50,8 +50,8 @@ class Site {
     return length;
   }
 
-  open(length: number, at = MESSAGE, now = 0): number {
-    return this.messages.open(this.far, at, length, now);
+  open(length: number, at = MESSAGE): number {
+    return this.messages.open(this.far, at, length);
   }
 }
 
@@ -82,7 +82,6 @@ Deno.test("what does not open returns minus its drop reason, and costs the true 
   site.memory.bytes[MESSAGE + length - 1]! ^= 1;
   assertEquals(site.open(length), -DropReason.badTag);
   site.memory.bytes.set(message, MESSAGE);
-  assertEquals(site.open(length, MESSAGE, 180_000), -DropReason.expiredKey);
   assertEquals(site.open(length), 32);
   site.memory.bytes.set(message, MESSAGE);
   assertEquals(site.open(length), -DropReason.replayed);
