@@ -98,6 +98,8 @@ export class OpenedMessages {
     if (session !== peer.current || path !== peer.endpoint.path || !peer.proof.isProven) return;
     // What is metered is metered by message.
     if (peer.quota !== null) return;
+    // It has led to an initiation, or sent what waited for the session: the next packet answers that.
+    if (peer.unansweredSince !== NEVER) return;
     const asks = session.isInitiator && !peer.renewalAsked;
     const age = asks ? REKEY_AFTER_TIME_RECEIVING : REJECT_AFTER_TIME;
     peer.beginSteady(session, path, session.createdAt + age);

@@ -336,3 +336,18 @@ Deno.test("a steady session asks for the next key when that is due, as any other
   assertEquals(receivedTexts(client).length, 5);
   assertEquals(initiations, [165_000]);
 });
+
+Deno.test("what a packet has led to is answered by the next one", () => {
+  const pair = connectedPair();
+  const { client, gateway, simulation, toGateway } = pair;
+  simulation.onDatagram = ({ bytes }, sender) => {
+    if (sender === gateway) client.receive(bytes, gateway);
+    return false;
+  };
+  simulation.clock.advanceTo(toGateway.current!.createdAt + 165_000);
+  const asked = simulation.now;
+  gateway.send(downward("has the key renewed"));
+  assertEquals([toGateway.unansweredSince, toGateway.askedSince], [asked, asked]);
+  gateway.send(downward("shows that it is there"));
+  assertEquals([toGateway.unansweredSince, toGateway.askedSince], [Infinity, Infinity]);
+});
