@@ -20,6 +20,9 @@ import { SEED } from "../../run/seed.ts";
 
 const WORLDS = 30;
 const ACTIONS = 150;
+/** ms. */
+const SLEEPS = [9_000, 60_000, 164_900, 179_900, 3_600_000, 86_400_000] as const;
+const TRANSPORTS = [Transport.udp, Transport.fakeTcp] as const;
 
 const watch = (role: WatchOptions["role"]): WatchOptions => ({
   role,
@@ -31,6 +34,9 @@ const watch = (role: WatchOptions["role"]): WatchOptions => ({
 class World {
   readonly pair: TunnelPair;
   readonly log: string[] = [];
+  /** The client, as the gateway knows it by now. */
+  #toClient: Peer;
+  readonly #isNeverSteady: boolean;
   /** Messages that were on their way once, to be played again. */
   readonly #kept: Uint8Array<ArrayBuffer>[] = [];
   /** Moments at which something was left to be done. */
@@ -47,6 +53,8 @@ class World {
       ...(isWatched && { clientWatch: watch("client"), gatewayWatch: watch("server") }),
     });
     const { simulation } = this.pair;
+    this.#toClient = this.pair.toClient;
+    this.#isNeverSteady = isNeverSteady;
     // Without a hold-up of some fraction of a ms: times are compared for being the same.
     simulation.link.conditions = { ...PERFECT_LINK, loss: 0.02, duplication: 0.05 };
     simulation.onStep = () => {
@@ -54,24 +62,29 @@ class World {
         this.steadyMoments++;
       }
     };
-    simulation.onDatagram = ({ bytes, destinationAddress, destinationPort }, { name }) => {
-      const place = `${destinationAddress}:${destinationPort}`;
+    simulation.onDatagram = ({ bytes, ...to }, { name }) => {
+      const place = `${to.destinationAddress}:${to.destinationPort} ${to.transport}`;
       this.log.push(`${simulation.now} ${name} ${bytes[0]} ${bytes.length} ${place}`);
       if (bytes[0] === 4 && this.#kept.length < 20) this.#kept.push(bytes.slice());
     };
-    if (isNeverSteady) { for (const peer of this.peers) peer.beginSteady = () => {}; }
+    this.#settle();
+  }
+
+  #settle(): void {
+    if (this.#isNeverSteady) { for (const peer of this.peers) peer.beginSteady = () => {}; }
   }
 
   get peers(): Peer[] {
-    return [this.pair.toClient, this.pair.toGateway];
+    return [this.#toClient, this.pair.toGateway];
   }
 
   /** Does one thing, the same in each world of a seed. */
   act(random: Random): void {
-    const { client, gateway, simulation, toClient, toGateway } = this.pair;
+    const { client, gateway, simulation, toGateway } = this.pair;
+    const toClient = this.#toClient;
     const now = () => simulation.now;
     const times = 1 + random.below(4);
-    switch (random.below(16)) {
+    switch (random.below(19)) {
       case 0:
       case 1:
       case 2:
@@ -126,7 +139,6 @@ class World {
         break;
       }
       case 13:
-        if (random.chance(0.1)) client.device.setTransport(toGateway, Transport.udp);
         if (random.chance(0.3)) gateway.device.forgetSource(toClient.endpoint.sourceDigest);
         break;
       case 14:
@@ -136,6 +148,22 @@ class World {
       case 15:
         if (random.chance(0.1)) client.device.sayGoodbye(now());
         client.poll();
+        break;
+      case 16:
+        // The machine sleeps: what arrives does so before any timer has run.
+        client.send(upward("last"));
+        gateway.send(downward("last"));
+        simulation.clock.advanceTo(now() + random.pick(SLEEPS));
+        break;
+      case 17:
+        client.device.setTransport(toGateway, random.pick(TRANSPORTS));
+        client.initiate(toGateway);
+        break;
+      case 18:
+        gateway.device.removePeer(toClient);
+        gateway.poll();
+        this.#toClient = gateway.addPeer(client, [`${CLIENT_INNER}/32`]);
+        this.#settle();
         break;
     }
     simulation.run([0, 5, 20, 100, 1_000, 5_000, 12_000, 30_000, 130_000][random.below(9)]!);
@@ -150,6 +178,8 @@ class World {
         sentBytes: peer.sentBytes,
         lastReceivedAt: peer.lastReceivedAt,
         lastSentAt: peer.lastSentAt,
+        unansweredSince: peer.unansweredSince,
+        askedSince: peer.askedSince,
         endpoint: [peer.endpoint.address, peer.endpoint.port],
       })),
       events: [client, gateway].map(({ events }) => events.map(({ kind }) => kind)),
@@ -162,8 +192,8 @@ class World {
   get hidden(): unknown {
     return this.peers.map((peer) => {
       peer.endSteady();
-      const { timers, unansweredSince, askedSince, renewalAsked } = peer;
-      return { timers: { ...timers }, unansweredSince, askedSince, renewalAsked };
+      const { timers, renewalAsked } = peer;
+      return { timers: { ...timers }, renewalAsked };
     });
   }
 }
