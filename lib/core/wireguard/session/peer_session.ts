@@ -82,6 +82,8 @@ export class PeerSession extends Keypair {
   /** Each message counts by itself from now on. */
   endSteady(): void {
     this.steadyPath = NO_PATH;
+    // Else a message that came by no path would be one more of it, and count for nobody.
+    this.#steadyUntil = 0;
     this.newBytes = 0;
   }
 }

@@ -2,6 +2,7 @@
  * Tests of lib/core/wireguard/message_receiver.ts: which transport messages are taken, and what becomes of the key
  * slots.
  */
+import { NO_PATH } from "../../../../lib/core/transport/paths.ts";
 import { Transport } from "../../../../lib/core/transport/transport.ts";
 import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";
@@ -350,4 +351,14 @@ Deno.test("what a packet has led to is answered by the next one", () => {
   assertEquals([toGateway.unansweredSince, toGateway.askedSince], [asked, asked]);
   gateway.send(downward("shows that it is there"));
   assertEquals([toGateway.unansweredSince, toGateway.askedSince], [Infinity, Infinity]);
+});
+
+Deno.test("by no path, no session is steady that was so by another", () => {
+  const pair = connectedPair();
+  const { client, gateway, simulation, toClient } = pair;
+  for (const text of ["one", "two"]) gateway.receive(sealed(pair, text), client);
+  const session = toClient.steady!;
+  assert(session.isSteady(session.steadyPath, simulation.now));
+  gateway.send(downward("answer"));
+  assertEquals(session.isSteady(NO_PATH, simulation.now), false);
 });
