@@ -23,7 +23,7 @@ const MOST_NEW_BYTES = 1 << 29;
 const SECOND = 1000;
 /**
  * Ticks in a ms: a time in them, cut to an int32, is a small integer, and stands in the session itself. Differences
- * hold for 262 seconds, and between messages of one session there are 180 at most.
+ * hold for 524 seconds, and between messages of one session there are 180 at most.
  */
 const TICKS = 4096;
 
