@@ -20,16 +20,37 @@ const WORDS_IN_LOW_HALF = 2 ** 27;
 export const REJECT_AFTER_MESSAGES_LOW = 0xffffdfff;
 export const REJECT_AFTER_MESSAGES_HIGH = 0xffffffff;
 
+/**
+ * Windows side by side in one array: an array for each takes 5 MB more where 1,000 clients have sessions, as memory
+ * between them is of no use. Few of them, as it goes when the last of them has gone: who renews its key again and again
+ * has each of others' windows hold no more than this.
+ */
+const CHUNK_WINDOWS = 16;
+let chunk = new Uint32Array(0);
+let chunkUsed = 0;
+
 /** Which counters of one receiving key are spent. */
 export class ReplayWindow {
-  readonly #words = new Uint32Array(WORDS);
+  readonly #words: Uint32Array;
+  /** Where its own begin. */
+  readonly #base: number;
   /** The halves of the greatest counter seen, as int32: small integers, which are in this object itself. */
   #low = 0;
   #high = 0;
 
+  constructor() {
+    if (chunkUsed === chunk.length) {
+      chunk = new Uint32Array(CHUNK_WINDOWS * WORDS);
+      chunkUsed = 0;
+    }
+    this.#words = chunk;
+    this.#base = chunkUsed;
+    chunkUsed += WORDS;
+  }
+
   /** Loads what `check()` needs; the result means nothing. */
   prefetch(low: number): number {
-    return this.#words[(low >>> 5) & WORD_MASK]! ^ this.#low;
+    return this.#words[this.#base + ((low >>> 5) & WORD_MASK)]! ^ this.#low;
   }
 
   /**
@@ -41,7 +62,7 @@ export class ReplayWindow {
     const behind = this.#behind(low, high);
     if (behind < 0) return true;
     if (behind > REPLAY_WINDOW_SIZE) return false;
-    return (this.#words[(low >>> 5) & WORD_MASK]! & (1 << (low & 31))) === 0;
+    return (this.#words[this.#base + ((low >>> 5) & WORD_MASK)]! & (1 << (low & 31))) === 0;
   }
 
   /**
@@ -52,7 +73,7 @@ export class ReplayWindow {
   commit(low: number, high: number): boolean {
     if (!this.check(low, high)) return false;
     if (this.#behind(low, high) < 0) this.#advance(low, high);
-    this.#words[(low >>> 5) & WORD_MASK]! |= 1 << (low & 31);
+    this.#words[this.#base + ((low >>> 5) & WORD_MASK)]! |= 1 << (low & 31);
     return true;
   }
 
@@ -80,7 +101,7 @@ export class ReplayWindow {
     const from = this.#low >>> 5;
     let count = halves > 1 ? WORDS : (low >>> 5) - from + halves * WORDS_IN_LOW_HALF;
     if (count > WORDS) count = WORDS;
-    for (let i = 1; i <= count; i++) this.#words[(from + i) & WORD_MASK] = 0;
+    for (let i = 1; i <= count; i++) this.#words[this.#base + ((from + i) & WORD_MASK)] = 0;
     this.#low = low | 0;
     this.#high = high | 0;
   }
