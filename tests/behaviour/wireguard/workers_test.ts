@@ -334,3 +334,16 @@ Deno.test("a replayed message is refused, whichever thread has it", () => {
   assertEquals(receivedTexts(pair.gateway), ["once"]);
   assertEquals(pair.gateway.dropped(DropReason.replayed), 2);
 });
+
+Deno.test("an expired key takes nothing, whichever thread has it, before any timer has run", () => {
+  const pair = connectedPair({ ...WORKERS });
+  const { createdAt } = pair.toClient.current!;
+  const messages = ["in time", "too late"].map((text) => sealed(pair, text));
+  for (const [i, age] of [180 * SECOND - 1, 180 * SECOND].entries()) {
+    pair.simulation.clock.advanceTo(createdAt + age);
+    deliver(pair.gateway, messages[i]!);
+  }
+  assertEquals(receivedTexts(pair.gateway), ["in time"]);
+  pair.simulation.run(SECOND);
+  assertEquals(pair.gateway.dropped(DropReason.expiredKey), 1);
+});

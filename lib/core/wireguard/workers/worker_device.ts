@@ -142,8 +142,7 @@ export class WorkerDevice implements PacketDevice {
       const { path } = peer;
       if (guesses !== undefined) guesses[i] = path;
       loaded ^= session.prefetch() ^ Number(session.canReceive(0)) ^ session.replay.prefetch(low) ^
-        path ^ peer.source ^
-        (peer.flow?.load() ?? 0);
+        path ^ peer.source ^ (peer.flow?.load() ?? 0);
     }
     this.#loaded = loaded;
   }
