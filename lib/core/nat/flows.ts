@@ -16,7 +16,6 @@ import {
   ICMP_QUERY_TIMEOUT,
   TCP_TRANSITORY_TIMEOUT,
   UDP_TIMEOUT,
-  WELL_KNOWN_UDP_TIMEOUT,
 } from "./constants.ts";
 import type { Forwarder } from "./forwarder.ts";
 import type { Headers } from "./headers/headers.ts";
@@ -27,8 +26,8 @@ import { ExternalEndpoints } from "./services/external_endpoints.ts";
 import { NatServices } from "./services/services.ts";
 import type { NatSessionTable } from "./sessions.ts";
 import type { Resets } from "./replicas/resets.ts";
-import { isPlain, listOf, trackInbound, trackOutbound } from "./tcp_state.ts";
-import { NOT_DNS, seenBy, udpListOf } from "./udp_state.ts";
+import { isPlain, listOf, tcpTimeoutOf, trackInbound, trackOutbound } from "./tcp_state.ts";
+import { NOT_DNS, seenBy, udpListOf, udpTimeoutOf } from "./udp_state.ts";
 
 const SYN_ACK = tcp.FLAG_SYN | tcp.FLAG_ACK;
 const PORT_DNS = 53;
@@ -128,9 +127,10 @@ export class Flows {
     let session = mapping === null
       ? null
       : mapping.life ?? this.sessions.find(mapping, remoteAddress, remotePort);
-    if (session !== null && isPlain(session, flags) && this.sessions.isUsedAgain(session, now)) {
-      return mapping;
-    }
+    if (
+      session !== null && isPlain(session, flags) &&
+      this.sessions.isUsedAgain(session, tcpTimeoutOf(session), now)
+    ) return mapping;
     if (mapping === null) {
       const { inside } = this.#forwarder;
       if (isAnswer || this.#resets.answer(packet, transport, inside, now)) {
@@ -213,20 +213,18 @@ export class Flows {
     return true;
   }
 
-  /** Whether a datagram is one more of its kind within a second, which changes nothing but the time of the last use. */
+  /** Whether a datagram is one more of its kind that changes nothing but the time of the last use. */
   #isKeptUdp(life: NatSession | null, remotePort: number, now: number): boolean {
     if (life === null || remotePort === PORT_DNS) return false;
     const seen = seenBy(remotePort);
-    return (life.seen & seen) === seen && this.sessions.isUsedAgain(life, now);
+    return (life.seen & seen) === seen &&
+      this.sessions.isUsedAgain(life, udpTimeoutOf(life), now);
   }
 
   #keepUdp(life: NatSession, remotePort: number, now: number): void {
-    const { lists } = life.mapping;
     if (remotePort === PORT_DNS) life.questions++;
     else life.seen |= seenBy(remotePort);
-    const list = udpListOf(life);
-    const timeout = list === lists.brief ? WELL_KNOWN_UDP_TIMEOUT : UDP_TIMEOUT;
-    this.sessions.use(life, timeout, list, now);
+    this.sessions.use(life, udpTimeoutOf(life), udpListOf(life), now);
   }
 
   /** The mapping by which a client's ICMP echo leaves. */

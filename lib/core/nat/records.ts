@@ -18,6 +18,8 @@ export class NatSession {
   /** Of TCP and UDP, what has been seen, in bits of each protocol's own. */
   seen = 0;
   timeout = 0;
+  /** In its list, the one that was used next; null for the newest. */
+  newer: NatSession | null = null;
   readonly mapping: Mapping;
   /** Signed. */
   readonly remoteAddress: number;
@@ -31,7 +33,6 @@ export class NatSession {
   questions = 0;
 
   older: NatSession | null = null;
-  newer: NatSession | null = null;
   /** Its place in the timer wheel, and the second of that slot. */
   slot = -1;
   dueSecond = -1;

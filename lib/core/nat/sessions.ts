@@ -123,11 +123,20 @@ export class NatSessionTable {
   // What is in use.
 
   /**
-   * Whether the client has used a session in this very second: then one more use, of the same kind, is noted with this.
+   * Takes note of one more use by the client where that changes nothing but the time of the last one, as far as the
+   * session itself tells: in the second of the last use, and where nothing of the client's was used since. With many
+   * clients in turn, what is around a session is in no cache.
+   *
+   * @param timeout for which `use()` would keep it, in the same list
+   * @returns false for a use that `use()` is to take note of
    */
-  isUsedAgain(session: NatSession, now: number): boolean {
+  isUsedAgain(session: NatSession, timeout: number, now: number): boolean {
     const second = secondOf(now);
-    if (session.usedSecond !== second) return false;
+    if (session.usedSecond !== second) {
+      if (session.newer !== null) return false;
+      if (session.timeout !== timeout || now >= session.expiresAt) return false;
+      session.usedSecond = second;
+    }
     session.usedFraction = (now - second * SECOND) | 0;
     return true;
   }

@@ -53,7 +53,12 @@ export function trackOutbound(session: NatSession, flags: number, now: number): 
   }
   session.seen &= ~NEWS;
   if ((flags & tcp.FLAG_FIN) !== 0) session.seen |= FIN_OUT;
-  return isOpen(session.seen) ? TCP_ESTABLISHED_TIMEOUT : TCP_TRANSITORY_TIMEOUT;
+  return tcpTimeoutOf(session);
+}
+
+/** ms for which a connection is kept from its client's last segment, unless that ended it. */
+export function tcpTimeoutOf({ seen }: NatSession): number {
+  return isOpen(seen) ? TCP_ESTABLISHED_TIMEOUT : TCP_TRANSITORY_TIMEOUT;
 }
 
 /**

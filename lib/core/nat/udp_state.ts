@@ -1,5 +1,6 @@
 /** The state of UDP mappings: what one has talked to decides how long it is kept (RFC 4787 REQ-5a), and beside what. */
 import { FIRST_REGISTERED_PORT } from "./admission.ts";
+import { UDP_TIMEOUT, WELL_KNOWN_UDP_TIMEOUT } from "./constants.ts";
 import type { NatSession, SessionList } from "./records.ts";
 
 /** Of the session of a mapping: it has talked to another port than DNS's, or to one above the well-known. */
@@ -19,4 +20,9 @@ export function seenBy(remotePort: number): number {
  */
 export function udpListOf({ mapping: { lists }, seen }: NatSession): SessionList {
   return (seen & NOT_WELL_KNOWN) === 0 ? lists.brief : lists.lasting;
+}
+
+/** ms for which a mapping is kept as long as it is in use. */
+export function udpTimeoutOf({ seen }: NatSession): number {
+  return (seen & NOT_WELL_KNOWN) === 0 ? WELL_KNOWN_UDP_TIMEOUT : UDP_TIMEOUT;
 }

@@ -1,5 +1,6 @@
 /** Tests of lib/core/fleet/fleet_flows.ts, of two gateways whose NATs have one address by turns. */
 import { FleetFlows } from "../../../../lib/core/fleet/fleet_flows.ts";
+import { UDP_TIMEOUT } from "../../../../lib/core/nat/constants.ts";
 import { FlowBatchWriter } from "../../../../lib/core/fleet/flow_batch.ts";
 import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";
@@ -131,6 +132,22 @@ Deno.test("UDP goes on on its port to all remote ends, and questions to DNS begi
     read(only(two.world.outbound(buildUdp(datagram)), "outside")).sourcePort,
     sourcePort,
   );
+});
+
+Deno.test("a flow of which little time was left lasts as long as any once its client goes on with it", () => {
+  const [one, two] = fleet();
+  const datagram = {
+    ...{ source: CLIENT, sourcePort: 5_000, destination: REMOTE, destinationPort: 5_000 },
+    payload: Uint8Array.of(1),
+  };
+  const { sourcePort } = read(only(one.world.outbound(buildUdp(datagram)), "outside"));
+  pass(UDP_TIMEOUT - 20_000, [one, two]);
+  assertEquals(two.hold(), { kept: 1, lost: 0 });
+  two.world.advance(2_000);
+  only(two.world.outbound(buildUdp(datagram)), "outside");
+  two.world.advance(UDP_TIMEOUT - 1_000);
+  const answer = { source: REMOTE, destination: EXTERNAL, destinationPort: sourcePort };
+  only(two.world.inbound(buildUdp({ ...answer, sourcePort: 5_000 })), "inside");
 });
 
 Deno.test("flows on ports that are shared go on, each towards its remote end", () => {
