@@ -40,8 +40,8 @@ export class BootClock {
   /** Milliseconds since the machine was started, with a fraction. Allocates nothing. */
   now(): number {
     this.#libc.symbols.clock_gettime(CLOCK_BOOTTIME, this.#pointer);
-    // struct timespec { time_t tv_sec; long tv_nsec; }: seconds since boot fit the low half for 136 years.
-    return this.#view.getUint32(this.#time, true) * 1000 +
-      this.#view.getUint32(this.#time + 8, true) / 1e6;
+    // struct timespec { time_t tv_sec; long tv_nsec; }: seconds since boot fit the low half for 68 years.
+    return this.#view.getInt32(this.#time, true) * 1000 +
+      this.#view.getInt32(this.#time + 8, true) / 1e6;
   }
 }

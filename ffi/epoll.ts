@@ -99,7 +99,7 @@ export class Epoll implements Disposable {
 
   /** The EPOLL bits of event `index` of the last `wait()`. */
   readiness(index: number): number {
-    return this.#arena.view.getUint32(this.#events + index * this.#eventSize, true);
+    return this.#arena.view.getInt32(this.#events + index * this.#eventSize, true);
   }
 
   [Symbol.dispose](): void {

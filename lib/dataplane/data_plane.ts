@@ -74,7 +74,11 @@ export class DataPlane implements Disposable {
       if ((readiness & ~EPOLLOUT) !== 0) engine.receive(udp, now);
     });
     if (handshakes !== null) {
-      loop.add(handshakes.socket.fd, (_, now) => engine.receiveHandshakes(handshakes.port, now));
+      // Packets that have come meanwhile, and the host's answers to them, do not wait for another turn's handshakes.
+      loop.addLast(
+        handshakes.socket.fd,
+        (_, now) => engine.receiveHandshakes(handshakes.port, now),
+      );
     }
     if (workers !== null) loop.add(workers.fd, (_, now) => workers.take(device, now));
     loop.add(config.commandFd, (_, now) => this.#commands.serve(now));

@@ -21,6 +21,10 @@ export class EventLoop implements Disposable {
   readonly #clock: BootClock;
   readonly #epoll: Epoll;
   readonly #handlers = new Map<number, ReadyHandler>();
+  /** The descriptor whose turn comes last; -1 for none. */
+  #last = -1;
+  /** When the last turn began, monotonic ms: a double from the start, as a field that changes its kind is slow. */
+  #now = 0.5;
   #isStopping = false;
 
   constructor(libc: Libc, arena: Arena) {
@@ -39,6 +43,12 @@ export class EventLoop implements Disposable {
     this.#handlers.set(fd, handler);
   }
 
+  /** The same for one descriptor whose turn comes last: when all else has been handed on that is ready with it. */
+  addLast(fd: number, handler: ReadyHandler, interest: number = EPOLLIN): void {
+    this.add(fd, handler, interest);
+    this.#last = fd;
+  }
+
   /** Changes what `fd` is watched for. */
   modify(fd: number, interest: number): void {
     this.#epoll.modify(fd, interest);
@@ -48,19 +58,33 @@ export class EventLoop implements Disposable {
   remove(fd: number): void {
     this.#epoll.remove(fd);
     this.#handlers.delete(fd);
+    if (fd === this.#last) this.#last = -1;
   }
 
   /** Takes turns until `stop()`. */
   run(turn: LoopTurn): void {
-    let now = this.now();
-    while (!this.#isStopping) {
-      const count = this.#epoll.wait(timeoutUntil(turn.pollAt(), now));
-      now = this.now();
-      for (let i = 0; i < count; i++) {
-        this.#handlers.get(this.#epoll.descriptor(i))?.(this.#epoll.readiness(i), now);
-      }
-      turn.poll(now);
+    this.#now = this.now();
+    while (!this.#isStopping) this.#take(turn);
+  }
+
+  /**
+   * A turn is a call of its own: what is called often is compiled for good, while a loop that never ends is replaced
+   * where it stands, or not at all.
+   */
+  #take(turn: LoopTurn): void {
+    const count = this.#epoll.wait(timeoutUntil(turn.pollAt(), this.#now));
+    const now = this.#now = this.now();
+    let last = -1;
+    for (let i = 0; i < count; i++) {
+      if (this.#epoll.descriptor(i) === this.#last) last = i;
+      else this.#handOn(i, now);
     }
+    if (last >= 0) this.#handOn(last, now);
+    turn.poll(now);
+  }
+
+  #handOn(index: number, now: number): void {
+    this.#handlers.get(this.#epoll.descriptor(index))?.(this.#epoll.readiness(index), now);
   }
 
   /** Ends `run()` after this turn. */
