@@ -131,10 +131,11 @@ export class NatSessionTable {
    * @returns false for a use that `use()` is to take note of
    */
   isUsedAgain(session: NatSession, timeout: number, now: number): boolean {
+    // Another gateway may have told how little time was left.
+    if (session.timeout !== timeout) return false;
     const second = secondOf(now);
     if (session.usedSecond !== second) {
-      if (session.newer !== null) return false;
-      if (session.timeout !== timeout || now >= session.expiresAt) return false;
+      if (session.newer !== null || now >= session.expiresAt) return false;
       session.usedSecond = second;
     }
     session.usedFraction = (now - second * SECOND) | 0;
@@ -149,8 +150,11 @@ export class NatSessionTable {
     const second = secondOf(now);
     session.usedFraction = (now - second * SECOND) | 0;
     session.timeout = timeout;
-    // In one list, all are kept for one time: within a second neither the order nor what is due first changes.
-    if (session.usedSecond === second && session.list === list) return;
+    // Within a second, the order in one list does not change.
+    if (session.usedSecond === second && session.list === list) {
+      this.#schedule(session);
+      return;
+    }
     session.usedSecond = second;
     this.#enlist(session, list);
   }
@@ -167,6 +171,11 @@ export class NatSessionTable {
   #enlist(session: NatSession, list: SessionList): void {
     if (session.list !== null) session.list.unlink(session);
     list.append(session);
+    this.#schedule(session);
+  }
+
+  /** Puts a session into the timer wheel, unless it stands in a slot that comes no later than its end. */
+  #schedule(session: NatSession): void {
     if (session.slot < 0 || secondOf(session.expiresAt) < session.dueSecond) {
       this.#wheel.schedule(session);
     }

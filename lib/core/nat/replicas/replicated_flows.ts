@@ -3,7 +3,7 @@
  * when this one is gone, and how that one takes them over.
  */
 import { PROTOCOL_TCP, PROTOCOL_UDP } from "../../wire/ipv4.ts";
-import { TCP_ESTABLISHED_TIMEOUT } from "../constants.ts";
+import { TCP_ESTABLISHED_TIMEOUT, UDP_TIMEOUT } from "../constants.ts";
 import type { MappingTable } from "../mapping_table.ts";
 import { ANY_PORT, type Mapping, type NatSession, type SessionList } from "../records.ts";
 import type { NatSessionTable } from "../sessions.ts";
@@ -139,7 +139,8 @@ export function isSensible(record: FlowRecord): boolean {
   const { protocol, isShared, seen, externalPort, innerAddress, innerPort, timeLeft } = record;
   if (protocol !== PROTOCOL_TCP && protocol !== PROTOCOL_UDP) return false;
   if (externalPort === 0 || innerAddress === 0 || innerPort === 0) return false;
-  if (timeLeft <= 0 || timeLeft > TCP_ESTABLISHED_TIMEOUT) return false;
+  const longest = protocol === PROTOCOL_TCP ? TCP_ESTABLISHED_TIMEOUT : UDP_TIMEOUT;
+  if (timeLeft <= 0 || timeLeft > longest) return false;
   const isBound = protocol === PROTOCOL_TCP || isShared;
   if ((record.remoteAddress !== 0) !== isBound || (record.remotePort !== 0) !== isBound) {
     return false;

@@ -63,6 +63,8 @@ Deno.test("a batch that is cut off, or has a flow that cannot be, brings none", 
     ...[{ timeLeft: 7_441_000 }, { seen: 1 }, { seen: 3 | 32 }, { seen: 3 | 4 | 8 }],
     // Of UDP on a port of its own, to one remote end.
     ...[{ protocol: 17, seen: 1 }, { protocol: 17, seen: 8, isShared: true }],
+    // Of UDP, for as long as a connection.
+    { protocol: 17, seen: 1, isShared: true, timeLeft: 301_000 },
   ];
   for (const part of broken) {
     assertEquals(readFlowBatch(messageOf([flow(2), { ...flow(1), ...part }])), null);
