@@ -43,7 +43,10 @@ export class EventLoop implements Disposable {
     this.#handlers.set(fd, handler);
   }
 
-  /** The same for one descriptor whose turn comes last: when all else has been handed on that is ready with it. */
+  /**
+   * The same for one descriptor whose turn comes last: when all else has been handed on that is ready with it, and not
+   * where that has ended the loop.
+   */
   addLast(fd: number, handler: ReadyHandler, interest: number = EPOLLIN): void {
     this.add(fd, handler, interest);
     this.#last = fd;
@@ -79,7 +82,7 @@ export class EventLoop implements Disposable {
       if (this.#epoll.descriptor(i) === this.#last) last = i;
       else this.#handOn(i, now);
     }
-    if (last >= 0) this.#handOn(last, now);
+    if (last >= 0 && !this.#isStopping) this.#handOn(last, now);
     turn.poll(now);
   }
 

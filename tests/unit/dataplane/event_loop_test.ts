@@ -65,6 +65,19 @@ hostTest("the number of a removed descriptor that had its turn last is like any 
   assertEquals(order, [first, second]);
 });
 
+hostTest("what has its turn last gets none in a turn that ends the loop", () => {
+  using fixture = new Fixture();
+  const { loop } = fixture;
+  const order: string[] = [];
+  loop.addLast(fixture.ready(), () => void order.push("last"));
+  loop.add(fixture.ready(), () => {
+    order.push("stop");
+    loop.stop();
+  });
+  loop.run({ pollAt: () => Infinity, poll: () => void order.push("poll") });
+  assertEquals(order, ["stop", "poll"]);
+});
+
 hostTest("a turn comes when it is due though nothing is ready, and is told the time", () => {
   using fixture = new Fixture();
   const { loop } = fixture;
