@@ -148,15 +148,13 @@ export class NatSessionTable {
    */
   use(session: NatSession, timeout: number, list: SessionList, now: number): void {
     const second = secondOf(now);
+    // Within a second, the order in one list does not change.
+    const isInPlace = session.usedSecond === second && session.list === list;
+    session.usedSecond = second;
     session.usedFraction = (now - second * SECOND) | 0;
     session.timeout = timeout;
-    // Within a second, the order in one list does not change.
-    if (session.usedSecond === second && session.list === list) {
-      this.#schedule(session);
-      return;
-    }
-    session.usedSecond = second;
-    this.#enlist(session, list);
+    if (!isInPlace) this.#enlist(session, list);
+    this.#schedule(session);
   }
 
   /**
@@ -166,12 +164,12 @@ export class NatSessionTable {
     const latest = (now - session.usedAt + timeout) | 0;
     if (latest < session.timeout) session.timeout = latest;
     if (session.list !== list) this.#enlist(session, list);
+    this.#schedule(session);
   }
 
   #enlist(session: NatSession, list: SessionList): void {
     if (session.list !== null) session.list.unlink(session);
     list.append(session);
-    this.#schedule(session);
   }
 
   /** Puts a session into the timer wheel, unless it stands in a slot that comes no later than its end. */
