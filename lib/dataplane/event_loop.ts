@@ -47,8 +47,8 @@ export class EventLoop implements Disposable {
    * The same for one descriptor whose turn comes last: when all else has been handed on that is ready with it, and not
    * where that has ended the loop.
    */
-  addLast(fd: number, handler: ReadyHandler, interest: number = EPOLLIN): void {
-    this.add(fd, handler, interest);
+  addLast(fd: number, handler: ReadyHandler): void {
+    this.add(fd, handler);
     this.#last = fd;
   }
 
