@@ -348,9 +348,10 @@ export class ClientMachine {
   #returnToUdp(): void {
     if (this.#state.kind === "idle" || !this.#transports.wantsUdp) return;
     this.#transports.comeBack();
-    this.#say({ about: "back-to-udp" });
     const id = ++this.#lastId;
     this.#act({ kind: "use-transport", id, ...this.route });
+    // Once it is so: the connection of fake TCP may be one that is being opened, which few packets may wait for.
+    this.#say({ about: "back-to-udp" });
   }
 
   #timePassed(now: number): void {

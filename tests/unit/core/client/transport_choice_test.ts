@@ -20,8 +20,8 @@ Deno.test("auto falls back to fake TCP, asks for UDP after 15 s, and returns to 
   world.run(15_000);
   assertEquals(world.taken(), [
     "46310 try-udp",
-    "46360 say back-to-udp",
     "46360 use UDP to 1",
+    "46360 say back-to-udp",
     "46360 re-handshake",
   ]);
   world.run(600_000);
@@ -72,8 +72,8 @@ Deno.test("UDP is asked for also where it answered while fake TCP was being made
   world.run(20_000);
   assertEquals(world.taken().map((line) => line.replace(/^\d+ /, "")), [
     "try-udp",
-    "say back-to-udp",
     "use UDP to 1",
+    "say back-to-udp",
     "re-handshake",
   ]);
 });
