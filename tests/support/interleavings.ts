@@ -40,8 +40,8 @@ const OPERATIONS: readonly Operation[] = [
   { of: BYTES, name: "fill", isAtomic: false, isWrite: true },
 ];
 
-/** Thrown where a thread's turn ends. */
-class TurnOver extends Error {}
+/** Thrown where a thread's turn ends: no `Error`, as hundreds of thousands would each keep a stack. */
+const TURN_OVER = Symbol("turn over");
 
 interface Thread<Result> {
   readonly run: () => Result;
@@ -51,10 +51,11 @@ interface Thread<Result> {
 
 /** Runs all orders. Returns how many there were. */
 export function everyInterleaving<Result>(make: () => Threads<Result>): number {
+  using watched = new WatchedOperations();
   // The thread that goes on at each step, and how many others could have.
   let choices: number[] = [];
   for (let count = 1;; count++) {
-    const alternatives = runOnce(make(), choices);
+    const alternatives = runOnce(make(), choices, watched);
     let last = choices.length - 1;
     while (last >= 0 && choices[last]! + 1 >= alternatives[last]!) last--;
     if (last < 0) return count;
@@ -64,7 +65,11 @@ export function everyInterleaving<Result>(make: () => Threads<Result>): number {
 }
 
 /** Makes the choices, and the first one from then on, which it adds. Returns how many there were at each step. */
-function runOnce<Result>({ threads, check }: Threads<Result>, choices: number[]): number[] {
+function runOnce<Result>(
+  { threads, check }: Threads<Result>,
+  choices: number[],
+  watched: WatchedOperations,
+): number[] {
   const all: Thread<Result>[] = threads.map((run) => ({ run, returned: [], result: null }));
   const alternatives: number[] = [];
   for (let step = 0;; step++) {
@@ -72,41 +77,68 @@ function runOnce<Result>({ threads, check }: Threads<Result>, choices: number[])
     if (ready.length === 0) break;
     choices[step] ??= 0;
     alternatives.push(ready.length);
-    takeStep(ready[choices[step]!]!);
+    takeStep(ready[choices[step]!]!, watched);
   }
   check(all.map(({ result }) => result!.value));
   return alternatives;
 }
 
 /** Lets a thread do one more step. */
-function takeStep<Result>(thread: Thread<Result>): void {
-  const { returned } = thread;
-  let position = 0;
-  let hasStepped = false;
-  let hasTold = false;
-  const originals = OPERATIONS.map(({ of, name }) => ({
-    of,
-    name,
-    original: Reflect.get(of, name),
-  }));
-  OPERATIONS.forEach(({ of, name, isAtomic, isWrite }, i) => {
-    const { original } = originals[i]!;
-    Reflect.set(of, name, function (this: unknown, ...given: unknown[]): unknown {
-      if (position === returned.length) {
-        const isStep = isAtomic || (isWrite && hasTold);
-        if (isStep && hasStepped) throw new TurnOver();
-        hasStepped ||= isStep;
-        hasTold ||= isAtomic && isWrite;
-        returned.push(original.apply(this, given));
-      }
-      return returned[position++];
-    });
-  });
+function takeStep<Result>(thread: Thread<Result>, watched: WatchedOperations): void {
+  watched.begin(thread.returned);
   try {
     thread.result = { value: thread.run() };
   } catch (error) {
-    if (!(error instanceof TurnOver)) throw error;
+    if (error !== TURN_OVER) throw error;
   } finally {
-    for (const { of, name, original } of originals) Reflect.set(of, name, original);
+    watched.end();
+  }
+}
+
+/** The operations on shared memory, as threads have them during a turn; they are the runtime's own between turns. */
+class WatchedOperations implements Disposable {
+  readonly #originals = OPERATIONS.map(({ of, name }) => Reflect.get(of, name));
+  /** What the operations of the thread whose turn it is have returned so far; null between turns. */
+  #returned: unknown[] | null = null;
+  #position = 0;
+  #hasStepped = false;
+  #hasTold = false;
+
+  constructor() {
+    OPERATIONS.forEach((operation, i) => {
+      const original = this.#originals[i];
+      // deno-lint-ignore no-this-alias
+      const watched = this;
+      Reflect.set(operation.of, operation.name, function (this: unknown, ...given: unknown[]) {
+        return watched.#operate(operation, () => original.apply(this, given));
+      });
+    });
+  }
+
+  begin(returned: unknown[]): void {
+    this.#returned = returned;
+    this.#position = 0;
+    this.#hasStepped = this.#hasTold = false;
+  }
+
+  end(): void {
+    this.#returned = null;
+  }
+
+  #operate({ isAtomic, isWrite }: Operation, operate: () => unknown): unknown {
+    const returned = this.#returned;
+    if (returned === null) return operate();
+    if (this.#position === returned.length) {
+      const isStep = isAtomic || (isWrite && this.#hasTold);
+      if (isStep && this.#hasStepped) throw TURN_OVER;
+      this.#hasStepped ||= isStep;
+      this.#hasTold ||= isAtomic && isWrite;
+      returned.push(operate());
+    }
+    return returned[this.#position++];
+  }
+
+  [Symbol.dispose](): void {
+    OPERATIONS.forEach(({ of, name }, i) => Reflect.set(of, name, this.#originals[i]));
   }
 }
