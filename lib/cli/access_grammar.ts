@@ -9,9 +9,6 @@ import { ACCESS_PROTOCOLS } from "./command.ts";
 import { peerName } from "./instance_grammar.ts";
 import { about, filePath, interfaceName, keyValue, line, notOneOf } from "./values.ts";
 
-/** The options of the command, for "did you mean". */
-export const ACCESS_OPTIONS: readonly string[] = ["--config", "--interface", "--json"];
-
 /** Makes its parser. */
 // deno-lint-ignore explicit-module-boundary-types -- inferred: the type is the grammar over again
 export function accessGrammar() {

@@ -10,22 +10,6 @@ import {
 import { logOptions } from "./log_options.ts";
 import { about, filePath, interfaceName, keyValue, line } from "./values.ts";
 
-/** The options of the command, for "did you mean". */
-export const CONSOLE_OPTIONS: readonly string[] = [
-  "--config",
-  "--interface",
-  "--listen",
-  "--origin",
-  "--trusted-proxy",
-  "--cert",
-  "--key",
-  "--insecure",
-  "--socket",
-  "--state",
-  "--log-level",
-  "--log-format",
-];
-
 const LISTEN = { address: "127.0.0.1", port: 51821 };
 const LISTEN_TEXT = "127.0.0.1:51821";
 

@@ -49,9 +49,8 @@ const CLIENT_OPTIONS: readonly string[] = [
   "--dns",
 ];
 
-/** The options of the two commands and of each action, for "did you mean". */
+/** The options of each action, for "did you mean". */
 export const PEER_OPTIONS: Readonly<Record<string, readonly string[]>> = {
-  init: ["--endpoint", "--subnet", "--ipv6", "--console", "--out"],
   add: [...CLIENT_OPTIONS, "--expires", "--groups"],
   list: ["--group", "--config", "--interface", "--json"],
   show: ["--config", "--interface", "--qr", "--overwrite"],

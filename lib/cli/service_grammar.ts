@@ -5,9 +5,6 @@ import { argument, command, constant, option } from "@optique/core/primitives";
 import { string } from "@optique/core/valueparser";
 import { about, interfaceName, line } from "./values.ts";
 
-/** The options of each action, for "did you mean". */
-export const SERVICE_OPTIONS: readonly string[] = ["--interface", "--json", "--service"];
-
 /** Makes its parser. */
 // deno-lint-ignore explicit-module-boundary-types -- inferred: the type is the grammar over again
 export function serviceGrammar() {

@@ -207,6 +207,7 @@ Deno.test("parseArguments() throws one line that says what to do when the argume
     [["demo", "--nats-server", "x"], "--nats-server is for a fleet: give --fleet as well"],
     [["demo", "--config", "x"], '"vpn demo" has no option "--config": see "vpn demo --help"'],
     [["server", "a.conf"], '"vpn server" takes no argument "a.conf"'],
+    [["server", "status"], '"vpn server" takes no argument "status"'],
     [["server", ...config, "extra"], '"vpn server" takes no argument "extra"'],
     [["genkey", "extra"], '"vpn genkey" takes no argument "extra"'],
     [["server", ...config, "--no-offload=1"], "--no-offload takes no value"],
