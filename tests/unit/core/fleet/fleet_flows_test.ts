@@ -1,9 +1,8 @@
 /** Tests of lib/core/fleet/fleet_flows.ts, of two gateways whose NATs have one address by turns. */
-import { FleetFlows } from "../../../../lib/core/fleet/fleet_flows.ts";
 import { FlowBatchWriter } from "../../../../lib/core/fleet/flow_batch.ts";
-import { UDP_TIMEOUT } from "../../../../lib/core/nat/constants.ts";
 import { DropReason } from "../../../../lib/core/wire/drop_reason.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";
+import { deliver, fleet, Gateway, pass } from "../../../support/fleet/flow_gateways.ts";
 import { connect, Connection } from "../../../support/nat/connection.ts";
 import {
   ACK,
@@ -19,74 +18,8 @@ import {
   REMOTE_2,
   RST,
   SYN,
-  World,
-  type WorldOptions,
 } from "../../../support/nat/world.ts";
 import { buildTcp, buildUdp } from "../../../support/packets/packet_builder.ts";
-
-const PORTS = { first: 20_000, last: 29_999 };
-
-/** A gateway's part, and what it has told. */
-class Gateway {
-  readonly number: number;
-  readonly world: World;
-  readonly flows: FleetFlows;
-  told: [message: Uint8Array, to: number | undefined][] = [];
-
-  constructor(seed: number, options: WorldOptions = {}) {
-    this.number = seed;
-    const world = this.world = new World({ seed, ports: PORTS, ...options });
-    const nat = world.nat.all[0]!.replicate();
-    this.flows = new FleetFlows({
-      nat: () => nat,
-      tell: (message, to) => this.told.push([message, to]),
-      drops: world.drops,
-      seed,
-    });
-    // Monotonic times of hosts have nothing to do with each other.
-    world.advance(1_000_000 * seed);
-  }
-
-  hold() {
-    return this.flows.hold(this.world.clock.now);
-  }
-
-  giveUp(): void {
-    this.flows.giveUp(this.world.clock.now);
-  }
-}
-
-/** Lets time pass for both, and what either tells reach the other. */
-function pass(ms: number, gateways: readonly Gateway[]): void {
-  for (let at = 0; at < ms; at += 50) {
-    for (const { world, flows } of gateways) {
-      world.advance(50);
-      flows.poll(world.clock.now);
-    }
-    deliver(gateways);
-  }
-}
-
-function deliver(gateways: readonly Gateway[]): void {
-  for (const from of gateways) {
-    const messages = from.told;
-    from.told = [];
-    for (const to of gateways) {
-      if (to === from) continue;
-      for (const [message, number] of messages) {
-        if (number !== undefined && number !== to.number) continue;
-        assert(to.flows.take(message, to.world.clock.now));
-      }
-    }
-  }
-}
-
-/** Two of which the first has the address. */
-function fleet(options: WorldOptions = {}): [Gateway, Gateway] {
-  const gateways: [Gateway, Gateway] = [new Gateway(1, options), new Gateway(2, options)];
-  gateways[0].hold();
-  return gateways;
-}
 
 /** The same connection, as another gateway has it. */
 function at({ world }: Gateway, connection: Connection, clientPort = 40_000): Connection {
@@ -132,25 +65,6 @@ Deno.test("UDP goes on on its port to all remote ends, and questions to DNS begi
     read(only(two.world.outbound(buildUdp(datagram)), "outside")).sourcePort,
     sourcePort,
   );
-});
-
-Deno.test("a flow of which little time was left lasts as long as any once its client goes on with it", () => {
-  // In the second in which it was taken over, and later.
-  for (const wait of [0, 300, 2_000]) {
-    const [one, two] = fleet();
-    const datagram = {
-      ...{ source: CLIENT, sourcePort: 5_000, destination: REMOTE, destinationPort: 5_000 },
-      payload: Uint8Array.of(1),
-    };
-    const { sourcePort } = read(only(one.world.outbound(buildUdp(datagram)), "outside"));
-    pass(UDP_TIMEOUT - 20_000, [one, two]);
-    assertEquals(two.hold(), { kept: 1, lost: 0 });
-    two.world.advance(wait);
-    only(two.world.outbound(buildUdp(datagram)), "outside");
-    two.world.advance(UDP_TIMEOUT - 1_000);
-    const answer = { source: REMOTE, destination: EXTERNAL, destinationPort: sourcePort };
-    only(two.world.inbound(buildUdp({ ...answer, sourcePort: 5_000 })), "inside");
-  }
 });
 
 Deno.test("flows on ports that are shared go on, each towards its remote end", () => {
