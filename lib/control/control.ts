@@ -21,8 +21,8 @@ import { drainService, type PublishedControl } from "./services.ts";
 import { type StatusFrame, statusOf, statusTexts } from "./status.ts";
 import { openUapi } from "./uapi/uapi_server.ts";
 
-/** What the system says of a folder that may not be written to. */
-const REFUSALS: ReadonlySet<unknown> = new Set(["EACCES", "EPERM", "EROFS"]);
+/** What the system says of a folder that may not be written to, has no room, or that somebody removes meanwhile. */
+const REFUSALS: ReadonlySet<unknown> = new Set(["EACCES", "EPERM", "EROFS", "ENOSPC", "ENOENT"]);
 
 /** A tunnel that is up. */
 export interface RunningTunnel {

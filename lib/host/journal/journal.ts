@@ -24,7 +24,12 @@ import type { JournalEntry, JournalOwner } from "./journal_text.ts";
 import { currentNetworkNamespace } from "./network_namespace.ts";
 import { identityText, journalPath, ownIdentity } from "../../process/process_identity.ts";
 import { readSysctl } from "../network/sysctl.ts";
-import { changesOfOthers, otherHolder, type OthersChange } from "./shared_change.ts";
+import {
+  changesOfOthers,
+  isOthersDirectory,
+  otherHolder,
+  type OthersChange,
+} from "./shared_change.ts";
 
 /** An entry of a file that may be written again, where its place is another. */
 interface OwnEntry extends JournalEntry {
@@ -172,8 +177,8 @@ export class Journal {
    */
   makeDirectory(path: string): void {
     this.exclusively(() => {
-      const isThere = isDirectory(path);
-      if (isThere && otherHolder({ kind: "directory", path }, this.#path) === undefined) return;
+      // What a dead process has made, `vpn cleanup` removes unless one that lives has noted it as well.
+      if (isDirectory(path) && !isOthersDirectory(path, this.#path)) return;
       this.makeDirectory(dirname(path));
       this.make({ kind: "directory", path });
     });

@@ -58,6 +58,14 @@ export function otherHolder<Wanted extends Shared>(
   return undefined;
 }
 
+/** Whether another process has noted a directory as its own making, one that is dead and not undone included. */
+export function isOthersDirectory(path: string, ownJournal: string): boolean {
+  return allJournals().some((journal) =>
+    journal.path !== ownJournal &&
+    journal.changes.some((change) => isLike(change, { kind: "directory", path }))
+  );
+}
+
 function isLike(change: HostChange, wanted: Shared): boolean {
   if ("table" in wanted) {
     if (change.kind !== "nftables-table" && change.kind !== "kill-switch") return false;

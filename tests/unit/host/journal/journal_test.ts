@@ -4,6 +4,7 @@
 import { existsSync } from "node:fs";
 import { Journal } from "../../../../lib/host/journal/journal.ts";
 import { allJournals, removeUnfinished } from "../../../../lib/host/journal/journal_files.ts";
+import { currentNetworkNamespace } from "../../../../lib/host/journal/network_namespace.ts";
 import { journalDirectory } from "../../../../lib/process/journal_directory.ts";
 import { journalPath, ownIdentity } from "../../../../lib/process/process_identity.ts";
 import { assert, assertEquals } from "../../../support/assert.ts";
@@ -181,5 +182,35 @@ hostTest(
     } finally {
       for (const path of paths.filter((each) => existsSync(each))) Deno.removeSync(path);
     }
+  },
+);
+
+hostTest(
+  "a directory that a dead process has left is noted by whoever uses it, one of nobody's is not",
+  () => {
+    const root = temporaryFolder();
+    const owner = {
+      ...{ pid: Deno.pid, startTime: "01", interfaceName: "t" },
+      ...currentNetworkNamespace(),
+    };
+    const change = { kind: "directory", path: root } as const;
+    Deno.mkdirSync(journalDirectory(), { recursive: true, mode: 0o700 });
+    const left = `${journalDirectory()}/${Deno.pid}-01.journal`;
+    Deno.writeTextFileSync(left, `${JSON.stringify(owner)}\n${JSON.stringify(change)}\n`);
+    const journal = new Journal("t");
+    const path = journalPath(ownIdentity());
+    const noted = () => allJournals().find((each) => each.path === path)?.changes ?? [];
+    try {
+      Deno.mkdirSync(`${root}/nobodys`);
+      journal.makeDirectory(`${root}/nobodys`);
+      assertEquals(noted(), []);
+      journal.makeDirectory(root);
+      assertEquals(noted(), [change]);
+    } finally {
+      Deno.removeSync(left);
+      Deno.removeSync(`${root}/nobodys`);
+      journal.undo();
+    }
+    assert(!existsSync(root));
   },
 );
