@@ -42,3 +42,15 @@ Deno.test("a flow that was told of with more time than its use gives it ends by 
     assertEquals(two.world.nat.mappingCount, 0);
   }
 });
+
+Deno.test("a flow that nobody goes on with ends when it would have at the gateway before", () => {
+  const [one, two] = fleet();
+  const ends = { source: CLIENT, sourcePort: 5_000, destination: REMOTE, destinationPort: 5_000 };
+  only(one.world.outbound(buildUdp(ends)), "outside");
+  pass(UDP_TIMEOUT - 20_000, [one, two]);
+  assertEquals(two.hold(), { kept: 1, lost: 0 });
+  two.world.advance(10_000);
+  assertEquals(two.world.nat.mappingCount, 1);
+  two.world.advance(15_000);
+  assertEquals(two.world.nat.mappingCount, 0);
+});
