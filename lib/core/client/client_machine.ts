@@ -350,7 +350,7 @@ export class ClientMachine {
     this.#transports.comeBack();
     const id = ++this.#lastId;
     this.#act({ kind: "use-transport", id, ...this.route });
-    // Once the data plane has been told: fake TCP's connection may be one that is being opened, which few packets wait for.
+    // Once the data plane was told: fake TCP's connection may be one that is being opened, which few packets wait for.
     this.#say({ about: "back-to-udp" });
   }
 
