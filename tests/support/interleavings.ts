@@ -105,12 +105,11 @@ class WatchedOperations implements Disposable {
   #hasTold = false;
 
   constructor() {
+    const operate = this.#operate.bind(this);
     OPERATIONS.forEach((operation, i) => {
       const original = this.#originals[i];
-      // deno-lint-ignore no-this-alias
-      const watched = this;
       Reflect.set(operation.of, operation.name, function (this: unknown, ...given: unknown[]) {
-        return watched.#operate(operation, () => original.apply(this, given));
+        return operate(operation, () => original.apply(this, given));
       });
     });
   }

@@ -186,7 +186,7 @@ hostTest(
 );
 
 hostTest(
-  "a directory that a dead process has left is noted by whoever uses it, one of nobody's is not",
+  "a directory that a dead process has left is noted by one that uses it, one of nobody's is not",
   () => {
     const root = temporaryFolder();
     const owner = {
