@@ -1,5 +1,5 @@
 /** Grammar of `vpn export` and `vpn import`. */
-import { object, or } from "@optique/core/constructs";
+import { object } from "@optique/core/constructs";
 import { multiple, optional, withDefault } from "@optique/core/modifiers";
 import { argument, command, constant, option } from "@optique/core/primitives";
 import { about, configName, filePath, line } from "./values.ts";
@@ -7,28 +7,16 @@ import { about, configName, filePath, line } from "./values.ts";
 /** Where `vpn import` writes unless told otherwise. */
 const DEFAULT_FOLDER = "/etc/vpn";
 
-/** The options of the two commands, for "did you mean". */
-export const BACKUP_OPTIONS: Readonly<Record<string, readonly string[]>> = {
-  export: ["--out", "--passphrase-file"],
-  import: ["--to", "--overwrite", "--passphrase-file"],
-};
+const passphraseFile = optional(option(
+  "--passphrase-file",
+  filePath,
+  about("--passphrase-file", "File whose first line is the passphrase. Default: ask for it"),
+));
 
-/** Makes the parser of both. */
+/** Makes the parser of `vpn export`. */
 // deno-lint-ignore explicit-module-boundary-types -- inferred: the type is the grammar over again
-export function backupGrammar() {
-  const passphraseFile = optional(option(
-    "--passphrase-file",
-    filePath,
-    about("--passphrase-file", "File whose first line is the passphrase. Default: ask for it"),
-  ));
-  const backup = argument(filePath, {
-    description: line("File that `vpn export` wrote"),
-    errors: {
-      endOfInput: line("FILE is missing: give a file that `vpn export` wrote"),
-      multiple: line("one FILE at a time"),
-    },
-  });
-  const exportRequest = object({
+export function exportGrammar() {
+  const request = object({
     names: multiple(argument(configName, {
       description: line(
         "Path of a configuration file, or a name: NAME stands for /etc/vpn/NAME.conf. Default: all in /etc/vpn",
@@ -43,7 +31,26 @@ export function backupGrammar() {
     ),
     passphraseFile,
   });
-  const importRequest = object({
+  return command("export", object({ command: constant("export"), request }), {
+    brief: line("Save configurations and client files in an encrypted backup"),
+    description: line(
+      "The backup holds the configuration files and the files that `vpn peer add` keeps for clients. It is a tar archive, " +
+        "encrypted with a passphrase in the age format: `vpn import` restores it, and so does `age -d FILE | tar x`.",
+    ),
+  });
+}
+
+/** Makes the parser of `vpn import`. */
+// deno-lint-ignore explicit-module-boundary-types -- inferred: the type is the grammar over again
+export function importGrammar() {
+  const backup = argument(filePath, {
+    description: line("File that `vpn export` wrote"),
+    errors: {
+      endOfInput: line("FILE is missing: give a file that `vpn export` wrote"),
+      multiple: line("one FILE at a time"),
+    },
+  });
+  const request = object({
     backup,
     folder: withDefault(
       option("--to", filePath, about("--to", "Folder to restore the files to")),
@@ -52,20 +59,11 @@ export function backupGrammar() {
     overwrite: option("--overwrite", about("--overwrite", "Replace files that differ")),
     passphraseFile,
   });
-  return or(
-    command("export", object({ command: constant("export"), request: exportRequest }), {
-      brief: line("Save configurations and client files in an encrypted backup"),
-      description: line(
-        "The backup holds the configuration files and the files that `vpn peer add` keeps for clients. It is a tar archive, " +
-          "encrypted with a passphrase in the age format: `vpn import` restores it, and so does `age -d FILE | tar x`.",
-      ),
-    }),
-    command("import", object({ command: constant("import"), request: importRequest }), {
-      brief: line("Restore the files of a backup"),
-      description: line(
-        "Writes nothing if the passphrase is wrong, if the backup is damaged, or if a file exists that differs, unless " +
-          "--overwrite is given.",
-      ),
-    }),
-  );
+  return command("import", object({ command: constant("import"), request }), {
+    brief: line("Restore the files of a backup"),
+    description: line(
+      "Writes nothing if the passphrase is wrong, if the backup is damaged, or if a file exists that differs, unless " +
+        "--overwrite is given.",
+    ),
+  });
 }

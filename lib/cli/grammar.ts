@@ -6,7 +6,7 @@ import type { Message } from "@optique/core/message";
 import { extractOptionNames } from "@optique/core/usage";
 import { choice } from "@optique/core/valueparser";
 import { accessGrammar } from "./access_grammar.ts";
-import { BACKUP_OPTIONS, backupGrammar } from "./backup_grammar.ts";
+import { exportGrammar, importGrammar } from "./backup_grammar.ts";
 import { ROLES } from "./command.ts";
 import { consoleGrammar } from "./console_grammar.ts";
 import { eventsRequest, usageRequest } from "./account_grammar.ts";
@@ -270,8 +270,8 @@ const COMMANDS = {
     command("down", object({ command: constant("down"), name: tunnelName }), {
       brief: line("Stop a tunnel and wait until it has ended"),
     }),
-  export: backupGrammar,
-  import: backupGrammar,
+  export: exportGrammar,
+  import: importGrammar,
   strip: () =>
     command("strip", object({ command: constant("strip"), name: tunnelName }), {
       brief: line("Print a configuration file without the keys that wg does not know"),
@@ -352,7 +352,7 @@ function all(errors: { noMatch: Message; unexpectedInput: (token: string) => Mes
       COMMANDS.service(),
       COMMANDS.fleet(),
       or(COMMANDS.up(), COMMANDS.down()),
-      COMMANDS.export(),
+      or(COMMANDS.export(), COMMANDS.import()),
     ),
     or(COMMANDS.strip(), COMMANDS.genkey(), COMMANDS.pubkey(), COMMANDS.genpsk()),
     { errors },
@@ -361,6 +361,5 @@ function all(errors: { noMatch: Message; unexpectedInput: (token: string) => Mes
 
 /** The options of a command, for "did you mean". */
 function optionsOf(name: string): readonly string[] {
-  if (!isCommand(name)) return [];
-  return BACKUP_OPTIONS[name] ?? [...extractOptionNames(COMMANDS[name]().usage)];
+  return isCommand(name) ? [...extractOptionNames(COMMANDS[name]().usage)] : [];
 }
