@@ -7,7 +7,8 @@ import { type Address, IMB_DECRYPT, IMB_ENCRYPT, IpsecMbJobs } from "./ipsec_mb_
 import { CIPHER_KEY_SIZE } from "./libcrypto_cipher.ts";
 import { type KeyPlace, KeyPlaces } from "./ipsec_mb_keys.ts";
 import { type FoundIpsecMb, loadIpsecMb } from "./ipsec_mb_library.ts";
-import { type FieldCipher, jobsWork } from "./ipsec_mb_trial.ts";
+import { jobsWork } from "./ipsec_mb_trial.ts";
+import type { FieldCipher } from "./packet_trial.ts";
 
 /**
  * Opens the library for this thread.

@@ -6,6 +6,7 @@
  * other processors it is the slower of the two, so no other of its implementations is used here.
  */
 import { openDynamicLibrary } from "../dynamic_library.ts";
+import { keepLoaded } from "../linker.ts";
 
 const SYMBOLS = {
   /** `unsigned imb_get_version(void)`: 0x10300 is 1.3.0 */
@@ -46,23 +47,6 @@ const CHOSEN = [
   { symbol: "get_next_burst_avx512_t2", offset: 952 },
   { symbol: "submit_burst_nocheck_avx512_t2", offset: 968 },
 ] as const;
-
-const LINKER = {
-  /** `int dladdr(const void *addr, Dl_info *info)`; 0 where no library has the address */
-  dladdr: { parameters: ["pointer", "buffer"], result: "i32" },
-  /** `void *dlopen(const char *filename, int flags)` */
-  dlopen: { parameters: ["pointer", "i32"], result: "pointer" },
-  /** `void *dlsym(void *handle, const char *symbol)` */
-  dlsym: { parameters: ["pointer", "buffer"], result: "pointer" },
-} as const satisfies Deno.ForeignLibraryInterface;
-
-/** Where the linker's functions are: of glibc since 2.34, and before. */
-const LINKER_NAMES = ["libc.so.6", "libdl.so.2"] as const;
-
-const RTLD_LAZY = 1;
-const RTLD_NOLOAD = 4;
-/** Words of `Dl_info`, of which the first is the path. */
-const DL_INFO_WORDS = 4;
 
 export interface FoundIpsecMb {
   /** Of its file. */
@@ -112,33 +96,12 @@ export function newManager(symbols: IpsecMbLibrary["symbols"]): Deno.PointerObje
  * which costs Deno 1 us in place of 10 ns, and which implementation it is, no function tells.
  */
 function callsChosen(manager: Deno.UnsafePointerView): boolean {
-  const linker = openLinker();
-  if (linker === null) return false;
-  const { dladdr, dlopen, dlsym } = linker.symbols;
-  try {
-    // By the path that the linker knows it by: the runtime unpacks what an executable of `deno compile` brings along.
-    const info = new BigUint64Array(DL_INFO_WORDS);
-    if (dladdr(manager.getPointer(CHOSEN[0].offset), info) === 0) return false;
-    // Nothing is ever unloaded that threads may still be in.
-    const library = dlopen(Deno.UnsafePointer.create(info[0]!), RTLD_LAZY | RTLD_NOLOAD);
-    if (library === null) return false;
-    return CHOSEN.every(({ symbol, offset }) => {
-      const found = dlsym(library, cString(symbol));
-      return found !== null && Deno.UnsafePointer.equals(found, manager.getPointer(offset));
-    });
-  } finally {
-    linker.close();
-  }
-}
-
-function openLinker(): Deno.DynamicLibrary<typeof LINKER> | null {
-  for (const name of LINKER_NAMES) {
-    const linker = openDynamicLibrary(name, LINKER);
-    if (linker !== null) return linker;
-  }
-  return null;
-}
-
-function cString(text: string): Uint8Array<ArrayBuffer> {
-  return new TextEncoder().encode(`${text}\0`);
+  const found = keepLoaded(
+    manager.getPointer(CHOSEN[0].offset),
+    CHOSEN.map(({ symbol }) => symbol),
+  );
+  return found !== null && CHOSEN.every(({ offset }, index) => {
+    const pointer = found[index]!;
+    return pointer !== null && Deno.UnsafePointer.equals(pointer, manager.getPointer(offset));
+  });
 }

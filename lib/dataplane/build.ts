@@ -4,6 +4,7 @@
  */
 import { Arena } from "../../ffi/arena.ts";
 import { EPOLLIN, EPOLLOUT } from "../../ffi/epoll.ts";
+import { openBoringssl } from "../../ffi/crypto/boringssl.ts";
 import { openIpsecMb } from "../../ffi/crypto/ipsec_mb.ts";
 import { openLibcrypto } from "../../ffi/crypto/libcrypto.ts";
 import { openX25519 } from "../../ffi/crypto/libcrypto_x25519.ts";
@@ -298,19 +299,27 @@ function openFieldCipher({ aead }: Pick<DataPlaneConfig, "aead">, arena: Arena):
   return library ?? createBuiltinAead(arena);
 }
 
-/** IPsec-MB where it is installed and quicker than what does handshake fields. */
+/** The quickest that there is and that `aead` allows. */
 function openPacketCipher(
   { aead }: Pick<DataPlaneConfig, "aead">,
   arena: Arena,
   fields: AeadProvider,
 ): AeadProvider {
-  const library = aead === "auto" || aead === "ipsec-mb" ? openIpsecMb(arena, fields) : null;
-  if (library === null && aead === "ipsec-mb") {
+  const isAuto = aead === "auto";
+  const library = (isAuto || aead === "ipsec-mb" ? openIpsecMb(arena, fields) : null) ??
+    (isAuto || aead === "boringssl" ? openBoringssl(arena, fields) : null);
+  if (library !== null) return library;
+  if (aead === "ipsec-mb") {
     throw new Error(
       "Cannot use Aead = ipsec-mb: it takes libIPSec_MB.so.1 or .2 and a processor with AVX-512, IFMA and VAES: use Aead = auto",
     );
   }
-  return library ?? fields;
+  if (aead === "boringssl") {
+    throw new Error(
+      "Cannot use Aead = boringssl: neither the executable nor this host has the library: install android-libboringssl, or use Aead = auto",
+    );
+  }
+  return fields;
 }
 
 /**

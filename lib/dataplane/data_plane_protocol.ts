@@ -48,7 +48,7 @@ export interface DataPlaneConfig {
   readonly unprovenMtu: number;
   /** Whether segmentation offloads may be used. */
   readonly offload: boolean;
-  readonly aead: "auto" | "ipsec-mb" | "libcrypto" | "builtin";
+  readonly aead: "auto" | "ipsec-mb" | "boringssl" | "libcrypto" | "builtin";
   /** Whether to log each packet that goes outside. */
   readonly trace: boolean;
   /** Inner addresses of this end. */

@@ -1,10 +1,19 @@
 # shellcheck shell=bash
-# The library that packets are ciphered by: how compile.sh takes it from the machine that builds.
+# The libraries that packets are ciphered by: how compile.sh takes them from the machine that builds.
 
-# Puts Intel's IPsec-MB of this machine beside the program, with its licence.
+# Puts Intel's IPsec-MB and Google's BoringSSL of this machine beside the program, with their licences.
 add_cipher() {
+  [[ $target == "$host_target" ]] || return 0
+  if [[ $target == x86_64-* ]]; then
+    add_ipsec_mb ||
+      say 'without IPsec-MB, which is quicker than libcrypto on many processors: `apt install libipsec-mb1` (or 2) and build again'
+  fi
+  add_boringssl ||
+    say 'without BoringSSL, which is quicker than libcrypto: `apt install android-libboringssl` and build again'
+}
+
+add_ipsec_mb() {
   local library package
-  [[ $target == "$host_target" && $target == x86_64-* ]] || return 0
   # Some systems have no such cache of libraries.
   library=$(PATH=$PATH:/usr/sbin:/sbin ldconfig -p 2>/dev/null |
     sed -n 's|^\s*libIPSec_MB\.so\.[12] .*=> ||p' | head -n 1) || library=
@@ -14,5 +23,16 @@ add_cipher() {
     cp -- "/usr/share/doc/$package/LICENSE" "$bundled/libIPSec_MB.LICENSE"
     return
   done
-  say 'without IPsec-MB, which is quicker than libcrypto on many processors: `apt install libipsec-mb1` (or 2) and build again'
+  return 1
 }
+
+add_boringssl() {
+  local library licence=/usr/share/doc/android-libboringssl/copyright
+  library=$(boringssl_path)
+  [[ -e $library && -e $licence ]] || return 1
+  cp -- "$(readlink -f "$library")" "$bundled/libboringssl.so"
+  cp -- "$licence" "$bundled/libboringssl.LICENSE"
+}
+
+# Where Debian has it; the linker's cache does not, as its name is OpenSSL's.
+boringssl_path() { echo "/usr/lib/${target%%-*}-linux-gnu/android/libcrypto.so.0"; }

@@ -1,5 +1,6 @@
 /** Micro-benchmarks of the ciphers: a packet sealed and opened, by each provider. */
 import { Arena } from "../../ffi/arena.ts";
+import { openBoringssl } from "../../ffi/crypto/boringssl.ts";
 import { openIpsecMb } from "../../ffi/crypto/ipsec_mb.ts";
 import { openLibcrypto } from "../../ffi/crypto/libcrypto.ts";
 import type { AeadProvider } from "../../lib/core/noise/aead.ts";
@@ -10,7 +11,10 @@ const arena = new Arena(64 * 1024);
 const builtin = createBuiltinAead(arena);
 const libcrypto = openLibcrypto(arena);
 const ipsecMb = openIpsecMb(arena, libcrypto ?? builtin);
-const providers: AeadProvider[] = [ipsecMb, libcrypto, builtin].filter((it) => it !== null);
+const boringssl = openBoringssl(arena, libcrypto ?? builtin);
+const providers: AeadProvider[] = [ipsecMb, boringssl, libcrypto, builtin].filter((it) =>
+  it !== null
+);
 
 for (const length of [SMALL_SIZE, FULL_SIZE]) {
   const plain = arena.allocate(2048);

@@ -5,6 +5,7 @@ import type { Samples, Summary } from "./samples.ts";
 export const ContenderName = {
   vpn: "vpn",
   fakeTcp: "vpn, fake TCP",
+  boringssl: "vpn, BoringSSL",
   libcrypto: "vpn, libcrypto",
   builtin: "vpn, built-in AEAD",
   kernelNat: "vpn, kernel's NAT",

@@ -1,8 +1,8 @@
 /** Machine: what the bench needs of it, and how it describes it. */
-import { loadIpsecMb } from "../../ffi/crypto/ipsec_mb_library.ts";
-import { installIpsecMb, isMissing } from "../support/ipsec_mb_package.ts";
+import { installCiphers, missingCiphers } from "../support/cipher_packages.ts";
 import { isInstalled, missingPrerequisite } from "../support/net.ts";
 import { run, type RunResult } from "../support/process.ts";
+import { cipherVersions } from "./programs/ciphers.ts";
 import type { Summary } from "./samples.ts";
 
 /** Programs, and Debian's packages that have them. */
@@ -36,7 +36,8 @@ export async function installPrograms(
   const obstacle = missingPrerequisite();
   if (obstacle !== null) throw new Error(`Cannot run the bench: ${obstacle}`);
   const wanted = [...REQUIRED, ...programs].filter((program) => !isInstalled(program));
-  if ((wanted.length > 0 || isMissing()) && isInstalled("apt-get")) {
+  const hasCiphers = missingCiphers().length === 0;
+  if ((wanted.length > 0 || !hasCiphers) && isInstalled("apt-get")) {
     const packages = wanted.map((program) => PACKAGES[program]);
     if (packages.length > 0) note(`installing ${packages.join(", ")} by apt`);
     await runApt("update", "-q");
@@ -44,9 +45,9 @@ export async function installPrograms(
       const { code, stderr } = await runApt(...INSTALL, ...packages);
       if (code !== 0) note(`apt failed: ${stderr.trim()}`);
     }
-    if (isMissing()) {
-      await installIpsecMb(async (name) => (await runApt(...INSTALL, name)).code === 0);
-      if (isMissing()) note("libIPSec_MB is not to be had: ours is measured with libcrypto");
+    if (!hasCiphers) {
+      await installCiphers(async (name) => (await runApt(...INSTALL, name)).code === 0);
+      for (const title of missingCiphers()) note(`${title} is not to be had: ours is without it`);
     }
   }
   const missing = wanted.filter((program) => !isInstalled(program));
@@ -103,15 +104,7 @@ async function toolVersions(): Promise<Record<string, string>> {
     const { stdout } = await run(null, [name, flag]);
     versions[name] = stdout.split("\n")[0]!;
   }
-  const ipsecMb = loadIpsecMb();
-  if (ipsecMb !== null) {
-    const version = ipsecMb.library.symbols.imb_get_version();
-    versions["ipsec-mb"] = `IPsec-MB ${
-      [version >> 16, version >> 8 & 255, version & 255].join(".")
-    }`;
-    ipsecMb.library.close();
-  }
-  return versions;
+  return { ...versions, ...cipherVersions() };
 }
 
 /** Share of the processors in use by others above which nothing measured is worth much. */

@@ -9,6 +9,7 @@ const {
   vpn,
   kernelNat,
   fakeTcp,
+  boringssl,
   libcrypto,
   builtin,
   wireguardGo,
@@ -50,7 +51,14 @@ const ROWS: readonly Row[] = [
     ...GBIT,
   },
   {
-    title: "the same by libcrypto, without IPsec-MB",
+    title: "the same by BoringSSL, without IPsec-MB",
+    figures: ["tcp-1-up", "tcp-1-down"],
+    ours: boringssl,
+    oursAlone: true,
+    ...GBIT,
+  },
+  {
+    title: "the same by OpenSSL, without either",
     figures: ["tcp-1-up", "tcp-1-down"],
     ours: libcrypto,
     oursAlone: true,
@@ -109,8 +117,11 @@ const ROWS: readonly Row[] = [
 export function formatMeasured(result: BenchResult): string {
   const { machine, figures, options, foreignLoad } = result;
   const { processors, processor, kernel, versions } = machine;
-  const ciphers = [/OpenSSL [\d.]+/.exec(versions["openssl"] ?? "")?.[0], versions["ipsec-mb"]]
-    .flatMap((library) => library === undefined ? [] : [`, ${library}`]);
+  const ciphers = [
+    /OpenSSL [\d.]+/.exec(versions["openssl"] ?? "")?.[0],
+    versions["boringssl"],
+    versions["ipsec-mb"],
+  ].flatMap((library) => library === undefined ? [] : [`, ${library}`]);
   const version = (contender: string) => versions[contender]?.split(/[-+]/)[0] ?? "not measured";
   const rows = ROWS.map((row) => tableRow(row, figures)).filter((row) => row !== null);
   const heading = [

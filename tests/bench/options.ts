@@ -5,6 +5,7 @@ import { parseArgs } from "node:util";
 export const CONTENDERS = [
   "vpn",
   "faketcp",
+  "boringssl",
   "libcrypto",
   "builtin",
   "wireguard-go",

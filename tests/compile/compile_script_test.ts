@@ -7,10 +7,11 @@ import { hostTest } from "../support/permissions.ts";
 
 const SCRIPT = new URL("../../compile.sh", import.meta.url).pathname;
 
-/** `add_cipher` for a target that it may be of use for. */
-const SCRIPT_WITHOUT_LDCONFIG = `
+/** `add_cipher` for a target that it may be of use for, where the system has neither library. */
+const SCRIPT_WITHOUT_LIBRARIES = `
   source ${new URL("../../lib/packaging/cipher.sh", import.meta.url).pathname}
   ldconfig() { return 127; }
+  boringssl_path() { echo /nonexistent; }
   say() { echo "$*"; }
   bundled=/nonexistent target=x86_64-unknown-linux-gnu
   host_target=$target
@@ -52,14 +53,18 @@ hostTest("compile.sh --help names its options", async () => {
   }
 });
 
-hostTest("compile.sh builds without IPsec-MB where the system has no ldconfig", async () => {
-  const { code, stdout, stderr } = await run(null, [
-    "bash",
-    "-euo",
-    "pipefail",
-    "-c",
-    SCRIPT_WITHOUT_LDCONFIG,
-  ]);
-  assertEquals({ code, stderr }, { code: 0, stderr: "" });
-  assertStringIncludes(stdout, "without IPsec-MB");
-});
+hostTest(
+  "compile.sh builds without the libraries that the system has not, and says so",
+  async () => {
+    const { code, stdout, stderr } = await run(null, [
+      "bash",
+      "-euo",
+      "pipefail",
+      "-c",
+      SCRIPT_WITHOUT_LIBRARIES,
+    ]);
+    assertEquals({ code, stderr }, { code: 0, stderr: "" });
+    assertStringIncludes(stdout, "without IPsec-MB");
+    assertStringIncludes(stdout, "without BoringSSL");
+  },
+);

@@ -107,6 +107,31 @@ builtTest("vpn --version shows the version, and the commit where there is one", 
   });
 }
 
+{
+  const hasLibrary = / libboringssl\.so:/.test(head ?? "");
+  const reason = !built
+    ? " (ignored: dist/vpn is not built, ./compile.sh does it)"
+    : !hasLibrary
+    ? " (ignored: the machine that built it had no BoringSSL, or it does not unpack)"
+    : "";
+  hostTest({
+    name: `vpn ciphers by the BoringSSL that it brings along, whose licence is beside it${reason}`,
+    ignore: reason !== "",
+    async fn() {
+      assertMatch(head!, / libboringssl\.LICENSE:\d+ /);
+      const config = `${temporaryFolder()}/vpn.conf`;
+      const secret = await output(null, [EXECUTABLE, "genkey"]);
+      await Deno.writeTextFile(
+        config,
+        `[Interface]\nPrivateKey = ${secret}Address = 10.66.77.1/24\nAead = boringssl\n`,
+        { mode: 0o600 },
+      );
+      const { stdout } = await run(null, [EXECUTABLE, "doctor", "--config", config]);
+      assertMatch(stdout, /^ok +cipher +libboringssl\.so:/m);
+    },
+  });
+}
+
 function readProcessors(): string {
   return Deno.readTextFileSync("/proc/cpuinfo");
 }

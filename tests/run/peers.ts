@@ -1,6 +1,6 @@
 /** Outside programs that tests compare with or look on with, and installing them where that can be done. */
 import { isInstalled } from "../support/net.ts";
-import { installIpsecMb, isMissing } from "../support/ipsec_mb_package.ts";
+import { installCiphers, missingCiphers } from "../support/cipher_packages.ts";
 import { runStreamed } from "./streamed_command.ts";
 
 /** A program that network tests call, by the Debian package that has it. */
@@ -37,15 +37,16 @@ const UPDATE = ["-qq", "update"];
 const INSTALL = ["-qq", "--yes", "--no-install-recommends", "install"];
 
 /**
- * Installs IPsec-MB, which is small, and has apt fetch the packages of programs that are missing, a hundred megabytes
+ * Installs ciphers, which are small, and has apt fetch the packages of programs that are missing, a hundred megabytes
  * of them, and change nothing else yet. Whatever goes wrong, `installPeers()` says, or the tests that are left out.
  */
 export async function fetchPeers(): Promise<void> {
   const packages = missingPrograms(PACKAGES).map((program) => PACKAGES[program]!);
-  if (packages.length === 0 && !isMissing() || Deno.uid() !== 0 || !isDebian()) return;
+  const hasCiphers = missingCiphers().length === 0;
+  if (packages.length === 0 && hasCiphers || Deno.uid() !== 0 || !isDebian()) return;
   const apt = async (...args: string[]) => (await runApt(args, () => {})).code === 0;
   const isUpdated = await apt(...UPDATE);
-  if (isMissing()) await installIpsecMb((name) => apt(...INSTALL, name));
+  if (!hasCiphers) await installCiphers((name) => apt(...INSTALL, name));
   if (packages.length > 0 && isUpdated) await apt(...INSTALL, "--download-only", ...packages);
 }
 

@@ -12,6 +12,7 @@ const ALONE: ReadonlyMap<string, string> = new Map([
     "tests/behaviour/wire/allocation_test.ts",
     "tests/unit/core/noise/replay_window_test.ts",
     "tests/unit/core/wireguard/handshake/rate_limiter_test.ts",
+    "tests/unit/ffi/crypto/boringssl_test.ts",
     "tests/unit/ffi/crypto/ipsec_mb_test.ts",
     "tests/unit/ffi/crypto/libcrypto_test.ts",
   ].map((file): [string, string] => [

@@ -1,6 +1,7 @@
 /** Checks of the host for any tunnel: privileges, devices, room for the journal, a cipher. */
 import { Arena } from "../../../ffi/arena.ts";
 import { Capability, hasCapability } from "../../../ffi/capabilities.ts";
+import { openBoringssl } from "../../../ffi/crypto/boringssl.ts";
 import { openIpsecMb } from "../../../ffi/crypto/ipsec_mb.ts";
 import { openLibcrypto } from "../../../ffi/crypto/libcrypto.ts";
 import { createBuiltinAead } from "../../core/noise/aead_builtin.ts";
@@ -151,20 +152,36 @@ function checkCipher({ config }: Subject): Verdict[] {
   const wanted = config?.interface.aead ?? "auto";
   if (wanted === "builtin") return [ok("Aead = builtin: slower than libcrypto, as configured")];
   const arena = new Arena(ARENA_SIZE);
-  const library = openLibcrypto(arena);
-  const packets = wanted === "libcrypto" ? null : openIpsecMb(arena, createBuiltinAead(arena));
-  if (packets !== null) return [ok(`${packets.name}: ChaCha20-Poly1305 by AVX-512`)];
+  const isAuto = wanted === "auto";
+  const fields = createBuiltinAead(arena);
+  const ipsecMb = isAuto || wanted === "ipsec-mb" ? openIpsecMb(arena, fields) : null;
+  if (ipsecMb !== null) return [ok(`${ipsecMb.name}: ChaCha20-Poly1305 by AVX-512`)];
   if (wanted === "ipsec-mb") {
     return [fail(
       "Aead = ipsec-mb, but there is no libIPSec_MB, or the processor has no AVX-512 with IFMA and VAES",
       "`apt install libipsec-mb1` (libipsec-mb2 on newer releases), or `Aead = auto`",
     )];
   }
+  const processors = isAuto ? readProcessors() : "";
+  const withIpsecMb = suitsIpsecMb(processors)
+    ? "; with `apt install libipsec-mb1` (or libipsec-mb2) it would be quicker"
+    : "";
+  const boringssl = isAuto || wanted === "boringssl" ? openBoringssl(arena, fields) : null;
+  if (boringssl !== null) {
+    return [ok(`${boringssl.name}: ChaCha20-Poly1305 in one pass${withIpsecMb}`)];
+  }
+  if (wanted === "boringssl") {
+    return [fail(
+      "Aead = boringssl, but neither the executable nor this host has BoringSSL's libcrypto",
+      "`apt install android-libboringssl` on Debian and its kin, or `Aead = auto`",
+    )];
+  }
+  const library = openLibcrypto(arena);
   if (library !== null) {
-    const better = wanted === "auto" && suitsIpsecMb(readProcessors())
-      ? "; with `apt install libipsec-mb1` (or libipsec-mb2) packets take half of the time"
+    const withBoringssl = isAuto && suitsBoringssl(processors)
+      ? "; with `apt install android-libboringssl` it would be quicker"
       : "";
-    return [ok(`${library.name}: ChaCha20-Poly1305 at full speed${better}`)];
+    return [ok(`${library.name}: ChaCha20-Poly1305${withIpsecMb || withBoringssl}`)];
   }
   const remedy = "`apt install libssl3`, or the package that has libcrypto.so.3 on this system";
   return wanted === "libcrypto"
@@ -192,8 +209,17 @@ const IPSEC_MB_FLAGS = ["avx512f", "avx512ifma", "vaes", "vpclmulqdq", "gfni", "
  * @param processors as in proc_cpuinfo(5)
  */
 export function suitsIpsecMb(processors: string): boolean {
-  const flags = /^flags\s*:(.*)$/m.exec(processors)?.[1].split(" ") ?? [];
+  const flags = flagsOf(processors);
   return IPSEC_MB_FLAGS.every((flag) => flags.includes(flag));
+}
+
+/** Whether BoringSSL is worth installing: with AVX2 it is known to be quicker than OpenSSL. */
+export function suitsBoringssl(processors: string): boolean {
+  return flagsOf(processors).includes("avx2");
+}
+
+function flagsOf(processors: string): string[] {
+  return /^flags\s*:(.*)$/m.exec(processors)?.[1].split(" ") ?? [];
 }
 
 /** Empty where there is no proc(5). */

@@ -116,7 +116,7 @@ export interface InterfaceConfig {
   readonly onPeerTimeout: "reconnect" | "exit";
   readonly killSwitch: boolean;
   readonly allowIpv6: boolean;
-  readonly aead: "auto" | "ipsec-mb" | "libcrypto" | "builtin";
+  readonly aead: "auto" | "ipsec-mb" | "boringssl" | "libcrypto" | "builtin";
   /** Threads that move packets. */
   readonly dataPlaneThreads: "auto" | number;
   /** Addresses (URLs) that are told of events. */

@@ -1,8 +1,8 @@
 /**
  * AEAD interface: ChaCha20-Poly1305 (RFC 8439) for packets in the packet memory and handshake fields as plain arrays.
  *
- * `aead_builtin.ts` implements it with `node:crypto`; `ffi/crypto/libcrypto.ts` and `ipsec_mb.ts` beside it, which may
- * not import from here, have the same shape.
+ * `aead_builtin.ts` implements it with `node:crypto`; `ffi/crypto/libcrypto.ts`, and `boringssl.ts` and `ipsec_mb.ts`
+ * beside it, which may not import from here, have the same shape.
  */
 
 /** Bytes of a nonce: 32 zero bits and a little-endian 64-bit counter, as Noise forms it (section 12.3). */
@@ -50,7 +50,7 @@ export interface AeadKey {
 
 /** A library that does ChaCha20-Poly1305. */
 export interface AeadProvider {
-  /** As shown in the log and in `vpn status`: `libIPSec_MB.so.1`, `libcrypto.so.3` or `builtin`. */
+  /** As shown in the log and in `vpn status`: `libIPSec_MB.so.1`, `libboringssl.so`, `libcrypto.so.3` or `builtin`. */
   readonly name: string;
 
   /**

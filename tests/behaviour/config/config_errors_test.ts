@@ -159,7 +159,7 @@ Deno.test("parseConfig() names file, line, key, value and rule when a value of [
     ["OnPeerTimeout", "stop", "allowed are reconnect and exit"],
     ["KillSwitch", "true", onOff],
     ["AllowIPv6", "1", onOff],
-    ["Aead", "openssl", "allowed are auto, ipsec-mb, libcrypto and builtin"],
+    ["Aead", "openssl", "allowed are auto, ipsec-mb, boringssl, libcrypto and builtin"],
     ["Metrics", "", metrics],
     ["Metrics", "on", metrics],
     ["Metrics", "9586", metrics],

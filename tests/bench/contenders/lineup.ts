@@ -4,6 +4,7 @@ import { output, run } from "../../support/process.ts";
 import { ContenderName } from "../figures.ts";
 import { INTERNET_NETWORK } from "../measures/nat.ts";
 import type { ContenderKey } from "../options.ts";
+import { cipherVersions } from "../programs/ciphers.ts";
 import {
   cached,
   cacheFolder,
@@ -15,7 +16,15 @@ import {
 import type { Contender } from "./contender.ts";
 import { nebula } from "./nebula.ts";
 import { openvpn } from "./openvpn.ts";
-import { type Program, vpn, vpnBuiltin, vpnFakeTcp, vpnKernelNat, vpnLibcrypto } from "./vpn.ts";
+import {
+  type Program,
+  vpn,
+  vpnBoringssl,
+  vpnBuiltin,
+  vpnFakeTcp,
+  vpnKernelNat,
+  vpnLibcrypto,
+} from "./vpn.ts";
 import { mixed, wireguardGo } from "./wireguard_go.ts";
 
 /** What a contender needs besides this project. */
@@ -24,11 +33,14 @@ interface Needs {
   readonly installed: readonly string[];
   /** A package, unpacked. */
   readonly fetched?: PackageName;
+  /** Why it is none of its own here; null where it is. */
+  readonly obstacle?: () => string | null;
 }
 
 const NEEDS: Readonly<Record<ContenderKey, Needs>> = {
   "vpn": { installed: [] },
   "faketcp": { installed: [] },
+  "boringssl": { installed: [], obstacle: boringsslObstacle },
   "libcrypto": { installed: [] },
   "builtin": { installed: [] },
   "wireguard-go": { installed: ["wg"], fetched: "wireguard-go" },
@@ -103,11 +115,22 @@ async function unpacked(
 }
 
 /** Why a contender cannot be had; null where it can. */
-export function missingFor({ installed, fetched }: Needs, outcomes: Outcomes): string | null {
+export function missingFor(
+  { installed, fetched, obstacle }: Needs,
+  outcomes: Outcomes,
+): string | null {
+  const found = obstacle?.() ?? null;
+  if (found !== null) return found;
   const absent = installed.filter((program) => !isInstalled(program));
   if (absent.length > 0) return `${absent.join(" and ")} is not installed`;
   const outcome = fetched === undefined ? undefined : outcomes.get(fetched);
   return outcome !== undefined && "reason" in outcome ? outcome.reason : null;
+}
+
+function boringsslObstacle(): string | null {
+  const { "ipsec-mb": ipsecMb, boringssl } = cipherVersions();
+  if (boringssl === undefined) return "the library is not installed";
+  return ipsecMb === undefined ? "it is what `vpn` has here" : null;
 }
 
 interface Materials {
@@ -127,6 +150,8 @@ async function make(
       return vpn(program);
     case "faketcp":
       return vpnFakeTcp(program);
+    case "boringssl":
+      return vpnBoringssl(program);
     case "libcrypto":
       return vpnLibcrypto(program);
     case "builtin":

@@ -48,7 +48,12 @@ export function vpnFakeTcp(program: Program): Contender {
   return contender(program, { name: ContenderName.fakeTcp, transport: "faketcp" });
 }
 
-/** The same with libcrypto for packets, too. */
+/** The same with BoringSSL for packets. */
+export function vpnBoringssl(program: Program): Contender {
+  return contender(program, { name: ContenderName.boringssl, aead: "boringssl" });
+}
+
+/** The same with OpenSSL's libcrypto for packets, too. */
 export function vpnLibcrypto(program: Program): Contender {
   return contender(program, { name: ContenderName.libcrypto, aead: "libcrypto" });
 }

@@ -13,7 +13,7 @@ import { peerAddress } from "../load/peer_address.ts";
 export interface SideOptions {
   /** For `vpn`, or for `wg setconf`, which knows none of wg-quick's keys. */
   readonly isOurs: boolean;
-  readonly aead?: "libcrypto" | "builtin" | undefined;
+  readonly aead?: "boringssl" | "libcrypto" | "builtin" | undefined;
   readonly transport?: "faketcp" | undefined;
   /** Who translates addresses for the server's clients; ours if left out. */
   readonly egress?: "raw" | "kernel" | undefined;

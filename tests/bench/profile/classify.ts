@@ -66,7 +66,7 @@ export function activityOf({ frames }: Sample): Activity {
     }
     return "system call: others";
   }
-  if (/libcrypto|libIPSec_MB/.test(object)) return "cipher";
+  if (/libcrypto|libboringssl|libIPSec_MB/.test(object)) return "cipher";
   if (/\/libc\.so/.test(object)) {
     // libcrypto finds its parameters by comparing names; nothing else on the way of a packet compares strings.
     return /^_*str/.test(symbol) ? "cipher" : "copies (libc)";

@@ -41,7 +41,7 @@ netTest(
       ["vpn0", "server", 51820, network.identity.publicKey],
     );
     assertEquals(server.addresses, [`${INSIDE}/24`]);
-    assertMatch(server.aead, /^(libIPSec_MB|libcrypto|builtin)/);
+    assertMatch(server.aead, /^(libIPSec_MB|libboringssl|libcrypto|builtin)/);
     // How many there are is the machine's business, but by itself it is said why.
     assertEquals(server.threads!.count, Math.max(1, server.workers.length));
     assertMatch(

@@ -88,7 +88,7 @@ export const INTERFACE_KEYS = {
   OnPeerTimeout: single(oneOf("reconnect", "exit")),
   KillSwitch: single(parseSwitch),
   AllowIPv6: single(parseSwitch),
-  Aead: single(oneOf("auto", "ipsec-mb", "libcrypto", "builtin")),
+  Aead: single(oneOf("auto", "ipsec-mb", "boringssl", "libcrypto", "builtin")),
   DataPlaneThreads: single(parseThreads),
   Metrics: single(parseSocketAddress),
   Webhook: list(parseWebhook),

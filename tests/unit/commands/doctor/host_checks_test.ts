@@ -1,6 +1,10 @@
 /** Tests of `lib/commands/doctor/host_checks.ts`: what a user who is not root sees of an interface is no fault. */
 import { assertEquals, assertMatch } from "../../../support/assert.ts";
-import { checkInterface, suitsIpsecMb } from "../../../../lib/commands/doctor/host_checks.ts";
+import {
+  checkInterface,
+  suitsBoringssl,
+  suitsIpsecMb,
+} from "../../../../lib/commands/doctor/host_checks.ts";
 import type { Subject } from "../../../../lib/commands/doctor/subject.ts";
 
 function look(uid: number, instance: Subject["instance"] = null) {
@@ -39,4 +43,10 @@ Deno.test("IPsec-MB is worth installing where the processor has all that its AVX
   }
   assertEquals(suitsIpsecMb(""), false);
   assertEquals(suitsIpsecMb("processor\t: 0\nFeatures\t: fp asimd sha512\n"), false);
+});
+
+Deno.test("BoringSSL is worth installing where the processor has AVX2", () => {
+  assertEquals(suitsBoringssl("processor\t: 0\nflags\t\t: fpu avx avx2 bmi2\n"), true);
+  assertEquals(suitsBoringssl("processor\t: 0\nflags\t\t: fpu avx\n"), false);
+  assertEquals(suitsBoringssl(""), false);
 });

@@ -206,7 +206,7 @@ Deno.test("parseConfig() reads every key of [Interface]", () => {
     ["OnPeerTimeout = exit", { onPeerTimeout: "exit" }],
     ["OnPeerTimeout = reconnect", { onPeerTimeout: "reconnect" }],
     ["AllowIPv6 = on", { allowIpv6: true }],
-    ...(["ipsec-mb", "libcrypto", "builtin", "auto"] as const).map((aead) =>
+    ...(["ipsec-mb", "boringssl", "libcrypto", "builtin", "auto"] as const).map((aead) =>
       [`Aead = ${aead}`, { aead }] as [string, { aead: typeof aead }]
     ),
     ["DataPlaneThreads = auto", { dataPlaneThreads: "auto" }],

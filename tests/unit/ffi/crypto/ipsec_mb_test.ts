@@ -220,7 +220,9 @@ hostTest({
       Deno.mkdirSync(program);
       const source = new URL("../../../../ffi/crypto/ipsec_mb_library.ts", import.meta.url);
       Deno.copyFileSync(source, `${program}/library.ts`);
-      Deno.copyFileSync(new URL("../dynamic_library.ts", source), `${folder}/dynamic_library.ts`);
+      for (const file of ["dynamic_library.ts", "linker.ts"]) {
+        Deno.copyFileSync(new URL(`../${file}`, source), `${folder}/${file}`);
+      }
       copyLibrary(`${program}/libIPSec_MB.so`);
       const module: { loadIpsecMb: typeof loadIpsecMb } = await import(
         `${pathToFileURL(`${program}/library.ts`)}`

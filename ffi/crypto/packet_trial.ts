@@ -1,0 +1,102 @@
+/** Packet trial: whether a library may cipher packets, by comparing its results with another's byte for byte. */
+import type { Arena } from "../arena.ts";
+import { CIPHER_KEY_SIZE, CIPHER_TAG_SIZE, NONCE_SIZE } from "./libcrypto_cipher.ts";
+
+/** What does handshake fields; it has the shape of `AeadProvider` in lib/core/noise/aead.ts, as far as these go. */
+export interface FieldCipher {
+  readonly name: string;
+  seal(
+    key: Uint8Array,
+    nonce: Uint8Array,
+    associatedData: Uint8Array,
+    plaintext: Uint8Array,
+  ): Uint8Array;
+  open(
+    key: Uint8Array,
+    nonce: Uint8Array,
+    associatedData: Uint8Array,
+    ciphertext: Uint8Array,
+  ): Uint8Array | null;
+}
+
+/** It has the shape of `AeadKey` in lib/core/noise/aead.ts, as far as these go. */
+export interface PacketKey {
+  seal(...packet: Packet): boolean;
+  open(...packet: Packet): boolean;
+  destroy(): void;
+}
+
+export type Packet = [
+  destination: number,
+  source: number,
+  length: number,
+  counterLow: number,
+  counterHigh: number,
+];
+
+/** None, a part of a ChaCha20 block, whole blocks, what AVX-512 takes at once, and the longest packets. */
+const LENGTHS = [0, 1, 15, 16, 64, 300, 1024, 1420, 1440];
+/** Neighbours, as in a tunnel; then every byte of the counter different. */
+const COUNTERS = [[0, 0], [1, 0], [0x8765_4321, 0x0fed_cba9]] as const;
+const SLOT_SIZE = 1536;
+/** Bytes that a trial takes of an arena, at most: it begins on a cache line of its own. */
+export const TRIAL_SIZE: number = 2 * SLOT_SIZE + 63;
+const NO_DATA = new Uint8Array(0);
+
+/**
+ * Seals packets, in place and not, compares them with what `reference` makes of them, opens them, and tries to with
+ * another counter. It takes some ms, once for each thread.
+ *
+ * @param arena where the library has its packets, `TRIAL_SIZE` of it free
+ * @param takeKey takes a copy of a key into use
+ * @returns false where the library differs in a single bit, accepts a wrong tag, or does not do what it is asked
+ */
+export function packetsAgree(
+  arena: Arena,
+  takeKey: (secret: Uint8Array) => PacketKey,
+  reference: FieldCipher,
+): boolean {
+  const packets = arena.allocate(2 * SLOT_SIZE);
+  return [1, 2].every((factor) => {
+    const secret = Uint8Array.from({ length: CIPHER_KEY_SIZE }, (_, at) => 7 * factor * at + 1);
+    const key = takeKey(secret);
+    const trial = { arena, packets, secret, key, reference };
+    try {
+      return LENGTHS.every((length) => COUNTERS.every((counter) => agree(trial, length, counter)));
+    } finally {
+      key.destroy();
+    }
+  });
+}
+
+interface Trial {
+  readonly arena: Arena;
+  /** Offset of two slots. */
+  readonly packets: number;
+  readonly secret: Uint8Array;
+  readonly key: PacketKey;
+  readonly reference: FieldCipher;
+}
+
+function agree(
+  { arena: { bytes }, packets, secret, key, reference }: Trial,
+  length: number,
+  [low, high]: readonly [number, number],
+): boolean {
+  const plain = Uint8Array.from({ length }, (_, at) => 31 * at + length);
+  const nonce = new Uint8Array(NONCE_SIZE);
+  new DataView(nonce.buffer).setUint32(4, low, true);
+  new DataView(nonce.buffer).setUint32(8, high, true);
+  const expected = reference.seal(secret, nonce, NO_DATA, plain);
+  const [at, other] = [packets, packets + SLOT_SIZE];
+  const holds = (offset: number, content: Uint8Array) =>
+    content.every((byte, index) => byte === bytes[offset + index]);
+  bytes.set(plain, at);
+  return key.seal(other, at, length, low, high) && holds(other, expected) &&
+    key.seal(at, at, length, low, high) && holds(at, expected) &&
+    expected.length === length + CIPHER_TAG_SIZE &&
+    key.open(at, other, length, low, high) && holds(at, plain) &&
+    key.open(other, other, length, low, high) && holds(other, plain) &&
+    key.seal(other, at, length, low, high) &&
+    !key.open(other, other, length, low ^ 1, high);
+}
