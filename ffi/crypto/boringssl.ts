@@ -143,7 +143,7 @@ class BoringsslCalls {
   readonly #noncePointer: Deno.PointerObject;
   readonly #outLengthPointer: Deno.PointerObject;
   readonly #nonceLength = lengthPointer(NONCE_SIZE);
-  /** By length, as far as there has been one: making one costs an allocation. */
+  /** Those that have been asked for, by length: making one costs an allocation. */
   readonly #lengths: Deno.PointerValue[] = [];
 
   constructor(symbols: BoringsslSymbols, arena: Arena) {
@@ -233,14 +233,21 @@ class BoringsslCalls {
     this.#view.setUint32(this.#nonce + 8, counterHigh, true);
   }
 
+  /** That of 0 is null. */
   #length(length: number): Deno.PointerValue {
     const lengths = this.#lengths;
-    while (lengths.length <= length) lengths.push(lengthPointer(lengths.length));
-    return lengths[length]!;
+    const kept = length < lengths.length ? lengths[length]! : null;
+    return kept === null && length > 0 ? this.#keepLength(length) : kept;
+  }
+
+  #keepLength(length: number): Deno.PointerValue {
+    const lengths = this.#lengths;
+    while (lengths.length <= length) lengths.push(null);
+    return lengths[length] = lengthPointer(length);
   }
 }
 
-/** A `size_t` in a pointer's place; that of 0 is null. */
+/** A `size_t` in a pointer's place. */
 function lengthPointer(length: number): Deno.PointerValue {
   return Deno.UnsafePointer.create(BigInt(length));
 }
