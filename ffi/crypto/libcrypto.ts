@@ -41,25 +41,24 @@ export function openLibcrypto(
 /** The provider; it has the shape of `AeadProvider` in lib/core/noise/aead.ts, where the methods are described. */
 class LibcryptoAead {
   readonly name: string;
-  /** Whether packets take the short way. */
-  readonly hasShortcut: boolean;
   readonly #library: LibcryptoLibrary;
   readonly #cipher: LibcryptoCipher;
-  readonly #shortcut: LibcryptoShortcut | null;
+  readonly #shortcut: LibcryptoShortcut;
+  /** Whether packets take the short way; null until the first key, as others may cipher all packets. */
+  #hasShortcut: boolean | null = null;
 
   /** Use `openLibcrypto`. */
   constructor(name: string, library: LibcryptoLibrary, arena: Arena) {
     this.name = name;
     this.#library = library;
     this.#cipher = new LibcryptoCipher(library.symbols, arena);
-    this.hasShortcut = shortcutWorks(library.symbols);
-    this.#shortcut = this.hasShortcut
-      ? new LibcryptoShortcut(library.symbols, { cipher: this.#cipher, arena })
-      : null;
+    this.#shortcut = new LibcryptoShortcut(library.symbols, { cipher: this.#cipher, arena });
   }
 
   key(key: Uint8Array): LibcryptoKey {
-    return new LibcryptoKey(key, { cipher: this.#cipher, shortcut: this.#shortcut });
+    this.#hasShortcut ??= shortcutWorks(this.#library.symbols);
+    const shortcut = this.#hasShortcut ? this.#shortcut : null;
+    return new LibcryptoKey(key, { cipher: this.#cipher, shortcut });
   }
 
   seal(

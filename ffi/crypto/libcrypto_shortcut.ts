@@ -61,7 +61,7 @@ export class LibcryptoShortcut {
   ): boolean {
     const symbols = this.#symbols;
     this.#writeNonce(counterLow, counterHigh);
-    // Never null: the maker of one of these has seen that the library has the two functions.
+    // Never null: before it is used, `shortcutWorks` has seen that the library has the two functions.
     if (symbols.EVP_CIPHER_CTX_set_params!(context, this.#setNonce) !== 1) return false;
     if (!this.#cipher.update(context, destination, source, length)) return false;
     if (!this.#cipher.finish(context)) return false;

@@ -42,6 +42,8 @@ const SLOT_SIZE = 1536;
 /** Bytes that a trial takes of an arena, at most: it begins on a cache line of its own. */
 export const TRIAL_SIZE: number = 2 * SLOT_SIZE + 63;
 const NO_DATA = new Uint8Array(0);
+/** What packets hold, from the beginning. */
+const CONTENT = Uint8Array.from({ length: Math.max(...LENGTHS) }, (_, at) => 31 * at + (at >> 8));
 
 /**
  * Seals packets, in place and not, compares them with what `reference` makes of them, opens them, and tries to with
@@ -83,14 +85,15 @@ function agree(
   length: number,
   [low, high]: readonly [number, number],
 ): boolean {
-  const plain = Uint8Array.from({ length }, (_, at) => 31 * at + length);
+  const plain = CONTENT.subarray(0, length);
   const nonce = new Uint8Array(NONCE_SIZE);
   new DataView(nonce.buffer).setUint32(4, low, true);
   new DataView(nonce.buffer).setUint32(8, high, true);
   const expected = reference.seal(secret, nonce, NO_DATA, plain);
   const [at, other] = [packets, packets + SLOT_SIZE];
   const holds = (offset: number, content: Uint8Array) =>
-    content.every((byte, index) => byte === bytes[offset + index]);
+    // Byte by byte it would be half of what a trial takes, as nothing is compiled yet.
+    bytes.subarray(offset, offset + content.length).toHex() === content.toHex();
   bytes.set(plain, at);
   return key.seal(other, at, length, low, high) && holds(other, expected) &&
     key.seal(at, at, length, low, high) && holds(at, expected) &&
