@@ -15,6 +15,9 @@ const GROUP_SHIFT = 8;
 const GROUP_MASK = (1 << (GROUP_SHIFT - POINTER_GRAIN_SHIFT)) - 1;
 const GROUP_LENGTH = GROUP_MASK + 1;
 
+/** Bytes in which the pointer last asked for is found first, as a shift: less than a full packet. */
+const NEAR_SHIFT = 10;
+
 /** Kept pointers of `GROUP_LENGTH` offsets. */
 type PointerGroup = (Deno.PointerObject | null)[];
 
@@ -26,10 +29,16 @@ export class Arena {
   readonly #addressLow: number;
   readonly #addressHigh: number;
   /**
-   * Kept pointers: making one costs an allocation, finding one two loads. In groups that are made when one of them is
-   * first asked for: a slot for each offset would take twice the arena, and hardly one in a hundred is ever named.
+   * Kept pointers, as making one costs an allocation. In groups that are made when one of them is first asked for: a
+   * slot for each offset would take twice the arena, and hardly one in a hundred is ever named.
    */
   readonly #pointers: (PointerGroup | null)[];
+  /**
+   * The pointer last asked for within each KB, by its offset. Packets stand at the same offsets time after time, one in
+   * a KB: a few bytes for each are found side by side, where its group is four lines of the cache, one by one.
+   */
+  readonly #nearOffsets: Int32Array;
+  readonly #nearPointers: Deno.PointerObject[];
   #allocated = 0;
 
   /** @param size capacity in bytes; fixed for the arena's life */
@@ -47,6 +56,10 @@ export class Arena {
     this.#addressLow = Number(address & 0xffff_ffffn);
     this.#addressHigh = Number(address >> 32n);
     this.#pointers = new Array<PointerGroup | null>((size >> GROUP_SHIFT) + 1).fill(null);
+    this.#nearOffsets = new Int32Array((size >> NEAR_SHIFT) + 1);
+    this.#nearPointers = new Array<Deno.PointerObject>((size >> NEAR_SHIFT) + 1).fill(base);
+    // All say offset 0 to begin with, which is true of the first alone, and no offset of another's KB.
+    this.#find(0);
   }
 
   /**
@@ -71,10 +84,8 @@ export class Arena {
 
   /** The pointer of an offset. Free of allocation from the second call on when the offset is a multiple of 4. */
   pointer(offset: number): Deno.PointerObject {
-    if ((offset & 3) !== 0) return this.#makePointer(offset);
-    const group = this.#pointers[offset >> GROUP_SHIFT];
-    const pointer = group === null ? null : group[(offset >> POINTER_GRAIN_SHIFT) & GROUP_MASK];
-    return pointer === null ? this.#keepPointer(offset) : pointer;
+    const near = offset >> NEAR_SHIFT;
+    return this.#nearOffsets[near] === offset ? this.#nearPointers[near] : this.#find(offset);
   }
 
   /** Writes the address of offset `target` as a 64-bit pointer field at offset `at` (little-endian hosts). */
@@ -84,11 +95,17 @@ export class Arena {
     this.view.setUint32(at + 4, this.#addressHigh + (low > 0xffff_ffff ? 1 : 0), true);
   }
 
-  #keepPointer(offset: number): Deno.PointerObject {
+  #find(offset: number): Deno.PointerObject {
+    if ((offset & 3) !== 0) return this.#makePointer(offset);
     const group = this.#pointers[offset >> GROUP_SHIFT] ??= new Array<Deno.PointerObject | null>(
       GROUP_LENGTH,
     ).fill(null);
-    return group[(offset >> POINTER_GRAIN_SHIFT) & GROUP_MASK] = this.#makePointer(offset);
+    const pointer = group[(offset >> POINTER_GRAIN_SHIFT) & GROUP_MASK] ??= this.#makePointer(
+      offset,
+    );
+    const near = offset >> NEAR_SHIFT;
+    this.#nearOffsets[near] = offset;
+    return this.#nearPointers[near] = pointer;
   }
 
   #makePointer(offset: number): Deno.PointerObject {

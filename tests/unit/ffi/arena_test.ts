@@ -38,10 +38,31 @@ hostTest("Arena.pointer() names the byte at the offset whatever its alignment", 
   }
 });
 
+hostTest(
+  "Arena.pointer() tells offsets of one KB apart, and those of the next, asked for in turn",
+  () => {
+    const arena = new Arena(4096);
+    for (let offset = 0; offset < 4096; offset++) arena.bytes[offset] = (offset * 7) >> 3;
+    const offsets = [0, 4, 1020, 1021, 1024, 0, 1028, 4, 1024, 3, 2048, 1021, 4092, 4095, 0];
+    for (let round = 0; round < 3; round++) {
+      for (const offset of offsets) {
+        const pointer = arena.pointer(offset);
+        assertEquals(
+          Deno.UnsafePointer.value(pointer) - Deno.UnsafePointer.value(arena.pointer(0)),
+          BigInt(offset),
+        );
+        assertEquals(new Deno.UnsafePointerView(pointer).getUint8(), arena.bytes[offset]);
+      }
+    }
+  },
+);
+
 hostTest("Arena.pointer() keeps the pointer of an offset that is a multiple of four", () => {
   const arena = new Arena(64);
   for (const offset of [0, 4, 60, 64]) {
-    assertStrictEquals(arena.pointer(offset), arena.pointer(offset));
+    const pointer = arena.pointer(offset);
+    arena.pointer(offset ^ 8);
+    assertStrictEquals(arena.pointer(offset), pointer);
   }
 });
 
