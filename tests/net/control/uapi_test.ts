@@ -297,6 +297,27 @@ netTest(
   { programs: PROGRAMS },
 );
 
+for (const [what, options] of [["may not be written to", "ro"], ["is full", "nr_inodes=1"]]) {
+  netTest(
+    `a gateway runs, and says that wg cannot show it, where the folder of its socket ${what}`,
+    async (topology) => {
+      const { server } = await layWire(topology);
+      const { server: name } = interfaceNames();
+      using file = temporaryFile(simpleTunnel().server());
+      const process = server.spawn([
+        ...["unshare", "--mount", "--propagation", "private", "sh", "-ec"],
+        `mkdir -p /run/wireguard; mount -t tmpfs -o ${options} tmpfs /run/wireguard; exec "$@"`,
+        ...["sh", ...vpnCommand("server", "--config", file.path, "--interface", name)],
+      ]);
+      await process.waitFor(/listening on UDP port/);
+      await process.waitFor(/`wg show` cannot show this tunnel: /);
+      assertEquals((await statusOf(process)).interface, name);
+      await endWell(process);
+    },
+    { programs: ["ip", "sh", "unshare", "mount"] },
+  );
+}
+
 async function endBoth(...processes: readonly BackgroundProcess[]): Promise<void> {
   for (const process of processes) await endWell(process);
 }
