@@ -15,7 +15,6 @@ const NAMES = ["libc.so.6", "libdl.so.2"] as const;
 
 const RTLD_LAZY = 1;
 const RTLD_NOLOAD = 4;
-const RTLD_NODELETE = 0x1000;
 /** Words of `Dl_info`, of which the first is the path. */
 const DL_INFO_WORDS = 4;
 
@@ -43,7 +42,8 @@ export function keepLoaded(
     const info = new BigUint64Array(DL_INFO_WORDS);
     if (dladdr(address, info) === 0) return null;
     const path = Deno.UnsafePointer.create(info[0]!);
-    const library = dlopen(path, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+    // Never closed: that is what keeps it.
+    const library = dlopen(path, RTLD_LAZY | RTLD_NOLOAD);
     if (library === null) return null;
     return symbols.map((symbol) => dlsym(library, cString(symbol)));
   } finally {

@@ -18,19 +18,21 @@ const SCRATCH_SIZE = 24;
  * @param arena where packets are; some bytes of it become scratch space
  * @param fields does handshake fields, and is what the library is tried against
  * @param names file names or paths, the first that works is taken
- * @returns null where there is none, or it differs in a single bit
+ * @returns null where there is none that does what `fields` does
  * @throws {Deno.errors.NotCapable} without `--allow-ffi`
  */
 export function openBoringssl(
   arena: Arena,
   fields: FieldCipher,
-  names?: readonly string[],
+  names: readonly string[],
 ): BoringsslAead | null {
-  const found = loadBoringssl(names);
-  if (found === null) return null;
-  const { library } = found;
-  if (boringsslWorks(library.symbols, fields)) return new BoringsslAead(found, arena, fields);
-  library.close();
+  for (const name of names) {
+    const found = loadBoringssl(name);
+    if (found === null) continue;
+    const { library } = found;
+    if (boringsslWorks(library.symbols, fields)) return new BoringsslAead(found, arena, fields);
+    library.close();
+  }
   return null;
 }
 

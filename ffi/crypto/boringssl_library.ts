@@ -61,11 +61,14 @@ const SYMBOLS = {
 export type BoringsslSymbols = Deno.StaticForeignLibraryInterface<typeof SYMBOLS>;
 export type BoringsslLibrary = Deno.DynamicLibrary<typeof SYMBOLS>;
 
-/** That of the executable, which compile.sh has put beside the bundled program, then the host's, as Debian has it. */
-const LIBRARY_NAMES = [
-  `${import.meta.dirname}/libboringssl.so`,
-  `/usr/lib/${Deno.build.arch}-linux-gnu/android/libcrypto.so.0`,
-] as const;
+/** That of the executable, which compile.sh has put beside the bundled program. */
+export const OWN_BORINGSSL: string = `${import.meta.dirname}/libboringssl.so`;
+/**
+ * The host's, where Debian has it: its part of the Android SDK. `Aead = auto` leaves it alone, as it comes to hosts as
+ * a part of `adb`, and Debian does not mean it for others.
+ */
+export const HOST_BORINGSSL: string =
+  `/usr/lib/${Deno.build.arch}-linux-gnu/android/libcrypto.so.0`;
 
 export interface FoundBoringssl {
   /** Of its file, and whose it is where that might be OpenSSL's as well. */
@@ -78,19 +81,17 @@ export interface FoundBoringssl {
  *
  * It stays loaded for good: a thread that it has reported an error in calls it at its end, to free what it holds.
  *
- * @param names file names or paths, the first that works is taken
- * @returns null where there is none
+ * @param name file name or path
+ * @returns null where there is none, or it lacks a function
  * @throws {Deno.errors.NotCapable} without `--allow-ffi`
  */
-export function loadBoringssl(names: readonly string[] = LIBRARY_NAMES): FoundBoringssl | null {
-  for (const name of names) {
-    const library = openDynamicLibrary(name, SYMBOLS);
-    if (library === null) continue;
-    if (keepLoaded(library.symbols.EVP_aead_chacha20_poly1305()) !== null) {
-      return { name: titleOf(name), library };
-    }
-    library.close();
+export function loadBoringssl(name: string): FoundBoringssl | null {
+  const library = openDynamicLibrary(name, SYMBOLS);
+  if (library === null) return null;
+  if (keepLoaded(library.symbols.EVP_aead_chacha20_poly1305()) !== null) {
+    return { name: titleOf(name), library };
   }
+  library.close();
   return null;
 }
 

@@ -6,7 +6,7 @@ import type { Arena } from "../arena.ts";
 import { type Address, IMB_DECRYPT, IMB_ENCRYPT, IpsecMbJobs } from "./ipsec_mb_jobs.ts";
 import { CIPHER_KEY_SIZE } from "./libcrypto_cipher.ts";
 import { type KeyPlace, KeyPlaces } from "./ipsec_mb_keys.ts";
-import { type FoundIpsecMb, loadIpsecMb } from "./ipsec_mb_library.ts";
+import { type FoundIpsecMb, IPSEC_MB_NAMES, loadIpsecMb } from "./ipsec_mb_library.ts";
 import { jobsWork } from "./ipsec_mb_trial.ts";
 import type { FieldCipher } from "./packet_trial.ts";
 
@@ -16,18 +16,20 @@ import type { FieldCipher } from "./packet_trial.ts";
  * @param arena where packets are; some bytes of it become scratch space
  * @param fields does handshake fields, and is what the library is tried against
  * @param names file names or paths, the first that works is taken
- * @returns null where there is none, it has nothing better for this processor, or it differs in a single bit
+ * @returns null where there is none that has something better for this processor, and does what `fields` does
  * @throws {Deno.errors.NotCapable} without `--allow-ffi`
  */
 export function openIpsecMb(
   arena: Arena,
   fields: FieldCipher,
-  names?: readonly string[],
+  names: readonly string[] = IPSEC_MB_NAMES,
 ): IpsecMbAead | null {
-  const found = loadIpsecMb(names);
-  if (found === null) return null;
-  if (jobsWork(found.library.symbols, fields)) return new IpsecMbAead(found, arena, fields);
-  found.library.close();
+  for (const name of names) {
+    const found = loadIpsecMb([name]);
+    if (found === null) continue;
+    if (jobsWork(found.library.symbols, fields)) return new IpsecMbAead(found, arena, fields);
+    found.library.close();
+  }
   return null;
 }
 

@@ -32,11 +32,11 @@ const SYMBOLS = {
 export type IpsecMbLibrary = Deno.DynamicLibrary<typeof SYMBOLS>;
 
 /** That of the executable, which compile.sh has put beside the bundled program, then the host's. */
-const LIBRARY_NAMES = [
+export const IPSEC_MB_NAMES: readonly string[] = [
   `${import.meta.dirname}/libIPSec_MB.so`,
   "libIPSec_MB.so.2",
   "libIPSec_MB.so.1",
-] as const;
+];
 
 /** `struct IMB_JOB` and the head of `struct IMB_MGR` are in all of these as they are here. */
 const FIRST_VERSION = 0x1_03_00;
@@ -61,7 +61,7 @@ export interface FoundIpsecMb {
  * @returns null where there is none, it is of another version, or has chosen another implementation for this processor
  * @throws {Deno.errors.NotCapable} without `--allow-ffi`
  */
-export function loadIpsecMb(names: readonly string[] = LIBRARY_NAMES): FoundIpsecMb | null {
+export function loadIpsecMb(names: readonly string[] = IPSEC_MB_NAMES): FoundIpsecMb | null {
   for (const name of names) {
     const library = openDynamicLibrary(name, SYMBOLS);
     if (library === null) continue;

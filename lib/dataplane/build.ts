@@ -5,6 +5,7 @@
 import { Arena } from "../../ffi/arena.ts";
 import { EPOLLIN, EPOLLOUT } from "../../ffi/epoll.ts";
 import { openBoringssl } from "../../ffi/crypto/boringssl.ts";
+import { HOST_BORINGSSL, OWN_BORINGSSL } from "../../ffi/crypto/boringssl_library.ts";
 import { openIpsecMb } from "../../ffi/crypto/ipsec_mb.ts";
 import { openLibcrypto } from "../../ffi/crypto/libcrypto.ts";
 import { openX25519 } from "../../ffi/crypto/libcrypto_x25519.ts";
@@ -24,7 +25,7 @@ import { builtinX25519 } from "../core/noise/x25519.ts";
 import { Router } from "../core/routing/router.ts";
 import { SendQueue } from "../core/transport/send_queue.ts";
 import { DropCounters } from "../core/wire/drop_reason.ts";
-import { TRANSPORT_OVERHEAD } from "../core/wire/messages.ts";
+import { KEY_SIZE, TRANSPORT_OVERHEAD } from "../core/wire/messages.ts";
 import { PacketQueue } from "../core/wire/packet_queue.ts";
 import { Device } from "../core/wireguard/device.ts";
 import { Elsewhere } from "../core/wireguard/elsewhere.ts";
@@ -299,15 +300,20 @@ function openFieldCipher({ aead }: Pick<DataPlaneConfig, "aead">, arena: Arena):
   return library ?? createBuiltinAead(arena);
 }
 
-/** The quickest that there is and that `aead` allows. */
+/** The quickest that there is and that `aead` allows; of BoringSSL the host's own only if it is asked for. */
 function openPacketCipher(
   { aead }: Pick<DataPlaneConfig, "aead">,
   arena: Arena,
   fields: AeadProvider,
 ): AeadProvider {
   const isAuto = aead === "auto";
+  const boringssl = isAuto
+    ? [OWN_BORINGSSL]
+    : aead === "boringssl"
+    ? [OWN_BORINGSSL, HOST_BORINGSSL]
+    : [];
   const library = (isAuto || aead === "ipsec-mb" ? openIpsecMb(arena, fields) : null) ??
-    (isAuto || aead === "boringssl" ? openBoringssl(arena, fields) : null);
+    openBoringssl(arena, fields, boringssl);
   if (library !== null) return library;
   if (aead === "ipsec-mb") {
     throw new Error(
@@ -316,9 +322,11 @@ function openPacketCipher(
   }
   if (aead === "boringssl") {
     throw new Error(
-      "Cannot use Aead = boringssl: neither the executable nor this host has the library: install android-libboringssl, or use Aead = auto",
+      "Cannot use Aead = boringssl: neither the executable nor this host has a BoringSSL that works: install android-libboringssl, or use Aead = auto",
     );
   }
+  // A first key now: trying the library out for it takes some ms, which packets would wait for.
+  fields.key(new Uint8Array(KEY_SIZE)).destroy();
   return fields;
 }
 

@@ -34,5 +34,5 @@ add_boringssl() {
   cp -- "$licence" "$bundled/libboringssl.LICENSE"
 }
 
-# Where Debian has it; the linker's cache does not, as its name is OpenSSL's.
+# Where Debian has it, out of the linker's way.
 boringssl_path() { echo "/usr/lib/${target%%-*}-linux-gnu/android/libcrypto.so.0"; }

@@ -1,6 +1,7 @@
 /** Micro-benchmarks of the ciphers: a packet sealed and opened, by each provider. */
 import { Arena } from "../../ffi/arena.ts";
 import { openBoringssl } from "../../ffi/crypto/boringssl.ts";
+import { HOST_BORINGSSL } from "../../ffi/crypto/boringssl_library.ts";
 import { openIpsecMb } from "../../ffi/crypto/ipsec_mb.ts";
 import { openLibcrypto } from "../../ffi/crypto/libcrypto.ts";
 import type { AeadProvider } from "../../lib/core/noise/aead.ts";
@@ -11,7 +12,7 @@ const arena = new Arena(64 * 1024);
 const builtin = createBuiltinAead(arena);
 const libcrypto = openLibcrypto(arena);
 const ipsecMb = openIpsecMb(arena, libcrypto ?? builtin);
-const boringssl = openBoringssl(arena, libcrypto ?? builtin);
+const boringssl = openBoringssl(arena, libcrypto ?? builtin, [HOST_BORINGSSL]);
 const providers: AeadProvider[] = [ipsecMb, boringssl, libcrypto, builtin].filter((it) =>
   it !== null
 );

@@ -1,5 +1,7 @@
 /** Cipher packages: libraries for packets that are of use here and missing, and installing them on Debian. */
 
+import { HOST_BORINGSSL } from "../../ffi/crypto/boringssl_library.ts";
+
 /** A library. */
 interface Cipher {
   readonly title: string;
@@ -20,7 +22,7 @@ const CIPHERS: readonly Cipher[] = [
   },
   {
     title: "BoringSSL",
-    files: [`/usr/lib/${Deno.build.arch}-linux-gnu/android/libcrypto.so.0`],
+    files: [HOST_BORINGSSL],
     packages: ["android-libboringssl"],
     architectures: ["x86_64", "aarch64"],
   },

@@ -2,6 +2,7 @@
 import { Arena } from "../../../ffi/arena.ts";
 import { Capability, hasCapability } from "../../../ffi/capabilities.ts";
 import { openBoringssl } from "../../../ffi/crypto/boringssl.ts";
+import { HOST_BORINGSSL, OWN_BORINGSSL } from "../../../ffi/crypto/boringssl_library.ts";
 import { openIpsecMb } from "../../../ffi/crypto/ipsec_mb.ts";
 import { openLibcrypto } from "../../../ffi/crypto/libcrypto.ts";
 import { createBuiltinAead } from "../../core/noise/aead_builtin.ts";
@@ -154,8 +155,12 @@ function checkCipher({ config }: Subject): Verdict[] {
   const arena = new Arena(ARENA_SIZE);
   const isAuto = wanted === "auto";
   const fields = createBuiltinAead(arena);
+  const library = openLibcrypto(arena);
+  const handshakes = library === null
+    ? "; handshakes by what is inside the executable: `apt install libssl3` makes them quicker"
+    : "";
   const ipsecMb = isAuto || wanted === "ipsec-mb" ? openIpsecMb(arena, fields) : null;
-  if (ipsecMb !== null) return [ok(`${ipsecMb.name}: ChaCha20-Poly1305 by AVX-512`)];
+  if (ipsecMb !== null) return [ok(`${ipsecMb.name}: ChaCha20-Poly1305 by AVX-512${handshakes}`)];
   if (wanted === "ipsec-mb") {
     return [fail(
       "Aead = ipsec-mb, but there is no libIPSec_MB, or the processor has no AVX-512 with IFMA and VAES",
@@ -166,20 +171,23 @@ function checkCipher({ config }: Subject): Verdict[] {
   const withIpsecMb = suitsIpsecMb(processors)
     ? "; with `apt install libipsec-mb1` (or libipsec-mb2) it would be quicker"
     : "";
-  const boringssl = isAuto || wanted === "boringssl" ? openBoringssl(arena, fields) : null;
+  const boringssl = openBoringssl(
+    arena,
+    fields,
+    isAuto ? [OWN_BORINGSSL] : wanted === "boringssl" ? [OWN_BORINGSSL, HOST_BORINGSSL] : [],
+  );
   if (boringssl !== null) {
-    return [ok(`${boringssl.name}: ChaCha20-Poly1305 in one pass${withIpsecMb}`)];
+    return [ok(`${boringssl.name}: ChaCha20-Poly1305 in one pass${withIpsecMb}${handshakes}`)];
   }
   if (wanted === "boringssl") {
     return [fail(
-      "Aead = boringssl, but neither the executable nor this host has BoringSSL's libcrypto",
+      "Aead = boringssl, but neither the executable nor this host has a BoringSSL that works",
       "`apt install android-libboringssl` on Debian and its kin, or `Aead = auto`",
     )];
   }
-  const library = openLibcrypto(arena);
   if (library !== null) {
-    const withBoringssl = isAuto && suitsBoringssl(processors)
-      ? "; with `apt install android-libboringssl` it would be quicker"
+    const withBoringssl = suitsBoringssl(processors)
+      ? "; `Aead = boringssl` would be quicker, see vpn(8)"
       : "";
     return [ok(`${library.name}: ChaCha20-Poly1305${withIpsecMb || withBoringssl}`)];
   }

@@ -1,5 +1,5 @@
 /** Ciphers: the libraries that this machine's `vpn` may take for packets, besides OpenSSL's. */
-import { loadBoringssl } from "../../../ffi/crypto/boringssl_library.ts";
+import { HOST_BORINGSSL, loadBoringssl } from "../../../ffi/crypto/boringssl_library.ts";
 import { loadIpsecMb } from "../../../ffi/crypto/ipsec_mb_library.ts";
 
 /** What is of use on this processor, each with its version where it tells one. */
@@ -11,7 +11,7 @@ export interface CipherVersions {
 /** Looks for them. */
 export function cipherVersions(): CipherVersions {
   const ipsecMb = loadIpsecMb();
-  const boringssl = loadBoringssl();
+  const boringssl = loadBoringssl(HOST_BORINGSSL);
   try {
     return {
       ...(ipsecMb && { "ipsec-mb": ipsecMbVersion(ipsecMb.library.symbols.imb_get_version()) }),

@@ -1,5 +1,6 @@
 /** Our server with our clients: what passes inside, and what does not. */
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
+import { missingCiphers } from "../../support/cipher_packages.ts";
 import {
   type BackgroundProcess,
   netTest,
@@ -74,13 +75,19 @@ async function startBoth(
   };
 }
 
-const VARIANTS: readonly (Extra & { readonly title: string })[] = [
+const VARIANTS: readonly (Extra & { readonly title: string; trouble?: string | null })[] = [
   { title: "the defaults hold" },
   { title: "segmentation offload is off", args: ["--no-offload"] },
   { title: "the client's cipher is the built-in one", client: { Aead: "builtin" } },
+  {
+    title: "the server's cipher is BoringSSL's",
+    server: { Aead: "boringssl" },
+    client: { Aead: "libcrypto" },
+    trouble: missingCiphers().includes("BoringSSL") ? "it needs android-libboringssl" : null,
+  },
 ];
 
-for (const { title, ...extra } of VARIANTS) {
+for (const { title, trouble = null, ...extra } of VARIANTS) {
   netTest(`server and client carry ping and TCP both ways when ${title}`, async (topology) => {
     const wire = await layWire(topology);
     const { server, client } = await startBoth(wire, extra);
@@ -91,7 +98,7 @@ for (const { title, ...extra } of VARIANTS) {
       assert(flow.receivedBytes > 5e6, `reverse=${reverse}: ${flow.receivedBytes} bytes`);
     }
     for (const { stderr } of [server, client]) assert(!stderr.includes("dropped packet"), stderr);
-  }, { programs: [...PROGRAMS, "iperf3"] });
+  }, { programs: [...PROGRAMS, "iperf3"], trouble });
 }
 
 netTest("client and server carry packets up to the MTU unfragmented", async (topology) => {

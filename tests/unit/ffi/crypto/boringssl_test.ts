@@ -1,7 +1,11 @@
 /** Tests of ChaCha20-Poly1305 by BoringSSL, where the host has it as Debian packages it. */
 import { Arena } from "../../../../ffi/arena.ts";
 import { boringsslWorks, openBoringssl } from "../../../../ffi/crypto/boringssl.ts";
-import { type BoringsslSymbols, loadBoringssl } from "../../../../ffi/crypto/boringssl_library.ts";
+import {
+  type BoringsslSymbols,
+  HOST_BORINGSSL,
+  loadBoringssl,
+} from "../../../../ffi/crypto/boringssl_library.ts";
 import type { AeadProvider } from "../../../../lib/core/noise/aead.ts";
 import { createBuiltinAead } from "../../../../lib/core/noise/aead_builtin.ts";
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "../../../support/assert.ts";
@@ -18,8 +22,7 @@ import { pathToFileURL } from "node:url";
 const UNUSED_ARENA = whereAllowed(() => new Arena(64));
 /** Calls for which a single 16-byte object each would show as 320 kB. */
 const CALLS = 20_000;
-const PATH = `/usr/lib/${Deno.build.arch}-linux-gnu/android/libcrypto.so.0`;
-const NAMES = [PATH];
+const PATH = HOST_BORINGSSL;
 
 const ignore = !isPresent(PATH);
 const reason = ignore ? ` (ignored: no ${PATH} here)` : "";
@@ -145,7 +148,7 @@ for (
     name: `boringsslWorks() says no of a library that ${what}` + reason,
     ignore,
     fn() {
-      const { library } = loadBoringssl(NAMES)!;
+      const { library } = loadBoringssl(PATH)!;
       const { symbols } = library;
       const reference = createBuiltinAead(new Arena(4096));
       assert(boringsslWorks(symbols, reference));
@@ -204,7 +207,7 @@ hostTest({
 });
 
 hostTest({
-  name: "loadBoringssl() takes the library beside the program first" + reason,
+  name: "OWN_BORINGSSL is the library beside the program" + reason,
   ignore,
   fn: () =>
     withFolder(async (folder) => {
@@ -215,10 +218,10 @@ hostTest({
         Deno.copyFileSync(new URL(`../${file}`, source), `${folder}/${file}`);
       }
       Deno.copyFileSync(PATH, `${folder}/a/libboringssl.so`);
-      const module: { loadBoringssl: typeof loadBoringssl } = await import(
+      const module: { OWN_BORINGSSL: string; loadBoringssl: typeof loadBoringssl } = await import(
         `${pathToFileURL(`${folder}/a/library.ts`)}`
       );
-      const own = module.loadBoringssl();
+      const own = module.loadBoringssl(module.OWN_BORINGSSL);
       own?.library.close();
       assertEquals(own?.name, "libboringssl.so");
     }),
@@ -228,10 +231,25 @@ hostTest({
   name: "loadBoringssl() does not let the host's library pass for OpenSSL's" + reason,
   ignore,
   fn() {
-    const found = loadBoringssl(["/nonexistent", PATH]);
+    const found = loadBoringssl(PATH);
     found?.library.close();
     assertEquals(found?.name, "libcrypto.so.0 (BoringSSL)");
   },
+});
+
+hostTest({
+  name: "openBoringssl() takes the first name that works" + reason,
+  ignore,
+  fn: () =>
+    withFolder((folder) => {
+      const text = `${folder}/libboringssl.so`;
+      Deno.writeTextFileSync(text, "not a library");
+      const arena = new Arena(16_384);
+      const provider = openBoringssl(arena, createBuiltinAead(arena), ["/nonexistent", text, PATH]);
+      assertEquals(provider?.name, "libcrypto.so.0 (BoringSSL)");
+      provider?.close();
+      return Promise.resolve();
+    }),
 });
 
 hostTest("openBoringssl() gives null when no name can be opened, or is another library's", () => {
@@ -247,21 +265,21 @@ hostTest({
   permissions: { ffi: false },
   fn() {
     const fields = createBuiltinAead(UNUSED_ARENA);
-    assertThrows(() => openBoringssl(UNUSED_ARENA, fields), Deno.errors.NotCapable);
+    assertThrows(() => openBoringssl(UNUSED_ARENA, fields, [PATH]), Deno.errors.NotCapable);
   },
 });
 
 function openFixture() {
   const memory = new Arena(262_144);
   memory.allocate(12_288);
-  const library = openBoringssl(memory, createBuiltinAead(memory), NAMES);
+  const library = openBoringssl(memory, createBuiltinAead(memory), [PATH]);
   assert(library !== null);
   const provider: AeadProvider = library;
   return { memory, provider, close: () => library.close() };
 }
 
 function isPresent(name: string): boolean {
-  const found = whereAllowed(() => loadBoringssl([name])) ?? null;
+  const found = whereAllowed(() => loadBoringssl(name)) ?? null;
   found?.library.close();
   return found !== null;
 }

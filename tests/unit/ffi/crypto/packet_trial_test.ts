@@ -43,11 +43,11 @@ const WRONG: Record<string, Library> = {
       return sealed;
     },
   }),
-  "is wrong in the last byte of packets as long as the longest": (right, { bytes }) => ({
+  "is wrong in the last byte of jumbo frames alone": (right, { bytes }) => ({
     seal(...packet) {
       const sealed = right.seal(...packet);
       const [destination, , length] = packet;
-      if (length === 1440) bytes[destination + length - 1] ^= 0x80;
+      if (length === 8940) bytes[destination + length - 1] ^= 0x80;
       return sealed;
     },
   }),
