@@ -260,7 +260,7 @@ export class Coalescer {
     if (
       !(isIpv6 ? ipv6.haveOneHeader(view, first, packet) : haveOneHeader(view, first, packet)) ||
       // Both ports.
-      view.getUint32(a) !== view.getUint32(b)
+      view.getInt32(a) !== view.getInt32(b)
     ) return false;
     return this.#isUdp[group] === 1
       ? isIpv6 || this.#continuesDatagrams(group, first, packet)
@@ -275,16 +275,17 @@ export class Coalescer {
     if (
       // The header's size and the reserved bits beside it.
       view.getUint8(a + tcp.DATA_OFFSET_OFFSET) !== view.getUint8(b + tcp.DATA_OFFSET_OFFSET) ||
-      tcp.acknowledgmentNumber(view, a) !== tcp.acknowledgmentNumber(view, b) ||
+      view.getInt32(a + tcp.ACKNOWLEDGMENT_NUMBER_OFFSET) !==
+        view.getInt32(b + tcp.ACKNOWLEDGMENT_NUMBER_OFFSET) ||
       tcp.window(view, a) !== tcp.window(view, b) ||
       tcp.urgentPointer(view, a) !== tcp.urgentPointer(view, b)
     ) return false;
     for (let at = tcp.MIN_HEADER_SIZE; at < headerSize; at += 4) {
-      if (view.getUint32(a + at) !== view.getUint32(b + at)) return false;
+      if (view.getInt32(a + at) !== view.getInt32(b + at)) return false;
     }
     const payload = this.#bytes[group] - ipHeaderSize - headerSize;
-    const expected = (tcp.sequenceNumber(view, a) + payload) >>> 0;
-    return tcp.sequenceNumber(view, b) === expected;
+    const expected = (view.getInt32(a + tcp.SEQUENCE_NUMBER_OFFSET) + payload) | 0;
+    return view.getInt32(b + tcp.SEQUENCE_NUMBER_OFFSET) === expected;
   }
 
   /** Ids count up, as they will when the group is split again; with DF they mean nothing (RFC 6864 section 4.1). */
@@ -364,12 +365,15 @@ function isWholeDatagram(view: DataView, datagram: number, length: number): bool
   return udp.length(view, datagram) === length && udp.checksum(view, datagram) !== 0;
 }
 
-/** Whether two packets have the same IPv4 header, but for what counts on. */
+/**
+ * Whether two packets have the same IPv4 header, but for what counts on. Words are compared as int32: code compiled for
+ * what has been below 2^31 is thrown away with the first that is not, which is chance with TCP's numbers.
+ */
 function haveOneHeader(view: DataView, one: number, other: number): boolean {
-  return view.getUint32(one + ipv4.SOURCE_ADDRESS_OFFSET) ===
-      view.getUint32(other + ipv4.SOURCE_ADDRESS_OFFSET) &&
-    view.getUint32(one + ipv4.DESTINATION_ADDRESS_OFFSET) ===
-      view.getUint32(other + ipv4.DESTINATION_ADDRESS_OFFSET) &&
+  return view.getInt32(one + ipv4.SOURCE_ADDRESS_OFFSET) ===
+      view.getInt32(other + ipv4.SOURCE_ADDRESS_OFFSET) &&
+    view.getInt32(one + ipv4.DESTINATION_ADDRESS_OFFSET) ===
+      view.getInt32(other + ipv4.DESTINATION_ADDRESS_OFFSET) &&
     ipv4.typeOfService(view, one) === ipv4.typeOfService(view, other) &&
     ipv4.timeToLive(view, one) === ipv4.timeToLive(view, other) &&
     view.getUint16(one + ipv4.FLAGS_OFFSET) === view.getUint16(other + ipv4.FLAGS_OFFSET);

@@ -55,6 +55,7 @@ export class Splitter {
   #end = 0;
   #index = 0;
   #identification = 0;
+  /** As int32: a field that holds 2^31 for the first time has V8 throw away all code compiled for splitters. */
   #sequenceNumber = 0;
   #flags = 0;
   /** Sums over what is alike in all packets: the IP header, and the transport header with its pseudo-header. */
@@ -175,7 +176,7 @@ export class Splitter {
       view.setUint16(header + ipv4.HEADER_CHECKSUM_OFFSET, 0);
     }
     if (this.#isTcp) {
-      this.#sequenceNumber = tcp.sequenceNumber(view, transport);
+      this.#sequenceNumber = view.getInt32(transport + tcp.SEQUENCE_NUMBER_OFFSET);
       this.#flags = tcp.flags(view, transport);
       view.setUint32(transport + tcp.SEQUENCE_NUMBER_OFFSET, 0);
       view.setUint8(transport + tcp.FLAGS_OFFSET, 0);
@@ -229,11 +230,11 @@ export class Splitter {
   #finishTcp(segment: number, payloadSize: number, isLast: boolean): void {
     const view = this.#view;
     const headerSize = this.#headerSize - this.#ipHeaderSize;
-    const sequenceNumber = (this.#sequenceNumber + this.#index * this.#segmentSize) >>> 0;
+    const sequenceNumber = (this.#sequenceNumber + this.#index * this.#segmentSize) | 0;
     let flags = this.#flags;
     if (!isLast) flags &= ~(tcp.FLAG_FIN | tcp.FLAG_PSH);
     if (this.#index > 0) flags &= ~tcp.FLAG_CWR;
-    view.setUint32(segment + tcp.SEQUENCE_NUMBER_OFFSET, sequenceNumber);
+    view.setInt32(segment + tcp.SEQUENCE_NUMBER_OFFSET, sequenceNumber);
     view.setUint8(segment + tcp.FLAGS_OFFSET, flags);
     const headerSum = fold(
       this.#transportSum + (sequenceNumber >>> 16) + (sequenceNumber & 0xffff) + flags +

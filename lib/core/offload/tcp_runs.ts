@@ -143,7 +143,7 @@ export class TcpRuns {
     const a = first + ipHeaderSize;
     const b = packet + ipHeaderSize;
     const isIpv6 = ipHeaderSize === ipv6.HEADER_SIZE;
-    const sequence = tcp.sequenceNumber(view, a) + distance * this.#payloadSize;
+    const sequence = view.getInt32(a + tcp.SEQUENCE_NUMBER_OFFSET) + distance * this.#payloadSize;
     if (
       // Version, header size and type of service; of IPv6, version, and most of traffic class and flow label.
       view.getUint16(first) !== view.getUint16(packet) ||

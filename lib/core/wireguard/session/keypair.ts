@@ -39,10 +39,13 @@ export class Keypair {
   readonly sending: AeadKey;
   readonly receiving: AeadKey;
   readonly isInitiator: boolean;
-  /** Ours: what the peer puts into its messages to name this session. */
-  readonly localIndex: number;
-  /** The peer's. */
-  readonly remoteIndex: number;
+  /**
+   * Ours, uint32: what the peer puts into its messages to name this session. A double from the start: with the first
+   * index from 2^31 on, which is chance, the field would be of another kind, and all code compiled for keypairs void.
+   */
+  readonly localIndex: number = 0.5;
+  /** The peer's, in the same way. */
+  readonly remoteIndex: number = 0.5;
   readonly createdAt: number;
   readonly replay: ReplayWindow = new ReplayWindow();
   /** The counter that the next message gets, as two uint32 halves: never handed out twice. */
