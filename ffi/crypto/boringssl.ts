@@ -4,7 +4,8 @@
  */
 import { Arena } from "../arena.ts";
 import { type BoringsslSymbols, type FoundBoringssl, loadBoringssl } from "./boringssl_library.ts";
-import { CIPHER_KEY_SIZE, CIPHER_TAG_SIZE, NONCE_SIZE } from "./libcrypto_cipher.ts";
+import { CIPHER_KEY_SIZE, CIPHER_TAG_SIZE, NONCE_SIZE, refuseKeySize } from "./libcrypto_cipher.ts";
+import { OverFields } from "./over_fields.ts";
 import { type FieldCipher, packetsAgree, TRIAL_SIZE } from "./packet_trial.ts";
 
 /** Scratch space: what the library reads and writes besides packets. */
@@ -47,40 +48,19 @@ export function boringsslWorks(
 }
 
 /** The provider; it has the shape of `AeadProvider` in lib/core/noise/aead.ts, where the methods are described. */
-class BoringsslAead {
-  readonly name: string;
+class BoringsslAead extends OverFields {
   readonly #found: FoundBoringssl;
-  readonly #fields: FieldCipher;
   readonly #calls: BoringsslCalls;
 
   /** Use `openBoringssl`. */
   constructor(found: FoundBoringssl, arena: Arena, fields: FieldCipher) {
-    this.name = found.name;
+    super(found.name, fields);
     this.#found = found;
-    this.#fields = fields;
     this.#calls = new BoringsslCalls(found.library.symbols, arena);
   }
 
   key(key: Uint8Array): BoringsslKey {
     return new BoringsslKey(key, this.#calls);
-  }
-
-  seal(
-    key: Uint8Array,
-    nonce: Uint8Array,
-    associatedData: Uint8Array,
-    plaintext: Uint8Array,
-  ): Uint8Array {
-    return this.#fields.seal(key, nonce, associatedData, plaintext);
-  }
-
-  open(
-    key: Uint8Array,
-    nonce: Uint8Array,
-    associatedData: Uint8Array,
-    ciphertext: Uint8Array,
-  ): Uint8Array | null {
-    return this.#fields.open(key, nonce, associatedData, ciphertext);
   }
 
   /** Gives the library back. All keys must be destroyed before. */
@@ -161,11 +141,7 @@ class BoringsslCalls {
 
   /** A new context with its key. */
   context(key: Uint8Array): Deno.PointerObject {
-    if (key.length !== CIPHER_KEY_SIZE) {
-      throw new RangeError(
-        `Cannot use ChaCha20-Poly1305 key: it is ${key.length} bytes, not ${CIPHER_KEY_SIZE}`,
-      );
-    }
+    refuseKeySize(key);
     const context = this.#symbols.EVP_AEAD_CTX_new(
       this.#cipher,
       key as Uint8Array<ArrayBuffer>,

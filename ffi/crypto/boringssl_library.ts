@@ -10,6 +10,23 @@
 import { openDynamicLibrary } from "../dynamic_library.ts";
 import { keepLoaded } from "../linker.ts";
 
+/** Of ten arguments, lengths among them. */
+const PACKET_CALL = {
+  parameters: [
+    "pointer",
+    "pointer",
+    "pointer",
+    "pointer",
+    "pointer",
+    "pointer",
+    "pointer",
+    "pointer",
+    "pointer",
+    "pointer",
+  ],
+  result: "i32",
+} as const;
+
 const SYMBOLS = {
   /** `const EVP_AEAD *EVP_aead_chacha20_poly1305(void)` */
   EVP_aead_chacha20_poly1305: { parameters: [], result: "pointer" },
@@ -25,37 +42,9 @@ const SYMBOLS = {
    * *nonce, size_t nonce_len, const uint8_t *in, size_t in_len, const uint8_t *ad, size_t ad_len)`; where it fails,
    * `max_out_len` bytes are zeros
    */
-  EVP_AEAD_CTX_seal: {
-    parameters: [
-      "pointer",
-      "pointer",
-      "pointer",
-      "pointer",
-      "pointer",
-      "pointer",
-      "pointer",
-      "pointer",
-      "pointer",
-      "pointer",
-    ],
-    result: "i32",
-  },
+  EVP_AEAD_CTX_seal: PACKET_CALL,
   /** `int EVP_AEAD_CTX_open(...)`: as above; `in` ends with the tag */
-  EVP_AEAD_CTX_open: {
-    parameters: [
-      "pointer",
-      "pointer",
-      "pointer",
-      "pointer",
-      "pointer",
-      "pointer",
-      "pointer",
-      "pointer",
-      "pointer",
-      "pointer",
-    ],
-    result: "i32",
-  },
+  EVP_AEAD_CTX_open: PACKET_CALL,
 } as const satisfies Deno.ForeignLibraryInterface;
 
 export type BoringsslSymbols = Deno.StaticForeignLibraryInterface<typeof SYMBOLS>;

@@ -4,10 +4,11 @@
  */
 import type { Arena } from "../arena.ts";
 import { type Address, IMB_DECRYPT, IMB_ENCRYPT, IpsecMbJobs } from "./ipsec_mb_jobs.ts";
-import { CIPHER_KEY_SIZE } from "./libcrypto_cipher.ts";
+import { refuseKeySize } from "./libcrypto_cipher.ts";
 import { type KeyPlace, KeyPlaces } from "./ipsec_mb_keys.ts";
 import { type FoundIpsecMb, IPSEC_MB_NAMES, loadIpsecMb } from "./ipsec_mb_library.ts";
 import { jobsWork } from "./ipsec_mb_trial.ts";
+import { OverFields } from "./over_fields.ts";
 import type { FieldCipher } from "./packet_trial.ts";
 
 /**
@@ -34,19 +35,16 @@ export function openIpsecMb(
 }
 
 /** The provider; it has the shape of `AeadProvider` in lib/core/noise/aead.ts, where the methods are described. */
-class IpsecMbAead {
-  readonly name: string;
+class IpsecMbAead extends OverFields {
   readonly #found: FoundIpsecMb;
-  readonly #fields: FieldCipher;
   readonly #directions: Directions;
   readonly #places = new KeyPlaces();
 
   /** Use `openIpsecMb`. */
   constructor(found: FoundIpsecMb, arena: Arena, fields: FieldCipher) {
-    const { name, library: { symbols } } = found;
-    this.name = name;
+    super(found.name, fields);
+    const { symbols } = found.library;
     this.#found = found;
-    this.#fields = fields;
     this.#directions = {
       sealing: new IpsecMbJobs(symbols, arena, IMB_ENCRYPT),
       opening: new IpsecMbJobs(symbols, arena, IMB_DECRYPT),
@@ -54,30 +52,8 @@ class IpsecMbAead {
   }
 
   key(key: Uint8Array): IpsecMbKey {
-    if (key.length !== CIPHER_KEY_SIZE) {
-      throw new RangeError(
-        `Cannot use ChaCha20-Poly1305 key: it is ${key.length} bytes, not ${CIPHER_KEY_SIZE}`,
-      );
-    }
+    refuseKeySize(key);
     return new IpsecMbKey(key, this.#places, this.#directions);
-  }
-
-  seal(
-    key: Uint8Array,
-    nonce: Uint8Array,
-    associatedData: Uint8Array,
-    plaintext: Uint8Array,
-  ): Uint8Array {
-    return this.#fields.seal(key, nonce, associatedData, plaintext);
-  }
-
-  open(
-    key: Uint8Array,
-    nonce: Uint8Array,
-    associatedData: Uint8Array,
-    ciphertext: Uint8Array,
-  ): Uint8Array | null {
-    return this.#fields.open(key, nonce, associatedData, ciphertext);
   }
 
   /** Unloads the library. All keys must be destroyed before. */

@@ -156,11 +156,7 @@ export class LibcryptoCipher {
 
   /** A new context with its key. */
   context(key: Uint8Array): Deno.PointerObject {
-    if (key.length !== CIPHER_KEY_SIZE) {
-      throw new RangeError(
-        `Cannot use ChaCha20-Poly1305 key: it is ${key.length} bytes, not ${CIPHER_KEY_SIZE}`,
-      );
-    }
+    refuseKeySize(key);
     const cipher = this.#fetched ?? this.#symbols.EVP_chacha20_poly1305();
     const context = newContext(this.#symbols, cipher, key);
     if (context === null) throw new Error("Cannot use ChaCha20-Poly1305 key: libcrypto refuses it");
@@ -295,6 +291,14 @@ export class LibcryptoCipher {
     if (this.#fetched !== null) this.#symbols.EVP_CIPHER_free?.(this.#fetched);
     this.#fetched = null;
   }
+}
+
+/** @throws {RangeError} where a key is not `CIPHER_KEY_SIZE` bytes */
+export function refuseKeySize(key: Uint8Array): void {
+  if (key.length === CIPHER_KEY_SIZE) return;
+  throw new RangeError(
+    `Cannot use ChaCha20-Poly1305 key: it is ${key.length} bytes, not ${CIPHER_KEY_SIZE}`,
+  );
 }
 
 /** Copies 16 bytes; for so few, the words are quicker than a call of `copyWithin`. */

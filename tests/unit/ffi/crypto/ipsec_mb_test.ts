@@ -14,17 +14,14 @@ import type { AeadProvider } from "../../../../lib/core/noise/aead.ts";
 import { createBuiltinAead } from "../../../../lib/core/noise/aead_builtin.ts";
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "../../../support/assert.ts";
 import { withFolder } from "../../../support/folder.ts";
-import { heapGrowth } from "../../../support/heap_growth.ts";
-import { nativeGrowth } from "../../../support/native_growth.ts";
 import { testAead } from "../../../support/noise/aead_suite.ts";
+import { testPacketCipher } from "../../../support/noise/packet_cipher_suite.ts";
 import { hostTest, whereAllowed } from "../../../support/permissions.ts";
 import { Random } from "../../../support/random.ts";
 import { pathToFileURL } from "node:url";
 
 /** Made here, as making one takes the permission as well. */
 const UNUSED_ARENA = whereAllowed(() => new Arena(64));
-/** Calls for which a single 16-byte object each would show as 320 kB. */
-const CALLS = 20_000;
 const NAMES = ["libIPSec_MB.so.2", "libIPSec_MB.so.1"];
 const TAG_SIZE = 16;
 
@@ -34,66 +31,10 @@ const reason = ignore
   : "";
 
 for (const name of NAMES) {
-  testAead(`openIpsecMb(${name})`, {
-    ignore: !isPresent(name),
-    open: () => openFixture([name]),
-  });
+  const suite = { ignore: !isPresent(name), open: () => openFixture([name]) };
+  testAead(`openIpsecMb(${name})`, suite);
+  testPacketCipher(`openIpsecMb(${name})`, suite);
 }
-
-hostTest({
-  name: "openIpsecMb(): seal() and open() allocate nothing when a packet passes" + reason,
-  ignore,
-  fn() {
-    const { provider, close } = openFixture();
-    const key = provider.key(new Uint8Array(32));
-    let good = true;
-    let counter = 0;
-    const grown = heapGrowth(CALLS, () => {
-      counter++;
-      good &&= key.seal(4096, 4096, 1420, counter, 0) && key.open(4096, 4096, 1420, counter, 0);
-    });
-    key.destroy();
-    close();
-    assert(good);
-    assert(grown < CALLS, `${grown} bytes in ${CALLS} calls`);
-  },
-});
-
-hostTest({
-  name: "openIpsecMb(): key() keeps no memory when it is destroyed" + reason,
-  ignore,
-  fn() {
-    const { provider, close } = openFixture();
-    const limit = 8e6;
-    const grown = nativeGrowth(limit, () => {
-      for (let round = 0; round < 200_000; round++) provider.key(new Uint8Array(32)).destroy();
-    });
-    close();
-    assert(grown < limit, `${grown} bytes`);
-  },
-});
-
-hostTest({
-  name: "openIpsecMb(): packets of all lengths up to 2,000 bytes are as another library has them" +
-    reason,
-  ignore,
-  fn() {
-    const { provider, memory, close } = openFixture();
-    const random = new Random(3);
-    const secret = random.bytes(32);
-    const key = provider.key(secret);
-    const other = createBuiltinAead(memory).key(secret);
-    for (let i = 0; i < 2_000; i++) memory.bytes[4096 + i] = random.between(0, 255);
-    for (let length = 0; length <= 2_000; length++) {
-      assert(key.seal(8192, 4096, length, length, 1) && other.open(8192, 8192, length, length, 1));
-      assert(other.seal(8192, 4096, length, length, 2) && key.open(8192, 8192, length, length, 2));
-      assert(isEqual(memory, { a: 4096, b: 8192, length }), `${length} bytes`);
-    }
-    key.destroy();
-    other.destroy();
-    close();
-  },
-});
 
 hostTest({
   name: "IpsecMbJobs: a packet is zeros when the library has not sealed it" + reason,
@@ -327,12 +268,4 @@ function isPresent(name: string): boolean {
   const found = whereAllowed(() => loadIpsecMb([name])) ?? null;
   found?.library.close();
   return found !== null;
-}
-
-function isEqual(
-  { bytes }: { readonly bytes: Uint8Array },
-  { a, b, length }: { readonly a: number; readonly b: number; readonly length: number },
-): boolean {
-  for (let i = 0; i < length; i++) if (bytes[a + i] !== bytes[b + i]) return false;
-  return true;
 }

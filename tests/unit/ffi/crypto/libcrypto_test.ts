@@ -11,41 +11,20 @@ import { LibcryptoShortcut } from "../../../../ffi/crypto/libcrypto_shortcut.ts"
 import { shortcutWorks } from "../../../../ffi/crypto/libcrypto_trial.ts";
 import type { AeadProvider } from "../../../../lib/core/noise/aead.ts";
 import { testAead } from "../../../support/noise/aead_suite.ts";
+import { testPacketCipher } from "../../../support/noise/packet_cipher_suite.ts";
 import { Random } from "../../../support/random.ts";
-import { heapGrowth } from "../../../support/heap_growth.ts";
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "../../../support/assert.ts";
 import { nativeGrowth } from "../../../support/native_growth.ts";
 import { hostTest, whereAllowed } from "../../../support/permissions.ts";
 
 /** Made here, as making one takes the permission as well. */
 const UNUSED_ARENA = whereAllowed(() => new Arena(64));
-/** Calls for which a single 16-byte object each would show as 320 kB. */
-const CALLS = 20_000;
 const NAMES = ["libcrypto.so.3", "libcrypto.so.1.1"];
 
 for (const name of NAMES) {
-  const ignore = !isPresent(name);
-  testAead(`openLibcrypto(${name})`, { ignore, open: () => openFixture([name]) });
-
-  hostTest({
-    name: `openLibcrypto(${name}): seal() and open() allocate nothing when a packet passes` +
-      (ignore ? ` (ignored: openLibcrypto(${name}) finds no such library)` : ""),
-    ignore,
-    fn() {
-      const { provider, close } = openFixture([name]);
-      const key = provider.key(new Uint8Array(32));
-      let good = true;
-      let counter = 0;
-      const grown = heapGrowth(CALLS, () => {
-        counter++;
-        good &&= key.seal(4096, 4096, 1420, counter, 0) && key.open(4096, 4096, 1420, counter, 0);
-      });
-      key.destroy();
-      close();
-      assert(good);
-      assert(grown < CALLS, `${grown} bytes in ${CALLS} calls`);
-    },
-  });
+  const suite = { ignore: !isPresent(name), open: () => openFixture([name]) };
+  testAead(`openLibcrypto(${name})`, suite);
+  testPacketCipher(`openLibcrypto(${name})`, suite);
 }
 
 hostTest({
