@@ -1,7 +1,7 @@
 /**
- * What the kernel's binary interface has otherwise on one machine than on another: of all that is called here, these
- * alone differ between x86-64 and arm64. Error numbers, socket options, ioctls, message headers and netlink are the
- * same on both.
+ * What the kernel's binary interface has otherwise on one machine than on another, and where its libraries are: of all
+ * that is called here, these alone differ between x86-64 and arm64. Error numbers, socket options, ioctls, message
+ * headers and netlink are the same on both.
  */
 
 /** A machine as `Deno.build.arch` names it. */
@@ -22,6 +22,8 @@ export interface Machine {
     /** `offsetof` the data. */
     readonly data: number;
   };
+  /** Debian's folder of its libraries below /usr/lib (the multiarch tuple). */
+  readonly libraries: string;
 }
 
 /** With the flags of another machine, symbolic links would be followed that must not be, and nothing would say so. */
@@ -33,6 +35,7 @@ export function machineOf(architecture: Architecture): Machine {
         O_NOFOLLOW: 0o400000,
         NR_BPF: 321,
         epollEvent: { size: 12, data: 4 },
+        libraries: "x86_64-linux-gnu",
       };
     case "aarch64":
       return {
@@ -40,6 +43,7 @@ export function machineOf(architecture: Architecture): Machine {
         O_NOFOLLOW: 0o100000,
         NR_BPF: 280,
         epollEvent: { size: 16, data: 8 },
+        libraries: "aarch64-linux-gnu",
       };
   }
 }

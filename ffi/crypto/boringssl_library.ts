@@ -9,6 +9,7 @@
  */
 import { openDynamicLibrary } from "../dynamic_library.ts";
 import { keepLoaded } from "../linker.ts";
+import { MACHINE } from "../machine.ts";
 
 /** Of ten arguments, lengths among them. */
 const PACKET_CALL = {
@@ -56,8 +57,7 @@ export const OWN_BORINGSSL: string = `${import.meta.dirname}/libboringssl.so`;
  * The host's, where Debian has it: its part of the Android SDK. `Aead = auto` leaves it alone, as it comes to hosts as
  * a part of `adb`, and Debian does not mean it for others.
  */
-export const HOST_BORINGSSL: string =
-  `/usr/lib/${Deno.build.arch}-linux-gnu/android/libcrypto.so.0`;
+export const HOST_BORINGSSL: string = `/usr/lib/${MACHINE.libraries}/android/libcrypto.so.0`;
 
 export interface FoundBoringssl {
   /** Of its file, and whose it is where that might be OpenSSL's as well. */

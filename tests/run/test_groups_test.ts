@@ -92,6 +92,6 @@ hostTest("testFilesIn() finds all test files, and those that run alone are among
     assertEquals(files.filter((other) => other === file), [file]);
   }
   const alone = groupsOf(files, 1).slice(0, -1);
-  assertEquals(alone.length, 8);
+  assertEquals(alone.length, 9);
   assertEquals(testFilesIn("tests/run").includes("tests/run/test_output_test.ts"), true);
 });

@@ -150,7 +150,7 @@ hostTest({
       Deno.mkdirSync(`${folder}/a`);
       const source = new URL("../../../../ffi/crypto/boringssl_library.ts", import.meta.url);
       Deno.copyFileSync(source, `${folder}/a/library.ts`);
-      for (const file of ["dynamic_library.ts", "linker.ts"]) {
+      for (const file of ["dynamic_library.ts", "linker.ts", "machine.ts"]) {
         Deno.copyFileSync(new URL(`../${file}`, source), `${folder}/${file}`);
       }
       Deno.copyFileSync(PATH, `${folder}/a/libboringssl.so`);
