@@ -52,12 +52,22 @@ export type BoringsslSymbols = Deno.StaticForeignLibraryInterface<typeof SYMBOLS
 export type BoringsslLibrary = Deno.DynamicLibrary<typeof SYMBOLS>;
 
 /** That of the executable, which compile.sh has put beside the bundled program. */
-export const OWN_BORINGSSL: string = `${import.meta.dirname}/libboringssl.so`;
+const OWN_BORINGSSL = `${import.meta.dirname}/libboringssl.so`;
 /**
  * The host's, where Debian has it: its part of the Android SDK. `Aead = auto` leaves it alone, as it comes to hosts as
  * a part of `adb`, and Debian does not mean it for others.
  */
 export const HOST_BORINGSSL: string = `/usr/lib/${MACHINE.libraries}/android/libcrypto.so.0`;
+
+/**
+ * Where the library is looked for.
+ *
+ * @param aead as configured; none with another library's name
+ */
+export function boringsslNames(aead: string): readonly string[] {
+  if (aead === "auto") return [OWN_BORINGSSL];
+  return aead === "boringssl" ? [OWN_BORINGSSL, HOST_BORINGSSL] : [];
+}
 
 export interface FoundBoringssl {
   /** Of its file, and whose it is where that might be OpenSSL's as well. */

@@ -5,7 +5,7 @@
 import { Arena } from "../../ffi/arena.ts";
 import { EPOLLIN, EPOLLOUT } from "../../ffi/epoll.ts";
 import { openBoringssl } from "../../ffi/crypto/boringssl.ts";
-import { HOST_BORINGSSL, OWN_BORINGSSL } from "../../ffi/crypto/boringssl_library.ts";
+import { boringsslNames } from "../../ffi/crypto/boringssl_library.ts";
 import { openIpsecMb } from "../../ffi/crypto/ipsec_mb.ts";
 import { openLibcrypto } from "../../ffi/crypto/libcrypto.ts";
 import { openX25519 } from "../../ffi/crypto/libcrypto_x25519.ts";
@@ -306,14 +306,8 @@ function openPacketCipher(
   arena: Arena,
   fields: AeadProvider,
 ): AeadProvider {
-  const isAuto = aead === "auto";
-  const boringssl = isAuto
-    ? [OWN_BORINGSSL]
-    : aead === "boringssl"
-    ? [OWN_BORINGSSL, HOST_BORINGSSL]
-    : [];
-  const library = (isAuto || aead === "ipsec-mb" ? openIpsecMb(arena, fields) : null) ??
-    openBoringssl(arena, fields, boringssl);
+  const library = (aead === "auto" || aead === "ipsec-mb" ? openIpsecMb(arena, fields) : null) ??
+    openBoringssl(arena, fields, boringsslNames(aead));
   if (library !== null) return library;
   if (aead === "ipsec-mb") {
     throw new Error(

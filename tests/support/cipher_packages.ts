@@ -1,5 +1,4 @@
 /** Cipher packages: libraries for packets that are of use here and missing, and installing them on Debian. */
-
 import { HOST_BORINGSSL } from "../../ffi/crypto/boringssl_library.ts";
 
 /** A library. */
@@ -31,6 +30,11 @@ const CIPHERS: readonly Cipher[] = [
 /** The titles of those that are missing. */
 export function missingCiphers(): string[] {
   return missing().map(({ title }) => title);
+}
+
+/** What keeps a test that needs BoringSSL from running here, in words; null when nothing does. */
+export function boringsslTrouble(): string | null {
+  return missingCiphers().includes("BoringSSL") ? "it needs android-libboringssl" : null;
 }
 
 /**

@@ -2,7 +2,7 @@
 import { Arena } from "../../../ffi/arena.ts";
 import { Capability, hasCapability } from "../../../ffi/capabilities.ts";
 import { openBoringssl } from "../../../ffi/crypto/boringssl.ts";
-import { HOST_BORINGSSL, OWN_BORINGSSL } from "../../../ffi/crypto/boringssl_library.ts";
+import { boringsslNames } from "../../../ffi/crypto/boringssl_library.ts";
 import { openIpsecMb } from "../../../ffi/crypto/ipsec_mb.ts";
 import { openLibcrypto } from "../../../ffi/crypto/libcrypto.ts";
 import { createBuiltinAead } from "../../core/noise/aead_builtin.ts";
@@ -171,11 +171,7 @@ function checkCipher({ config }: Subject): Verdict[] {
   const withIpsecMb = suitsIpsecMb(processors)
     ? "; with `apt install libipsec-mb1` (or libipsec-mb2) it would be quicker"
     : "";
-  const boringssl = openBoringssl(
-    arena,
-    fields,
-    isAuto ? [OWN_BORINGSSL] : wanted === "boringssl" ? [OWN_BORINGSSL, HOST_BORINGSSL] : [],
-  );
+  const boringssl = openBoringssl(arena, fields, boringsslNames(wanted));
   if (boringssl !== null) {
     return [ok(`${boringssl.name}: ChaCha20-Poly1305 in one pass${withIpsecMb}${handshakes}`)];
   }

@@ -1,6 +1,6 @@
 /** Our server with our clients: what passes inside, and what does not. */
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
-import { missingCiphers } from "../../support/cipher_packages.ts";
+import { boringsslTrouble } from "../../support/cipher_packages.ts";
 import {
   type BackgroundProcess,
   netTest,
@@ -83,7 +83,7 @@ const VARIANTS: readonly (Extra & { readonly title: string; trouble?: string | n
     title: "the server's cipher is BoringSSL's",
     server: { Aead: "boringssl" },
     client: { Aead: "libcrypto" },
-    trouble: missingCiphers().includes("BoringSSL") ? "it needs android-libboringssl" : null,
+    trouble: boringsslTrouble(),
   },
 ];
 

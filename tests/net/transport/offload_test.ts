@@ -3,7 +3,7 @@
  * on the wire has the size and the checksums that it must have.
  */
 import { assert, assertEquals } from "../../support/assert.ts";
-import { missingCiphers } from "../../support/cipher_packages.ts";
+import { boringsslTrouble } from "../../support/cipher_packages.ts";
 import {
   type BackgroundProcess,
   netTest,
@@ -139,7 +139,7 @@ const VARIANTS: readonly (TunnelOptions & { readonly title: string; trouble?: st
   {
     title: "the cipher is BoringSSL's, and the MTU is odd",
     section: { Aead: "boringssl", MTU: 1401 },
-    trouble: missingCiphers().includes("BoringSSL") ? "it needs android-libboringssl" : null,
+    trouble: boringsslTrouble(),
   },
   // Datagrams of an odd size: most are moved before they can be decrypted.
   { title: "the MTU is odd", section: { MTU: 1401 } },

@@ -2,6 +2,7 @@
 import { Arena } from "../../../../ffi/arena.ts";
 import { boringsslWorks, openBoringssl } from "../../../../ffi/crypto/boringssl.ts";
 import {
+  boringsslNames,
   type BoringsslSymbols,
   HOST_BORINGSSL,
   loadBoringssl,
@@ -143,7 +144,7 @@ hostTest({
 });
 
 hostTest({
-  name: "OWN_BORINGSSL is the library beside the program" + reason,
+  name: "boringsslNames() begins with the library beside the program" + reason,
   ignore,
   fn: () =>
     withFolder(async (folder) => {
@@ -154,10 +155,10 @@ hostTest({
         Deno.copyFileSync(new URL(`../${file}`, source), `${folder}/${file}`);
       }
       Deno.copyFileSync(PATH, `${folder}/a/libboringssl.so`);
-      const module: { OWN_BORINGSSL: string; loadBoringssl: typeof loadBoringssl } = await import(
+      const module: typeof import("../../../../ffi/crypto/boringssl_library.ts") = await import(
         `${pathToFileURL(`${folder}/a/library.ts`)}`
       );
-      const own = module.loadBoringssl(module.OWN_BORINGSSL);
+      const own = module.loadBoringssl(module.boringsslNames("auto")[0]!);
       own?.library.close();
       assertEquals(own?.name, "libboringssl.so");
     }),
@@ -187,6 +188,16 @@ hostTest({
       return Promise.resolve();
     }),
 });
+
+hostTest(
+  "boringsslNames() has the host's library only where BoringSSL is asked for by name",
+  () => {
+    const own = boringsslNames("auto");
+    assertEquals(own.length, 1);
+    assertEquals(boringsslNames("boringssl"), [...own, HOST_BORINGSSL]);
+    for (const aead of ["ipsec-mb", "libcrypto", "builtin"]) assertEquals(boringsslNames(aead), []);
+  },
+);
 
 hostTest("openBoringssl() gives null when no name can be opened, or is another library's", () => {
   const arena = new Arena(16_384);
