@@ -42,27 +42,6 @@ export const FLEET_ACTIONS: readonly string[] = [
   "remove",
 ];
 
-/** The options of each action, for "did you mean". */
-export const FLEET_OPTIONS: Readonly<Record<string, readonly string[]>> = {
-  init: [
-    "--nats",
-    "--endpoint",
-    "--virtual-address",
-    "--subnet",
-    "--gateways",
-    "--out",
-    "--config",
-  ],
-  join: ["--endpoint", "--overwrite", "--config"],
-  leave: ["--keep-peers", "--config"],
-  status: ["--watch", "--config"],
-  import: ["--config"],
-  key: [],
-  drain: ["--config"],
-  rebalance: ["--config"],
-  remove: ["--config"],
-};
-
 /** Makes its parser. */
 // deno-lint-ignore explicit-module-boundary-types -- inferred: the type is the grammar over again
 export function fleetGrammar() {

@@ -3,7 +3,7 @@ import { object, or } from "@optique/core/constructs";
 import { optional, withDefault } from "@optique/core/modifiers";
 import { argument, command, constant, option } from "@optique/core/primitives";
 import type { Message } from "@optique/core/message";
-import { extractOptionNames } from "@optique/core/usage";
+import type { Usage } from "@optique/core/usage";
 import { choice } from "@optique/core/valueparser";
 import { accessGrammar } from "./access_grammar.ts";
 import { exportGrammar, importGrammar } from "./backup_grammar.ts";
@@ -312,7 +312,7 @@ export function createGrammar(argv: readonly string[]) {
   const errors = {
     noMatch: line('no command given: see "vpn --help"'),
     unexpectedInput: (token: string) =>
-      line(unexpectedWord(token, { argv, commands: COMMAND_NAMES, optionsOf })),
+      line(unexpectedWord(token, { argv, commands: COMMAND_NAMES, usageOf })),
   };
   const [first = ""] = argv;
   // Help is of the command that stands first, whatever others follow: which those are, all of them tell.
@@ -359,7 +359,7 @@ function all(errors: { noMatch: Message; unexpectedInput: (token: string) => Mes
   );
 }
 
-/** The options of a command, for "did you mean". */
-function optionsOf(name: string): readonly string[] {
-  return isCommand(name) ? [...extractOptionNames(COMMANDS[name]().usage)] : [];
+/** What may stand behind a command and it itself, for "did you mean". */
+function usageOf(name: string): Usage {
+  return isCommand(name) ? COMMANDS[name]().usage : [];
 }

@@ -38,31 +38,6 @@ export const PEER_ACTIONS: readonly string[] = [
   "set",
 ];
 
-/** Those of actions that write a client's configuration. */
-const CLIENT_OPTIONS: readonly string[] = [
-  "--config",
-  "--interface",
-  "--out",
-  "--endpoint",
-  "--full-tunnel",
-  "--allowed-ips",
-  "--dns",
-];
-
-/** The options of each action, for "did you mean". */
-export const PEER_OPTIONS: Readonly<Record<string, readonly string[]>> = {
-  add: [...CLIENT_OPTIONS, "--expires", "--groups"],
-  list: ["--group", "--config", "--interface", "--json"],
-  show: ["--config", "--interface", "--qr", "--overwrite"],
-  remove: ["--config", "--interface"],
-  enable: ["--config", "--interface"],
-  disable: ["--config", "--interface"],
-  expire: ["--config", "--interface"],
-  rename: ["--config", "--interface"],
-  rotate: [...CLIENT_OPTIONS, "--until", "--cancel"],
-  set: ["--config", "--interface"],
-};
-
 /** The network of a new gateway. */
 // deno-lint-ignore explicit-module-boundary-types -- inferred: the type is the grammar over again
 export function subnetOption(description: string) {

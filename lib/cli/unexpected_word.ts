@@ -1,9 +1,7 @@
 /** Unexpected word: the error text for what may not stand in a command line where it stands. */
+import { extractOptionNames, type Usage } from "@optique/core/usage";
 import { quoted } from "../core/config/config_error.ts";
 import { nearestName } from "../core/config/text/nearest.ts";
-import { FLEET_ACTIONS, FLEET_OPTIONS } from "./fleet_grammar.ts";
-import { PEER_ACTIONS, PEER_OPTIONS } from "./peer_grammar.ts";
-
 /**
  * The error for an unexpected word, with the nearest known word.
  *
@@ -12,37 +10,55 @@ import { PEER_ACTIONS, PEER_OPTIONS } from "./peer_grammar.ts";
  */
 export function unexpectedWord(
   token: string,
-  { argv, commands, optionsOf }: {
+  { argv, commands, usageOf }: {
     argv: readonly string[];
     commands: readonly string[];
-    optionsOf: (command: string) => readonly string[];
+    usageOf: (command: string) => Usage;
   },
 ): string {
-  const [first = ""] = argv;
-  const isOption = token.startsWith("-");
+  const [first = "", action = ""] = argv;
+  const isOption = token.startsWith("-") && !isBehindTerminator(token, argv);
   if (!commands.includes(first)) {
     return isOption
       ? `unknown option ${withSuggestion(token, ["--help", "--version"], "vpn --help")}`
       : `unknown command ${withSuggestion(token, commands, "vpn --help")}`;
   }
-  const [, action = ""] = argv;
-  if (first === "peer" && !PEER_ACTIONS.includes(action)) {
-    return `"vpn peer" has no action ${withSuggestion(token, PEER_ACTIONS, "vpn peer --help")}`;
+  const usage = usageOf(first);
+  const actions = actionsIn(usage);
+  const ofAction = actions.get(action);
+  if (actions.size > 0 && ofAction === undefined) {
+    const help = `vpn ${first} --help`;
+    if (isOption && extractOptionNames(usage).has(token)) return tooEarly(token, help);
+    return `"vpn ${first}" has no action ${withSuggestion(token, [...actions.keys()], help)}`;
   }
-  if (first === "fleet" && !FLEET_ACTIONS.includes(action)) {
-    return `"vpn fleet" has no action ${withSuggestion(token, FLEET_ACTIONS, "vpn fleet --help")}`;
-  }
-  const hasActions = first === "peer" || first === "fleet";
-  const name = hasActions ? `vpn ${first} ${action}` : `vpn ${first}`;
+  const name = actions.size > 0 ? `vpn ${first} ${action}` : `vpn ${first}`;
   if (!isOption) return `"${name}" takes no argument ${quoted(token)}`;
-  const own = first === "fleet"
-    ? FLEET_OPTIONS[action]!
-    : first === "peer"
-    ? PEER_OPTIONS[action]!
-    : optionsOf(first);
+  const own = [...extractOptionNames(ofAction ?? usage)];
   const help = `${name} --help`;
-  if (own.includes(token)) return `${quoted(token)} comes after the action: see "${help}"`;
+  if (own.includes(token)) return tooEarly(token, help);
   return `"${name}" has no option ${withSuggestion(token, [...own, "--help"], help)}`;
+}
+
+/** Whether "--" stands before a word: what follows that is an argument, whatever it begins with. */
+function isBehindTerminator(token: string, argv: readonly string[]): boolean {
+  return argv.slice(0, Math.max(0, argv.indexOf(token))).includes("--");
+}
+
+/** The actions of a command, with what may stand behind each; none where it has none. */
+function actionsIn([, ...terms]: Usage): Map<string, Usage> {
+  const actions = new Map<string, Usage>();
+  const visit = (usage: Usage) => {
+    for (const [index, term] of usage.entries()) {
+      if (term.type === "command") actions.set(term.name, usage.slice(index + 1));
+      if (term.type === "exclusive") term.terms.forEach(visit);
+    }
+  };
+  visit(terms);
+  return actions;
+}
+
+function tooEarly(option: string, help: string): string {
+  return `${quoted(option)} comes after the action: see "${help}"`;
 }
 
 function withSuggestion(word: string, known: readonly string[], help: string): string {

@@ -2,10 +2,35 @@
 import type { Command, PeerRequest } from "../../../lib/cli/command.ts";
 import { parseArguments } from "../../../lib/cli/parse_arguments.ts";
 import { PEER_SETTING_KEYS } from "../../../lib/core/config/values/keys.ts";
-import { PEER_ACTIONS, PEER_OPTIONS } from "../../../lib/cli/peer_grammar.ts";
+import { PEER_ACTIONS } from "../../../lib/cli/peer_grammar.ts";
 import { UsageError } from "../../../lib/cli/usage_error.ts";
 import { assert, assertEquals, assertStringIncludes, assertThrows } from "../../support/assert.ts";
 import { sampleKeys } from "../../support/config/sample_keys.ts";
+
+/** Those of actions that write a client's configuration. */
+const CLIENT_OPTIONS: readonly string[] = [
+  "--config",
+  "--interface",
+  "--out",
+  "--endpoint",
+  "--full-tunnel",
+  "--allowed-ips",
+  "--dns",
+];
+
+/** The options of each action. */
+const OPTIONS: Readonly<Record<string, readonly string[]>> = {
+  add: [...CLIENT_OPTIONS, "--expires", "--groups"],
+  list: ["--group", "--config", "--interface", "--json"],
+  show: ["--config", "--interface", "--qr", "--overwrite"],
+  remove: ["--config", "--interface"],
+  enable: ["--config", "--interface"],
+  disable: ["--config", "--interface"],
+  expire: ["--config", "--interface"],
+  rename: ["--config", "--interface"],
+  rotate: [...CLIENT_OPTIONS, "--until", "--cancel"],
+  set: ["--config", "--interface"],
+};
 
 function parse(...argv: string[]): Command {
   return parseArguments(argv, { colour: false, width: 100, version: "vpn 1.2.3" });
@@ -259,8 +284,8 @@ Deno.test("parseArguments() refuses the name of a peer that would be a path or a
 
 Deno.test("parseArguments() shows the options of init and of each action of peer in help and completion", () => {
   const init = ["--endpoint", "--subnet", "--ipv6", "--console", "--out"];
-  assertEquals(Object.keys(PEER_OPTIONS), [...PEER_ACTIONS]);
-  for (const [words, options] of [["init", init], ...Object.entries(PEER_OPTIONS)] as const) {
+  assertEquals(Object.keys(OPTIONS), [...PEER_ACTIONS]);
+  for (const [words, options] of [["init", init], ...Object.entries(OPTIONS)] as const) {
     const argv = words === "init" ? ["init"] : ["peer", words];
     const help = textOf(...argv, "--help");
     assertEquals(Array.from(help.matchAll(/^ {2}(--[a-z0-9-]+)/gm), ([, name]) => name), options);

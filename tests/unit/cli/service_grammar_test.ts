@@ -27,6 +27,7 @@ Deno.test("parseArguments() reads what is to be shown, drained and undrained", (
 
 for (
   const [words, problem] of [
+    [[], "no action given: use one of list, drain, undrain"],
     [["drain"], "BACKEND is missing: give one that `vpn service list` shows"],
     [["drain", "a", "--sevice", "x"], 'did you mean "--service"?'],
   ] as const
