@@ -8,15 +8,18 @@ import { HEARTBEAT_PROGRAMS, heartbeatsAnswered } from "../support/traffic/heart
 import { HOST_STATE_PROGRAMS, hostState } from "../support/host_state.ts";
 import { NO_UDP, ROUTED_PATH_PROGRAMS, RoutedPath, STRICT } from "../support/routed_path.ts";
 import { endWell, killHard } from "../support/simple_tunnel.ts";
-import { ping } from "../support/traffic/traffic.ts";
+import { capture, ping } from "../support/traffic/traffic.ts";
 import { configText, newIdentity } from "../support/config.ts";
 import { runVpn, startVpn, vpnCommand } from "../support/programs/vpn.ts";
-import { CABLE, delay, SERVER_INSIDE, SERVER_OUTSIDE, SERVER_PORT } from "../support/wire.ts";
+import { CABLE, SERVER_INSIDE, SERVER_OUTSIDE, SERVER_PORT } from "../support/wire.ts";
 import { WIREGUARD_GO_PROGRAMS, WireguardGo } from "../support/programs/wireguard_go.ts";
 
 const PROGRAMS = [...ROUTED_PATH_PROGRAMS, ...HEARTBEAT_PROGRAMS, ...HOST_STATE_PROGRAMS];
 /** The firewall's table that fake TCP needs on a client. */
 const TABLE = "vpn_vpn0_faketcp";
+/** What ends a connection of fake TCP from the client's address of later. */
+const ENDS = `src host 198.51.100.3 and tcp dst port ${SERVER_PORT} and ` +
+  "tcp[tcpflags] & (tcp-rst | tcp-fin) != 0";
 
 async function tables({ client }: RoutedPath): Promise<string> {
   return await client.output(["nft", "list", "tables"]);
@@ -53,6 +56,7 @@ netTest(
     // And nothing else passes: the router next door is not reached.
     assertEquals((await ping(path.client, "198.51.100.1", { count: 2, wait: 1 })).received, 0);
     await path.removeTable("noudp");
+    await using ended = await capture(path.router, CABLE, ENDS);
     // Another path has the client ask for UDP at once; else it asks after 15 s.
     await path.client.output(["ip", "address", "add", "198.51.100.3/24", "dev", CABLE]);
     await path.client.output([
@@ -62,7 +66,7 @@ netTest(
     await client.waitFor(/UDP works again: returning to UDP/);
     assertEquals((await ping(path.client, SERVER_INSIDE, { count: 20 })).received, 20);
     // The connection of fake TCP is over a second later, and its end changes nothing.
-    await delay(1_500);
+    await ended.waitForCount(1);
     assertEquals((await ping(path.client, SERVER_INSIDE, { count: 20 })).received, 20);
     await path.router.output(["nft", "-f", "-"], {
       stdin: "table ip notcp {\nchain forward {\ntype filter hook forward priority filter\n" +
