@@ -2,6 +2,7 @@
 import { extractOptionNames, type Usage } from "@optique/core/usage";
 import { quoted } from "../core/config/config_error.ts";
 import { nearestName } from "../core/config/text/nearest.ts";
+
 /**
  * The error for an unexpected word, with the nearest known word.
  *
@@ -28,15 +29,15 @@ export function unexpectedWord(
   const ofAction = actions.get(action);
   if (actions.size > 0 && ofAction === undefined) {
     const help = `vpn ${first} --help`;
-    if (isOption && extractOptionNames(usage).has(token)) return tooEarly(token, help);
+    if (isOption && extractOptionNames(usage).has(token)) {
+      return `${quoted(token)} comes after the action: see "${help}"`;
+    }
     return `"vpn ${first}" has no action ${withSuggestion(token, [...actions.keys()], help)}`;
   }
   const name = actions.size > 0 ? `vpn ${first} ${action}` : `vpn ${first}`;
   if (!isOption) return `"${name}" takes no argument ${quoted(token)}`;
-  const own = [...extractOptionNames(ofAction ?? usage)];
-  const help = `${name} --help`;
-  if (own.includes(token)) return tooEarly(token, help);
-  return `"${name}" has no option ${withSuggestion(token, [...own, "--help"], help)}`;
+  const known = [...extractOptionNames(ofAction ?? usage), "--help"];
+  return `"${name}" has no option ${withSuggestion(token, known, `${name} --help`)}`;
 }
 
 /** Whether "--" stands before a word: what follows that is an argument, whatever it begins with. */
@@ -55,10 +56,6 @@ function actionsIn([, ...terms]: Usage): Map<string, Usage> {
   };
   visit(terms);
   return actions;
-}
-
-function tooEarly(option: string, help: string): string {
-  return `${quoted(option)} comes after the action: see "${help}"`;
 }
 
 function withSuggestion(word: string, known: readonly string[], help: string): string {
