@@ -35,6 +35,8 @@ export function unexpectedWord(
     return `"vpn ${first}" has no action ${withSuggestion(token, [...actions.keys()], help)}`;
   }
   const name = actions.size > 0 ? `vpn ${first} ${action}` : `vpn ${first}`;
+  // The parser takes \`vpn version\` with nothing behind it, and else finds fault with its name.
+  if (token === first) return `"${name}" takes no argument ${quoted(action)}`;
   if (!isOption) return `"${name}" takes no argument ${quoted(token)}`;
   const known = [...extractOptionNames(ofAction ?? usage), "--help"];
   return `"${name}" has no option ${withSuggestion(token, known, `${name} --help`)}`;
