@@ -68,7 +68,6 @@ export function accessGrammar() {
       "Says what Allow and Deny of a gateway decide about the first packet of a flow. What EgressAllow, EgressDeny and " +
         "ClientToClient close is closed besides. The exit code is 1 if the packet is denied.",
     ),
-    errors: { notFound: line("no action given: use test") },
   });
   return command("access", object({ command: constant("access"), request: test }), {
     brief: line("Test the access rules of a gateway"),

@@ -29,19 +29,6 @@ const gatewayCount = keyValue(
   DEFAULT_GATEWAYS,
 );
 
-/** The actions, in the order of the help. */
-export const FLEET_ACTIONS: readonly string[] = [
-  "init",
-  "join",
-  "leave",
-  "status",
-  "import",
-  "key",
-  "drain",
-  "rebalance",
-  "remove",
-];
-
 /** Makes its parser. */
 // deno-lint-ignore explicit-module-boundary-types -- inferred: the type is the grammar over again
 export function fleetGrammar() {
@@ -100,7 +87,6 @@ export function fleetGrammar() {
         ),
       },
     ),
-    { errors: { noMatch: line(`no action given: use one of ${FLEET_ACTIONS.join(", ")}`) } },
   );
   return command("fleet", object({ command: constant("fleet"), request }), {
     brief: line("Share peers among several gateways, in NATS"),

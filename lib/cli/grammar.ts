@@ -16,7 +16,7 @@ import { fleetGrammar } from "./fleet_grammar.ts";
 import { initGrammar, peerGrammar } from "./peer_grammar.ts";
 import { relayOptions } from "./relay_grammar.ts";
 import { serviceGrammar } from "./service_grammar.ts";
-import { unexpectedWord } from "./unexpected_word.ts";
+import { missingAction, unexpectedWord } from "./unexpected_word.ts";
 import { about, configName, filePath, interfaceName, line, netnsName, notOneOf } from "./values.ts";
 
 /** Device and network namespace of a tunnel. */
@@ -318,6 +318,11 @@ export function createGrammar(argv: readonly string[]) {
   // Help is of the command that stands first, whatever others follow: which those are, all of them tell.
   if (!isCommand(first) || argv.includes("--help") || argv.includes("-h")) return all(errors);
   return or(COMMANDS[first](), { errors }) as unknown as ReturnType<typeof all>;
+}
+
+/** The error for arguments that are a command without its action; null for all others. */
+export function actionLeftOut(argv: readonly string[]): string | null {
+  return argv.length === 1 ? missingAction(usageOf(argv[0]!)) : null;
 }
 
 function isCommand(word: string): word is keyof typeof COMMANDS {

@@ -17,7 +17,7 @@ import type {
   RunOptions,
 } from "./command.ts";
 import { type KnownNames, shellsWith } from "./completion.ts";
-import { createGrammar } from "./grammar.ts";
+import { actionLeftOut, createGrammar } from "./grammar.ts";
 import { DEFAULT_CONFIG_PATH } from "./peer_grammar.ts";
 import { UsageError } from "./usage_error.ts";
 
@@ -64,7 +64,8 @@ export function parseArguments(argv: readonly string[], presentation: Presentati
     stdout: (piece) => output.push(piece),
     stderr: () => {},
     onError: (_exitCode, error) => {
-      throw new UsageError(oneLine(formatMessage(error, { colors: false, quotes: true })));
+      const text = oneLine(formatMessage(error, { colors: false, quotes: true }));
+      throw new UsageError(actionLeftOut(argv) ?? text);
     },
   });
   if (text !== undefined) return { command: "show", text };

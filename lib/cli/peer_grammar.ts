@@ -24,20 +24,6 @@ const DEFAULT_SUBNET = "10.66.77.0/24";
 const WHEN = "a period, as in 30d, 12h or 2w, a date, as in 2027-01-31, a time, as in " +
   '2027-01-31T18:00:00Z, or "never"';
 
-/** The actions of `vpn peer`, in the order of its help. */
-export const PEER_ACTIONS: readonly string[] = [
-  "add",
-  "list",
-  "show",
-  "remove",
-  "enable",
-  "disable",
-  "expire",
-  "rename",
-  "rotate",
-  "set",
-];
-
 /** The network of a new gateway. */
 // deno-lint-ignore explicit-module-boundary-types -- inferred: the type is the grammar over again
 export function subnetOption(description: string) {
@@ -275,7 +261,6 @@ export function peerGrammar() {
     command("show", show, { brief: line("Show a client, or its QR code for the WireGuard app") }),
     command("remove", remove, { brief: line("Remove a client") }),
     changes,
-    { errors: { noMatch: line(`no action given: use one of ${PEER_ACTIONS.join(", ")}`) } },
   );
   return command("peer", object({ command: constant("peer"), request }), {
     brief: line("Add, list, show, change and remove clients of a gateway"),

@@ -50,7 +50,6 @@ export function serviceGrammar() {
     command("undrain", object({ action: constant("undrain"), ...backEnd }), {
       brief: line("Give a drained back end connections again"),
     }),
-    { errors: { noMatch: line("no action given: use one of list, drain, undrain") } },
   );
   return command("service", object({ command: constant("service"), request: actions }), {
     brief: line("Show published services, and drain their back ends"),

@@ -1,4 +1,4 @@
-/** Unexpected word: the error text for what may not stand in a command line where it stands. */
+/** Unexpected word: the error texts for what may not stand in a command line where it stands, or is left out there. */
 import { extractOptionNames, type Usage } from "@optique/core/usage";
 import { quoted } from "../core/config/config_error.ts";
 import { nearestName } from "../core/config/text/nearest.ts";
@@ -40,6 +40,13 @@ export function unexpectedWord(
   if (!isOption) return `"${name}" takes no argument ${quoted(token)}`;
   const known = [...extractOptionNames(ofAction ?? usage), "--help"];
   return `"${name}" has no option ${withSuggestion(token, known, `${name} --help`)}`;
+}
+
+/** The error for a command whose action is left out; null where it has none. */
+export function missingAction(usage: Usage): string | null {
+  const names = [...actionsIn(usage).keys()];
+  if (names.length === 0) return null;
+  return `no action given: use ${names.length === 1 ? "" : "one of "}${names.join(", ")}`;
 }
 
 /** Whether "--" stands before a word: what follows that is an argument, whatever it begins with. */
