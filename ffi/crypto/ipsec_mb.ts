@@ -3,9 +3,10 @@
  * have associated data, are the other provider's that it stands on.
  */
 import type { Arena } from "../arena.ts";
-import { type Address, IMB_DECRYPT, IMB_ENCRYPT, IpsecMbJobs } from "./ipsec_mb_jobs.ts";
+import type { Address } from "./address.ts";
+import { IMB_DECRYPT, IMB_ENCRYPT, IpsecMbJobs } from "./ipsec_mb_jobs.ts";
 import { refuseKeySize } from "./libcrypto_cipher.ts";
-import { type KeyPlace, KeyPlaces } from "./ipsec_mb_keys.ts";
+import { type KeyPlace, KeyPlaces } from "./key_places.ts";
 import { type FoundIpsecMb, IPSEC_MB_NAMES, loadIpsecMb } from "./ipsec_mb_library.ts";
 import { jobsWork } from "./ipsec_mb_trial.ts";
 import { OverFields } from "./over_fields.ts";

@@ -7,6 +7,7 @@
  */
 import type { Arena } from "../arena.ts";
 import { type IpsecMbLibrary, newManager } from "./ipsec_mb_library.ts";
+import { type Address, pointerHalves } from "./address.ts";
 import { CIPHER_KEY_SIZE, CIPHER_TAG_SIZE, NONCE_SIZE } from "./libcrypto_cipher.ts";
 
 /** `IMB_MAX_JOBS`: jobs of the ring. */
@@ -47,12 +48,6 @@ const NONCE = 38;
 const NONCE_BYTES = 4 * NONCE;
 /** Words that are written, all told. */
 const JOB_WORDS = NONCE + 4;
-
-/** An address as two 32-bit halves. */
-export interface Address {
-  readonly low: number;
-  readonly high: number;
-}
 
 export class IpsecMbJobs {
   readonly #symbols: IpsecMbLibrary["symbols"];
@@ -215,10 +210,4 @@ export class IpsecMbJobs {
       view.getInt32(own + 12) ^ view.getInt32(received + 12);
     return difference === 0;
   }
-}
-
-/** The address of a pointer. */
-export function pointerHalves(pointer: Deno.PointerValue): Address {
-  const address = Deno.UnsafePointer.value(pointer);
-  return { low: Number(address & 0xffff_ffffn) | 0, high: Number(address >> 32n) | 0 };
 }

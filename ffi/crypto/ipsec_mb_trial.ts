@@ -4,7 +4,7 @@
  */
 import { Arena } from "../arena.ts";
 import { IMB_DECRYPT, IMB_ENCRYPT, IpsecMbJobs } from "./ipsec_mb_jobs.ts";
-import { KeyPlaces } from "./ipsec_mb_keys.ts";
+import { KeyPlaces } from "./key_places.ts";
 import type { IpsecMbLibrary } from "./ipsec_mb_library.ts";
 import { type FieldCipher, packetsAgree, TRIAL_SIZE } from "./packet_trial.ts";
 

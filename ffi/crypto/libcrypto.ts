@@ -13,7 +13,7 @@ import {
   loadLibrary,
   NONCE_SIZE,
 } from "./libcrypto_cipher.ts";
-import { LibcryptoKey } from "./libcrypto_key.ts";
+import { LibcryptoKey, LibcryptoKeys } from "./libcrypto_key.ts";
 import { LibcryptoShortcut } from "./libcrypto_shortcut.ts";
 import { shortcutWorks } from "./libcrypto_trial.ts";
 
@@ -44,8 +44,8 @@ class LibcryptoAead {
   readonly #library: LibcryptoLibrary;
   readonly #cipher: LibcryptoCipher;
   readonly #shortcut: LibcryptoShortcut;
-  /** Whether packets take the short way; null until the first key, as others may cipher all packets. */
-  #hasShortcut: boolean | null = null;
+  /** Null until the first key, as others may cipher all packets. */
+  #keys: LibcryptoKeys | null = null;
 
   /** Use `openLibcrypto`. */
   constructor(name: string, library: LibcryptoLibrary, arena: Arena) {
@@ -56,9 +56,11 @@ class LibcryptoAead {
   }
 
   key(key: Uint8Array): LibcryptoKey {
-    this.#hasShortcut ??= shortcutWorks(this.#library.symbols);
-    const shortcut = this.#hasShortcut ? this.#shortcut : null;
-    return new LibcryptoKey(key, { cipher: this.#cipher, shortcut });
+    this.#keys ??= new LibcryptoKeys({
+      cipher: this.#cipher,
+      shortcut: shortcutWorks(this.#library.symbols) ? this.#shortcut : null,
+    });
+    return new LibcryptoKey(key, this.#keys);
   }
 
   seal(

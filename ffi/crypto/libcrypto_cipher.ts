@@ -7,6 +7,7 @@
  * cipher; libcrypto_shortcut.ts has a shorter way.
  */
 import type { Arena } from "../arena.ts";
+import { CIPHER_KEY_WORDS, type KeyWords } from "./key_places.ts";
 import { openLibrary } from "./libcrypto_library.ts";
 
 const SYMBOLS = {
@@ -83,7 +84,8 @@ const EVP_CTRL_AEAD_SET_TAG = 0x11;
 const SCRATCH_NONCE = 0;
 const SCRATCH_OUT_LENGTH = 12;
 const SCRATCH_TAG = 16;
-const SCRATCH_SIZE = 32;
+const SCRATCH_KEY = 32;
+const SCRATCH_SIZE = 64;
 
 const PROBE_KEY = new Uint8Array(CIPHER_KEY_SIZE);
 /** The name that 3.x knows the cipher by, null-terminated. */
@@ -128,6 +130,8 @@ export class LibcryptoCipher {
   readonly #nonceAt: number;
   readonly #tagAt: number;
   readonly #nonce: Uint8Array;
+  readonly #key: Uint32Array;
+  readonly #keyPointer: Deno.PointerObject;
   readonly #noncePointer: Deno.PointerObject;
   readonly #outLengthPointer: Deno.PointerObject;
   readonly #tagPointer: Deno.PointerObject;
@@ -145,6 +149,8 @@ export class LibcryptoCipher {
     this.#nonceAt = scratch + SCRATCH_NONCE;
     this.#tagAt = scratch + SCRATCH_TAG;
     this.#nonce = arena.bytes.subarray(this.#nonceAt, this.#nonceAt + NONCE_SIZE);
+    this.#key = new Uint32Array(arena.bytes.buffer, scratch + SCRATCH_KEY, CIPHER_KEY_WORDS);
+    this.#keyPointer = arena.pointer(scratch + SCRATCH_KEY);
     this.tag = arena.bytes.subarray(this.#tagAt, this.#tagAt + CIPHER_TAG_SIZE);
     this.#noncePointer = arena.pointer(this.#nonceAt);
     this.#outLengthPointer = arena.pointer(scratch + SCRATCH_OUT_LENGTH);
@@ -157,10 +163,38 @@ export class LibcryptoCipher {
   /** A new context with its key. */
   context(key: Uint8Array): Deno.PointerObject {
     refuseKeySize(key);
-    const cipher = this.#fetched ?? this.#symbols.EVP_chacha20_poly1305();
-    const context = newContext(this.#symbols, cipher, key);
+    const context = this.newContext(key);
     if (context === null) throw new Error("Cannot use ChaCha20-Poly1305 key: libcrypto refuses it");
     return context;
+  }
+
+  /** A new context, of which `takeKey()` comes first; null where libcrypto refuses. */
+  newContext(key: Uint8Array = PROBE_KEY): Deno.PointerObject | null {
+    const cipher = this.#fetched ?? this.#symbols.EVP_chacha20_poly1305();
+    return newContext(this.#symbols, cipher, key);
+  }
+
+  /** Has a context begin again with another key. */
+  takeKey(
+    context: Deno.PointerObject,
+    { block, at }: KeyWords,
+    direction: typeof ENCRYPT | typeof DECRYPT,
+  ): boolean {
+    const key = this.#key;
+    for (let i = 0; i < CIPHER_KEY_WORDS; i++) key[i] = block[at + i]!;
+    return this.#symbols.EVP_CipherInit_ex(
+      context,
+      null,
+      null,
+      this.#keyPointer,
+      null,
+      direction,
+    ) === 1;
+  }
+
+  /** Wipes what `takeKey()` leaves behind in scratch space. */
+  wipeKey(): void {
+    this.#key.fill(0);
   }
 
   /** Starts a packet: 32 zero bits and the counter are its nonce. */

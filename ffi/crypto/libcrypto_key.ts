@@ -1,33 +1,44 @@
-/** Libcrypto key: the context of one transport key, and the route that each packet takes through the library. */
-import { DECRYPT, ENCRYPT, type LibcryptoCipher } from "./libcrypto_cipher.ts";
+/** Libcrypto key: one transport key, whose packets go through the contexts of its thread. */
+import { CIPHER_KEY_WORDS, type KeyPlace, KeyPlaces, type KeyWords } from "./key_places.ts";
+import { type LibcryptoCipher, refuseKeySize } from "./libcrypto_cipher.ts";
+import { LibcryptoContext } from "./libcrypto_context.ts";
 import type { LibcryptoShortcut } from "./libcrypto_shortcut.ts";
 
-/** The context's last packet went wrong, or there was none: only the long way is safe. */
-const UNKNOWN = -1;
+/** The keys of one thread, and what they share. */
+export class LibcryptoKeys {
+  readonly sealing: LibcryptoContext;
+  readonly opening: LibcryptoContext;
+  readonly places: KeyPlaces = new KeyPlaces();
+
+  /** @param shortcut null where the library has none that can be trusted */
+  constructor(
+    options: { readonly cipher: LibcryptoCipher; readonly shortcut: LibcryptoShortcut | null },
+  ) {
+    this.sealing = new LibcryptoContext(options);
+    this.opening = new LibcryptoContext(options);
+  }
+}
 
 /** It has the shape of `AeadKey` in lib/core/noise/aead.ts, where the methods are described. */
-export class LibcryptoKey {
-  readonly #cipher: LibcryptoCipher;
-  readonly #shortcut: LibcryptoShortcut | null;
-  #context: Deno.PointerObject | null;
-  /** What the context was last used for, with success. */
-  #direction: typeof ENCRYPT | typeof DECRYPT | typeof UNKNOWN = UNKNOWN;
+export class LibcryptoKey implements KeyWords {
+  /** Of the key's place: in this object, which is one look less for each packet. */
+  readonly block: Uint32Array<ArrayBuffer>;
+  readonly at: number;
+  readonly #keys: LibcryptoKeys;
+  #place: KeyPlace | null;
 
-  /**
-   * @param key 32 bytes, copied
-   * @param shortcut null where the library has none that can be trusted
-   */
-  constructor(
-    key: Uint8Array,
-    { cipher, shortcut }: { cipher: LibcryptoCipher; shortcut: LibcryptoShortcut | null },
-  ) {
-    this.#cipher = cipher;
-    this.#shortcut = shortcut;
-    this.#context = cipher.context(key);
+  /** @param key 32 bytes, copied */
+  constructor(key: Uint8Array, keys: LibcryptoKeys) {
+    refuseKeySize(key);
+    this.#keys = keys;
+    this.#place = keys.places.take(key);
+    this.block = this.#place.block;
+    this.at = this.#place.at;
   }
 
   prefetch(): number {
-    return this.#direction;
+    // Both ends of it: it may lie across two lines of the cache.
+    return this.block[this.at]! ^ this.block[this.at + CIPHER_KEY_WORDS - 1]!;
   }
 
   seal(
@@ -37,14 +48,9 @@ export class LibcryptoKey {
     counterLow: number,
     counterHigh: number,
   ): boolean {
-    const context = this.#context;
-    if (context === null) return false;
-    const shortcut = this.#shortcut;
-    const sealed = shortcut !== null && this.#direction === ENCRYPT
-      ? shortcut.seal(context, destination, source, length, counterLow, counterHigh)
-      : this.#sealLong(context, destination, source, length, counterLow, counterHigh);
-    this.#direction = sealed ? ENCRYPT : UNKNOWN;
-    return sealed;
+    if (this.#place === null) return false;
+    const { sealing } = this.#keys;
+    return sealing.seal(this, destination, source, length, counterLow, counterHigh);
   }
 
   open(
@@ -54,50 +60,17 @@ export class LibcryptoKey {
     counterLow: number,
     counterHigh: number,
   ): boolean {
-    const context = this.#context;
-    if (context === null) return false;
-    const shortcut = this.#shortcut;
-    const opened = shortcut !== null && this.#direction === DECRYPT
-      ? shortcut.open(context, destination, source, length, counterLow, counterHigh)
-      : this.#openLong(context, destination, source, length, counterLow, counterHigh);
-    this.#direction = opened ? DECRYPT : UNKNOWN;
-    return opened;
+    if (this.#place === null) return false;
+    const { opening } = this.#keys;
+    return opening.open(this, destination, source, length, counterLow, counterHigh);
   }
 
   destroy(): void {
-    if (this.#context === null) return;
-    this.#cipher.free(this.#context);
-    this.#context = null;
-  }
-
-  #sealLong(
-    context: Deno.PointerObject,
-    destination: number,
-    source: number,
-    length: number,
-    counterLow: number,
-    counterHigh: number,
-  ): boolean {
-    const cipher = this.#cipher;
-    if (!cipher.startCounter(context, counterLow, counterHigh, ENCRYPT)) return false;
-    if (!cipher.update(context, destination, source, length)) return false;
-    if (!cipher.finish(context) || !cipher.getTag(context)) return false;
-    cipher.storeTag(destination + length);
-    return true;
-  }
-
-  #openLong(
-    context: Deno.PointerObject,
-    destination: number,
-    source: number,
-    length: number,
-    counterLow: number,
-    counterHigh: number,
-  ): boolean {
-    const cipher = this.#cipher;
-    if (!cipher.startCounter(context, counterLow, counterHigh, DECRYPT)) return false;
-    if (!cipher.update(context, destination, source, length)) return false;
-    cipher.loadTag(source + length);
-    return cipher.setTag(context) && cipher.finish(context);
+    if (this.#place === null) return;
+    const { places, sealing, opening } = this.#keys;
+    sealing.forget(this);
+    opening.forget(this);
+    places.release(this.#place);
+    this.#place = null;
   }
 }

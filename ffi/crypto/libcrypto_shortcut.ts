@@ -50,7 +50,10 @@ export class LibcryptoShortcut {
     this.#readTag = arena.pointer(writeParameters(arena, [tag]));
   }
 
-  /** As `AeadKey.seal` in lib/core/noise/aead.ts, with a context whose last packet was sealed, and ended. */
+  /**
+   * As `AeadKey.seal` in lib/core/noise/aead.ts, with a context whose last packet was sealed, and ended, or that has
+   * just been given its key.
+   */
   seal(
     context: Deno.PointerObject,
     destination: number,
@@ -71,7 +74,8 @@ export class LibcryptoShortcut {
   }
 
   /**
-   * As `AeadKey.open` in lib/core/noise/aead.ts, with a context whose last packet was opened, found good, and ended.
+   * As `AeadKey.open` in lib/core/noise/aead.ts, with a context whose last packet was opened, found good, and ended, or
+   * that has just been given its key.
    */
   open(
     context: Deno.PointerObject,

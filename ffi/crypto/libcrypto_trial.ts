@@ -8,7 +8,7 @@ import {
   LibcryptoCipher,
   type LibcryptoSymbols,
 } from "./libcrypto_cipher.ts";
-import { LibcryptoKey } from "./libcrypto_key.ts";
+import { LibcryptoKey, LibcryptoKeys } from "./libcrypto_key.ts";
 import { LibcryptoShortcut } from "./libcrypto_shortcut.ts";
 
 /** None, a part of a ChaCha20 block, whole blocks, and more than AVX-512 takes at once. */
@@ -30,16 +30,18 @@ export function shortcutWorks(symbols: LibcryptoSymbols): boolean {
   const arena = new Arena(8 * SLOT_SIZE);
   const cipher = new LibcryptoCipher(symbols, arena);
   const shortcut = new LibcryptoShortcut(symbols, { cipher, arena });
+  const short = new LibcryptoKeys({ cipher, shortcut });
   const secret = Uint8Array.from({ length: CIPHER_KEY_SIZE }, (_, index) => 7 * index + 1);
-  const long = new LibcryptoKey(secret, { cipher, shortcut: null });
-  const sealing = new LibcryptoKey(secret, { cipher, shortcut });
-  const opening = new LibcryptoKey(secret, { cipher, shortcut });
+  const trial = {
+    arena,
+    long: new LibcryptoKey(secret, new LibcryptoKeys({ cipher, shortcut: null })),
+    key: new LibcryptoKey(secret, short),
+    other: new LibcryptoKey(secret.toReversed(), short),
+  };
   try {
-    return LENGTHS.every((length) =>
-      COUNTERS.every((counter) => agree({ arena, long, sealing, opening }, length, counter))
-    );
+    return LENGTHS.every((length) => COUNTERS.every((counter) => agree(trial, length, counter)));
   } finally {
-    for (const key of [long, sealing, opening]) key.destroy();
+    for (const key of [trial.long, trial.key, trial.other]) key.destroy();
     cipher.close();
   }
 }
@@ -47,12 +49,14 @@ export function shortcutWorks(symbols: LibcryptoSymbols): boolean {
 interface Trial {
   readonly arena: Arena;
   readonly long: LibcryptoKey;
-  readonly sealing: LibcryptoKey;
-  readonly opening: LibcryptoKey;
+  /** Of the same secret. */
+  readonly key: LibcryptoKey;
+  /** Whose packets go through the same contexts, so that these take over a key. */
+  readonly other: LibcryptoKey;
 }
 
 function agree(
-  { arena, long, sealing, opening }: Trial,
+  { arena, long, key, other }: Trial,
   length: number,
   [low, high]: readonly [number, number],
 ): boolean {
@@ -60,15 +64,21 @@ function agree(
   const [plain, expected, sealed, opened] = [4, 5, 6, 7].map((slot) => slot * SLOT_SIZE);
   for (let i = 0; i < length; i++) bytes[plain + i] = 31 * i + length;
   const total = length + CIPHER_TAG_SIZE;
-  // Sealed and opened once before, so that the packet that counts takes the short way.
+  const seals = () =>
+    key.seal(sealed, plain, length, low, high) &&
+    isEqual(bytes, { a: expected, b: sealed, length: total });
+  const opens = () =>
+    key.open(opened, sealed, length, low, high) &&
+    isEqual(bytes, { a: plain, b: opened, length });
+  // Behind another key's packet, behind one of its own with another counter, and behind one that was wrong.
   return long.seal(expected, plain, length, low, high) &&
-    sealing.seal(sealed, plain, length, low ^ 1, high) &&
-    opening.open(opened, sealed, length, low ^ 1, high) &&
-    sealing.seal(sealed, plain, length, low, high) &&
-    isEqual(bytes, { a: expected, b: sealed, length: total }) &&
-    opening.open(opened, sealed, length, low, high) &&
-    isEqual(bytes, { a: plain, b: opened, length }) &&
-    !opening.open(opened, sealed, length, low ^ 1, high);
+    other.seal(sealed, plain, length, low, high) &&
+    other.open(opened, sealed, length, low, high) &&
+    seals() && opens() &&
+    key.seal(sealed, plain, length, low ^ 1, high) &&
+    key.open(opened, sealed, length, low ^ 1, high) &&
+    seals() && opens() &&
+    !key.open(opened, sealed, length, low ^ 1, high) && opens();
 }
 
 function isEqual(

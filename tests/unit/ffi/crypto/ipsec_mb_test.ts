@@ -1,13 +1,8 @@
 /** Tests of ChaCha20-Poly1305 by IPsec-MB, where the host has it and a processor that it is quicker on. */
 import { Arena } from "../../../../ffi/arena.ts";
 import { openIpsecMb } from "../../../../ffi/crypto/ipsec_mb.ts";
-import {
-  IMB_DECRYPT,
-  IMB_ENCRYPT,
-  IpsecMbJobs,
-  pointerHalves,
-} from "../../../../ffi/crypto/ipsec_mb_jobs.ts";
-import { KeyPlaces } from "../../../../ffi/crypto/ipsec_mb_keys.ts";
+import { IMB_DECRYPT, IMB_ENCRYPT, IpsecMbJobs } from "../../../../ffi/crypto/ipsec_mb_jobs.ts";
+import { KeyPlaces } from "../../../../ffi/crypto/key_places.ts";
 import { type IpsecMbLibrary, loadIpsecMb } from "../../../../ffi/crypto/ipsec_mb_library.ts";
 import { jobsWork } from "../../../../ffi/crypto/ipsec_mb_trial.ts";
 import type { AeadProvider } from "../../../../lib/core/noise/aead.ts";
@@ -17,7 +12,6 @@ import { withFolder } from "../../../support/folder.ts";
 import { testAead } from "../../../support/noise/aead_suite.ts";
 import { testPacketCipher } from "../../../support/noise/packet_cipher_suite.ts";
 import { hostTest, whereAllowed } from "../../../support/permissions.ts";
-import { Random } from "../../../support/random.ts";
 import { pathToFileURL } from "node:url";
 
 /** Made here, as making one takes the permission as well. */
@@ -64,26 +58,6 @@ hostTest({
       jobs.close();
       assertEquals(jobs.take(key, packet, packet, 0, 1, 0), false);
     }
-  },
-});
-
-hostTest({
-  name: "KeyPlaces: a key is wiped when it is released, and its place used again",
-  fn() {
-    const places = new KeyPlaces();
-    const key = new Random(4).bytes(32);
-    const all = Array.from({ length: 300 }, () => places.take(key));
-    assertEquals(new Set(all.map(({ low, high }) => `${high} ${low}`)).size, 300);
-    for (const { low, high, bytes } of all) {
-      const { low: atLow, high: atHigh } = pointerHalves(
-        Deno.UnsafePointer.of(bytes as Uint8Array<ArrayBuffer>),
-      );
-      assertEquals([atLow, atHigh], [low, high]);
-      assertEquals(bytes, key);
-    }
-    places.release(all[7]);
-    assertEquals(all[7].bytes, new Uint8Array(32));
-    assertStrictEquals(places.take(key), all[7]);
   },
 });
 

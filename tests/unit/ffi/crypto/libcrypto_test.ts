@@ -6,10 +6,11 @@ import {
   type LibcryptoSymbols,
   loadLibrary,
 } from "../../../../ffi/crypto/libcrypto_cipher.ts";
-import { LibcryptoKey } from "../../../../ffi/crypto/libcrypto_key.ts";
+import { LibcryptoKey, LibcryptoKeys } from "../../../../ffi/crypto/libcrypto_key.ts";
 import { LibcryptoShortcut } from "../../../../ffi/crypto/libcrypto_shortcut.ts";
 import { shortcutWorks } from "../../../../ffi/crypto/libcrypto_trial.ts";
 import type { AeadProvider } from "../../../../lib/core/noise/aead.ts";
+import { createBuiltinAead } from "../../../../lib/core/noise/aead_builtin.ts";
 import { testAead } from "../../../support/noise/aead_suite.ts";
 import { testPacketCipher } from "../../../support/noise/packet_cipher_suite.ts";
 import { Random } from "../../../support/random.ts";
@@ -138,6 +139,81 @@ hostTest({
   },
 });
 
+for (const [way, hasShortcut] of [["short", true], ["long", false]] as const) {
+  hostTest({
+    name: `seal() and open() by the ${way} way keep keys apart that take turns, with failures` +
+      " among them" + shortcutReason,
+    ignore: ignoreShortcut,
+    fn() {
+      using fixture = openKeys();
+      const { arena, cipher, shortcut } = fixture;
+      const keys = new LibcryptoKeys({ cipher, shortcut: hasShortcut ? shortcut : null });
+      const random = new Random(5);
+      const reference = createBuiltinAead(arena);
+      const pairs = Array.from({ length: 5 }, () => {
+        const secret = random.bytes(32);
+        return { own: new LibcryptoKey(secret, keys), other: reference.key(secret) };
+      });
+      for (let round = 0; round < 3_000; round++) {
+        const { own, other } = pairs[random.between(0, pairs.length - 1)]!;
+        const length = random.between(0, 300);
+        for (let i = 0; i < length; i++) arena.bytes[4096 + i] = random.between(0, 255);
+        assert(own.seal(8192, 4096, length, round, 7));
+        assert(other.seal(6144, 4096, length, round, 7));
+        const end = length + 16;
+        assertEquals(
+          arena.bytes.subarray(8192, 8192 + end),
+          arena.bytes.subarray(6144, 6144 + end),
+        );
+        const isForged = random.between(0, 3) === 0;
+        if (isForged) arena.bytes[8192 + random.between(0, end - 1)]! ^= 1;
+        assertEquals(own.open(8192, 8192, length, round, 7), !isForged, `round ${round}`);
+        if (isForged) continue;
+        assertEquals(
+          arena.bytes.subarray(8192, 8192 + length),
+          arena.bytes.subarray(4096, 4096 + length),
+        );
+      }
+      for (const { own, other } of pairs) {
+        own.destroy();
+        other.destroy();
+        assertEquals(own.seal(8192, 4096, 1, 1, 0), false);
+        assertEquals(own.open(8192, 8192, 1, 1, 0), false);
+      }
+    },
+  });
+}
+
+hostTest({
+  name:
+    "destroy() leaves nothing of a key: not at its place, in scratch space or with the library" +
+    shortcutReason,
+  ignore: ignoreShortcut,
+  fn() {
+    using fixture = openKeys();
+    const { arena, cipher, shortcut, contexts } = fixture;
+    const keys = new LibcryptoKeys({ cipher, shortcut });
+    const secret = new Random(6).bytes(32);
+    const own = new LibcryptoKey(secret, keys);
+    const other = new LibcryptoKey(new Uint8Array(32).fill(1), keys);
+    const { block, at } = own;
+    const before = contexts.size;
+    const seals = (key: LibcryptoKey) => assert(key.seal(8192, 4096, 100, 1, 0));
+    // The last packet of its own was good, or wrong, or another key's.
+    seals(own);
+    assertEquals(own.open(8192, 4096, 100, 1, 0), false);
+    assertEquals(contexts.size, before + 2);
+    own.destroy();
+    assertEquals(contexts.size, before);
+    assertEquals(block.subarray(at, at + 8), new Uint32Array(8));
+    const text = arena.bytes.toHex();
+    assertEquals(text.includes(secret.toHex()), false);
+    seals(other);
+    other.destroy();
+    assertEquals(contexts.size, before);
+  },
+});
+
 hostTest({
   name: "shortcutWorks() says yes of OpenSSL 3" + shortcutReason,
   ignore: ignoreShortcut,
@@ -176,13 +252,30 @@ function openKeys() {
   const library = loadLibrary("libcrypto.so.3");
   assert(library !== null);
   const arena = new Arena(16384);
-  const cipher = new LibcryptoCipher(library.symbols, arena);
+  const contexts = new Set<Deno.PointerValue>();
+  const symbols: LibcryptoSymbols = {
+    ...library.symbols,
+    EVP_CIPHER_CTX_new: () => {
+      const context = library.symbols.EVP_CIPHER_CTX_new();
+      contexts.add(context);
+      return context;
+    },
+    EVP_CIPHER_CTX_free: (context) => {
+      contexts.delete(context);
+      library.symbols.EVP_CIPHER_CTX_free(context);
+    },
+  };
+  const cipher = new LibcryptoCipher(symbols, arena);
   const secret = new Uint8Array(32).fill(9);
   const shortcut = new LibcryptoShortcut(library.symbols, { cipher, arena });
-  const long = new LibcryptoKey(secret, { cipher, shortcut: null });
-  const short = new LibcryptoKey(secret, { cipher, shortcut });
+  const long = new LibcryptoKey(secret, new LibcryptoKeys({ cipher, shortcut: null }));
+  const short = new LibcryptoKey(secret, new LibcryptoKeys({ cipher, shortcut }));
   return {
     arena,
+    cipher,
+    shortcut,
+    /** Those of the library's that have not been freed. */
+    contexts,
     symbols: library.symbols,
     long,
     short,
