@@ -118,6 +118,28 @@ Deno.test("fromPeer() judges by the longest prefix of the egress rules", () => {
   assertEquals(fromAlice(router, "10.20.30.1"), OUTSIDE);
 });
 
+Deno.test("fromPeer() sees at once whose an address has become that was nobody's in the packet before", () => {
+  const allowedIps = new AllowedIps<Peer>();
+  const router = gateway({ allowedIps });
+  for (const address of ["8.8.8.8", "203.0.113.9"]) {
+    const judge = () => router.fromPeer(ALICE, ipv4(address) | 0);
+    assertEquals([judge(), judge()], [OUTSIDE, OUTSIDE]);
+    allowedIps.insert(ipv4(address), 32, BOB);
+    assertEquals([judge(), judge()], [BOB.index, BOB.index]);
+    allowedIps.insert(ipv4(address), 32, ALICE);
+    assertEquals(judge(), dropped(DropReason.noRoute));
+    allowedIps.removeByValue(ALICE);
+    assertEquals([judge(), judge()], [OUTSIDE, OUTSIDE]);
+    router.setEgressRules([{ ...parseCidr(`${address}/32`)!, verdict: "host" }]);
+    assertEquals([judge(), judge()], [HOST, HOST]);
+    // The addresses of the gateway itself and of other peers, between two packets of the same destination.
+    assertEquals(router.fromPeer(ALICE, ipv4("10.66.77.1") | 0), HOST);
+    assertEquals(router.fromPeer(ALICE, ipv4("10.66.77.9") | 0), dropped(DropReason.noRoute));
+    router.setEgressRules([]);
+    assertEquals([judge(), judge()], [OUTSIDE, OUTSIDE]);
+  }
+});
+
 Deno.test("fromPeer() keeps the gateway's private networks from peers", () => {
   for (const egress of ["nat", "kernel"] as const) {
     const router = gateway({ egress });
