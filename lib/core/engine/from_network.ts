@@ -14,6 +14,7 @@ import { type DropCounters, DropReason } from "../wire/drop_reason.ts";
 import { Ecn, takeOverEcn } from "../wire/ecn.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import type { Memory } from "../wire/memory.ts";
+import { isTransportMessage } from "../wire/messages.ts";
 import type { PacketDevice, PacketPeer } from "../wireguard/packet_peer.ts";
 import { PacketDirection } from "../wireguard/packet_tap.ts";
 import { receivedLength, receivedOffset, receivedPeer } from "../wireguard/received.ts";
@@ -95,21 +96,62 @@ export class FromNetwork {
     const ecn = messages.ecns[index];
     const segmentSize = messages.segmentSizes[index];
     const size = segmentSize > 0 ? segmentSize : length;
+    const at = messages.offsets[index];
+    return isTransportMessage(this.#view, at, size)
+      ? this.#takeTransport(at, at + length, size, path, ecn, now)
+      : this.#takeOthers(at, at + length, size, path, ecn, now);
+  }
+
+  /**
+   * Takes the datagrams from `at` to `end`, of `size` bytes each but for the last: transport messages. Handshakes have
+   * a function of their own, as V8 builds into this one what it has seen it call most, and 1,000 clients may connect
+   * before one of them sends anything.
+   */
+  #takeTransport(
+    at: number,
+    end: number,
+    size: number,
+    path: number,
+    ecn: number,
+    now: number,
+  ): number {
     let peerIndex = 0;
-    let at = messages.offsets[index];
-    const end = at + length;
     do {
-      const datagramLength = end - at < size ? end - at : size;
-      const result = this.#device.receive(at, datagramLength, path, now);
-      if (result > 0) {
-        peerIndex = receivedPeer(result);
-        const packetLength = receivedLength(result);
-        if (packetLength > 0) {
-          this.#takePacket(peerIndex, receivedOffset(at), packetLength, ecn, now);
-        }
+      const length = end - at < size ? end - at : size;
+      if (!isTransportMessage(this.#view, at, length)) {
+        return this.#takeOthers(at, end, size, path, ecn, now) || peerIndex;
       }
-      at += datagramLength;
+      const result = this.#device.receiveTransport(at, length, path, now);
+      if (result > 0) peerIndex = this.#takeResult(result, at, ecn, now);
+      at += length;
     } while (at < end);
+    return peerIndex;
+  }
+
+  /** The same where the first of them is none: the kernel merges what is as long, of any kind. */
+  #takeOthers(
+    at: number,
+    end: number,
+    size: number,
+    path: number,
+    ecn: number,
+    now: number,
+  ): number {
+    let peerIndex = 0;
+    do {
+      const length = end - at < size ? end - at : size;
+      const result = this.#device.receive(at, length, path, now);
+      if (result > 0) peerIndex = this.#takeResult(result, at, ecn, now);
+      at += length;
+    } while (at < end);
+    return peerIndex;
+  }
+
+  /** Takes what came of an authentic datagram at `at`, see received.ts. Returns the index of its peer. */
+  #takeResult(result: number, at: number, ecn: number, now: number): number {
+    const peerIndex = receivedPeer(result);
+    const length = receivedLength(result);
+    if (length > 0) this.#takePacket(peerIndex, receivedOffset(at), length, ecn, now);
     return peerIndex;
   }
 

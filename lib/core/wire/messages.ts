@@ -24,6 +24,8 @@
 
 /** Every message starts with its type here: a little-endian uint32 whose upper three bytes are reserved and zero. */
 export const MESSAGE_TYPE_OFFSET = 0;
+/** Bytes of the type. */
+export const TYPE_SIZE = 4;
 
 export const MESSAGE_INITIATION = 1;
 export const MESSAGE_RESPONSE = 2;
@@ -77,6 +79,11 @@ export const PADDING = 16;
 /** The uint32 with type and reserved bytes; equals one of `MESSAGE_*` for a message that may be one of WireGuard's. */
 export function messageType(view: DataView, offset: number): number {
   return view.getUint32(offset + MESSAGE_TYPE_OFFSET, true);
+}
+
+/** Whether a datagram of `length` bytes says that it is a transport message. */
+export function isTransportMessage(view: DataView, offset: number, length: number): boolean {
+  return length >= TYPE_SIZE && messageType(view, offset) === MESSAGE_TRANSPORT;
 }
 
 /**

@@ -15,6 +15,7 @@ import {
   messageType,
   TRANSPORT_MIN_SIZE,
   TRANSPORT_RECEIVER_OFFSET,
+  TYPE_SIZE,
 } from "../wire/messages.ts";
 import type { AllowedIps } from "./allowed_ips.ts";
 import type { AllowedIps6 } from "./allowed_ips6.ts";
@@ -42,9 +43,6 @@ import { StagedPackets } from "./session/staged_packets.ts";
 import { TransportMessages } from "./session/transport_messages.ts";
 import type { Sharing } from "./workers/sharing.ts";
 import { WorkerNews } from "./workers/worker_news.ts";
-
-/** Smallest message with anything in it to read: its type. */
-const TYPE_SIZE = 4;
 
 export class Device {
   readonly allowedIps: AllowedIps<Peer>;
@@ -235,15 +233,17 @@ export class Device {
    */
   receive(offset: number, length: number, path: number, now: number): number {
     const type = length < TYPE_SIZE ? 0 : messageType(this.#view, offset);
-    if (type === MESSAGE_TRANSPORT && this.#sharing !== null) {
-      return this.#forward(this.#sharing, offset, length, path);
-    }
-    const isTransport = type === MESSAGE_TRANSPORT;
-    const result = isTransport
-      ? this.#receiver.receive(offset, length, path, now)
-      : this.#handshakes.receive(type, offset, length, path, now);
+    if (type === MESSAGE_TRANSPORT) return this.receiveTransport(offset, length, path, now);
+    const result = this.#handshakes.receive(type, offset, length, path, now);
     if (result < 0) return this.#refuse(-result as DropReason, type, offset, length, path);
-    return isTransport || result === 0 ? result : received(result, 0);
+    return result === 0 ? 0 : received(result, 0);
+  }
+
+  receiveTransport(offset: number, length: number, path: number, now: number): number {
+    if (this.#sharing !== null) return this.#forward(this.#sharing, offset, length, path);
+    const result = this.#receiver.receive(offset, length, path, now);
+    if (result >= 0) return result;
+    return this.#refuse(-result as DropReason, MESSAGE_TRANSPORT, offset, length, path);
   }
 
   #refuse(reason: DropReason, type: number, offset: number, length: number, path: number): number {

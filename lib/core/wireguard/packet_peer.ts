@@ -62,6 +62,8 @@ export interface PacketDevice {
   prefetch(datagrams: Arrived, count: number): void;
   /** Takes one datagram, see `Device.receive()`. */
   receive(offset: number, length: number, path: number, now: number): number;
+  /** Takes one that says that it is a transport message, as `receive()` would. */
+  receiveTransport(offset: number, length: number, path: number, now: number): number;
   /** Seals a packet, see `Device.send()`. */
   send(peer: PacketPeer, offset: number, length: number, now: number): void;
   /** Whether a peer is another gateway's, see `Device.isElsewhere()`. */

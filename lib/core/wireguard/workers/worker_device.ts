@@ -10,8 +10,7 @@ import type { AeadProvider } from "../../noise/aead.ts";
 import { type DropCounters, DropReason } from "../../wire/drop_reason.ts";
 import type { Memory } from "../../wire/memory.ts";
 import {
-  MESSAGE_TRANSPORT,
-  messageType,
+  isTransportMessage,
   paddedSize,
   TRANSPORT_COUNTER_OFFSET,
   TRANSPORT_MIN_SIZE,
@@ -29,9 +28,6 @@ import { WORKER_MASK } from "./sharing.ts";
 import { type ForwardedDatagrams, WorkerKnowledge } from "./worker_knowledge.ts";
 import type { WorkerPeer } from "./worker_peer.ts";
 import { WorkerReports } from "./worker_reports.ts";
-
-/** Smallest message with anything in it to read: its type. */
-const TYPE_SIZE = 4;
 
 export interface WorkerDeviceOptions {
   /** Its number, from 0 on: that of the indices under which it receives. */
@@ -149,11 +145,15 @@ export class WorkerDevice implements PacketDevice {
 
   /** Takes one datagram, as `Device.receive()` does. */
   receive(offset: number, length: number, path: number, now: number): number {
-    const { view, bytes } = this.#memory;
-    if (length < TYPE_SIZE || messageType(view, offset) !== MESSAGE_TRANSPORT) {
-      this.#reports.datagram(offset, length, path);
-      return 0;
+    if (isTransportMessage(this.#memory.view, offset, length)) {
+      return this.receiveTransport(offset, length, path, now);
     }
+    this.#reports.datagram(offset, length, path);
+    return 0;
+  }
+
+  receiveTransport(offset: number, length: number, path: number, now: number): number {
+    const { view, bytes } = this.#memory;
     if (length < TRANSPORT_MIN_SIZE) return this.#drop(DropReason.badMessageLength, length);
     const index = view.getInt32(offset + TRANSPORT_RECEIVER_OFFSET, true);
     const worker = index & WORKER_MASK;

@@ -95,3 +95,28 @@ Deno.test("a merged datagram with a bad one among the good loses only the bad on
   assertEquals(receivedTexts(gateway), ["one", "six"]);
   assertEquals(gateway.dropped(DropReason.badTag), 1);
 });
+
+Deno.test("merged datagrams of several kinds are taken one by one, whichever is the first", () => {
+  const outcomes = [[0, 1, 2, 3, 4], [1, 0, 3, 2, 4], [3, 1, 0, 4, 2]].map((order) => {
+    const pair = connectedPair();
+    const { client, gateway, simulation } = pair;
+    simulation.link.isDown = true;
+    client.send(upward("one"), upward("two"));
+    const [one, two] = sentBy(pair, client).map(({ bytes }) => bytes);
+    const size = one!.length;
+    // An initiation of another length, a type that there is not, and a transport message of nobody's.
+    const kinds = [one!, new Uint8Array(size).fill(1, 0, 1), two!, new Uint8Array(size).fill(9)];
+    kinds.push(new Uint8Array(size).fill(4, 0, 1));
+    const merged = new Uint8Array(order.length * size);
+    order.forEach((kind, i) => merged.set(kinds[kind]!, i * size));
+    gateway.receive(merged, { ...from(client), segmentSize: size });
+    const { badMessageLength, unknownMessage, unknownIndex } = DropReason;
+    return {
+      texts: receivedTexts(gateway),
+      drops: [badMessageLength, unknownMessage, unknownIndex].map((it) => gateway.dropped(it)),
+    };
+  });
+  for (const outcome of outcomes) {
+    assertEquals(outcome, { texts: ["one", "two"], drops: [1, 1, 1] });
+  }
+});

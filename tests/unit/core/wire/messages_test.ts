@@ -37,6 +37,25 @@ Deno.test("messageType() reads type and reserved bytes as one little-endian numb
   assertEquals(messages.messageType(view, 5), 0x01000001);
 });
 
+Deno.test("isTransportMessage() reads no more than the datagram, and the reserved bytes with the type", () => {
+  const view = new DataView(hex("04000000 04000001 01000000").buffer);
+  const cases: [offset: number, length: number, is: boolean][] = [
+    [0, 0, false],
+    [0, 3, false],
+    [0, 4, true],
+    [0, 12, true],
+    [4, 4, false],
+    [8, 4, false],
+  ];
+  for (const [offset, length, is] of cases) {
+    assertEquals(
+      messages.isTransportMessage(view, offset, length),
+      is,
+      `${length} bytes at ${offset}`,
+    );
+  }
+});
+
 Deno.test("paddedSize() rounds up to 16, never beyond the MTU", () => {
   const cases: [length: number, mtu: number, padded: number][] = [
     [0, 1420, 0],
