@@ -196,7 +196,7 @@ class Run implements Disposable {
         measureGatewayPeers({
           program: this.#program,
           lay: this.#stage.layGateway,
-          processes: quick ? 1 : 5,
+          processes: quick ? 1 : 9,
           backlogs: quick ? 15 : 40,
           samples: this.samples,
         }));

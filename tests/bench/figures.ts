@@ -1,5 +1,5 @@
 /** Figures of the benchmark: what is measured, in which unit, and what it must reach against the other contenders. */
-import type { Samples, Summary } from "./samples.ts";
+import { median, type Samples, type Summary } from "./samples.ts";
 
 /** How the figures name the contenders. */
 export const ContenderName = {
@@ -18,7 +18,7 @@ export const ContenderName = {
 
 /** What this project's own number is held against. */
 export interface Target {
-  /** The quotient of the two medians, or the number itself. */
+  /** The quotient of the two medians, or, in pairs, the median of the quotients; or the number itself. */
   readonly of: "ratio" | "value";
   readonly atLeast?: number;
   readonly aim?: number;
@@ -35,6 +35,8 @@ export interface Figure {
   /** The contender whose median is 1 x; none where a quotient says nothing. */
   readonly baseline?: string;
   readonly target?: Target;
+  /** Whether number i of each contender is of the same moment: the ratio is the median of theirs, then. */
+  readonly inPairs?: boolean;
   /** The contenders that the target is for; `vpn` alone if left out. */
   readonly judged?: readonly string[];
 }
@@ -267,12 +269,14 @@ export const FIGURES: readonly Figure[] = [
     better: "higher",
     digits: 2,
     baseline: peersName(1),
+    inPairs: true,
     target: { of: "ratio", atLeast: 0.95 },
     judged: [peersName(1000)],
   },
   {
     ...report("gateway-peers-cpu", "its processor time for a packet", "us", 2),
     baseline: peersName(1),
+    inPairs: true,
     target: { of: "ratio", atLeast: 1.05 },
     judged: [peersName(1000)],
   },
@@ -296,7 +300,7 @@ export interface Verdict {
 export interface Result {
   readonly contender: string;
   readonly summary: Summary;
-  /** To the baseline's median; null without one. */
+  /** To the baseline; null without one. */
   readonly ratio: number | null;
   readonly verdict: Verdict;
 }
@@ -308,9 +312,14 @@ export function resultsOf(figure: Figure, samples: Samples): Result[] {
     : samples.summary(figure.id, figure.baseline);
   return samples.contenders(figure.id).map((contender) => {
     const summary = samples.summary(figure.id, contender)!;
-    const ratio = baseline === null ? null : summary.median / baseline.median;
+    const ratio = baseline === null ? null : ratioOf(figure, summary, baseline);
     return { contender, summary, ratio, verdict: judge(figure, contender, summary, ratio) };
   });
+}
+
+function ratioOf({ inPairs = false }: Figure, summary: Summary, baseline: Summary): number {
+  if (!inPairs) return summary.median / baseline.median;
+  return median(summary.values.map((value, i) => value / baseline.values[i]!));
 }
 
 function judge(

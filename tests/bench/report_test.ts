@@ -1,6 +1,6 @@
 /** Medians, ratios, verdicts and the table. */
 import { assertEquals, assertMatch, assertThrows } from "../support/assert.ts";
-import { ContenderName, FIGURES } from "./figures.ts";
+import { ContenderName, FIGURES, peersName } from "./figures.ts";
 import { formatFigures, reportFigures } from "./report.ts";
 import { median, Samples } from "./samples.ts";
 
@@ -40,6 +40,13 @@ Deno.test("reportFigures() compares medians with the baseline's when less is bet
   assertEquals(late, { ratio: 0.7, atLeast: false, aim: false });
   const good = verdict("cpu", { [vpn]: [0.6], [wireguardGo]: [1] });
   assertEquals(good, { ratio: 0.6, atLeast: true, aim: false });
+});
+
+Deno.test("reportFigures() compares what was measured at one time where a figure is in pairs", () => {
+  const [one, many] = [peersName(1), peersName(1000)];
+  // The machine takes twice as long for the third, and half as long for the last.
+  const rates = verdict("gateway-peers", { [one]: [10, 10, 5, 20], [many]: [9.5, 9.7, 4.8, 18] });
+  assertEquals(rates, { ratio: (9.5 / 10 + 4.8 / 5) / 2, atLeast: true, aim: null });
 });
 
 Deno.test("reportFigures() judges a number by itself where the target is one", () => {
