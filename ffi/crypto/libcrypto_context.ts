@@ -67,19 +67,25 @@ export class LibcryptoContext {
 
   /** Frees all that the library has of a key that is to be destroyed, which wipes it. */
   forget(key: KeyWords): void {
-    if (this.#key !== key) return;
-    this.#key = null;
-    this.#goesOn = false;
-    this.#cipher.wipeKey();
-    if (this.#context !== null) this.#cipher.free(this.#context);
-    this.#context = null;
+    if (this.#key === key) this.#clear();
   }
 
   #takeOver(key: KeyWords, direction: typeof ENCRYPT | typeof DECRYPT): boolean {
     this.#context ??= this.#cipher.newContext();
     if (this.#context === null) return false;
     this.#key = key;
-    return this.#cipher.takeKey(this.#context, key, direction);
+    if (this.#cipher.takeKey(this.#context, key, direction)) return true;
+    // It may have the key before still, under which nothing of this one's may be sealed.
+    this.#clear();
+    return false;
+  }
+
+  #clear(): void {
+    this.#key = null;
+    this.#goesOn = false;
+    this.#cipher.wipeKey();
+    if (this.#context !== null) this.#cipher.free(this.#context);
+    this.#context = null;
   }
 
   #sealLong(

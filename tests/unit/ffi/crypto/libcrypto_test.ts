@@ -184,6 +184,69 @@ for (const [way, hasShortcut] of [["short", true], ["long", false]] as const) {
   });
 }
 
+for (const call of ["EVP_CIPHER_CTX_new", "EVP_CipherInit_ex", "EVP_CipherUpdate"] as const) {
+  for (const [way, hasShortcut] of [["short", true], ["long", false]] as const) {
+    hostTest({
+      name: `what ${call} refuses is not sealed or opened by the ${way} way, and what follows` +
+        " is under its own key" + shortcutReason,
+      ignore: ignoreShortcut,
+      fn() {
+        using fixture = openKeys();
+        const { arena, symbols } = fixture;
+        let fails = false;
+        const refusing: LibcryptoSymbols = {
+          ...symbols,
+          EVP_CIPHER_CTX_new: () =>
+            fails && call === "EVP_CIPHER_CTX_new" ? null : symbols.EVP_CIPHER_CTX_new(),
+          EVP_CipherInit_ex: (...words) =>
+            fails && call === "EVP_CipherInit_ex" ? 0 : symbols.EVP_CipherInit_ex(...words),
+          EVP_CipherUpdate: (...words) =>
+            fails && call === "EVP_CipherUpdate" ? 0 : symbols.EVP_CipherUpdate(...words),
+        };
+        const cipher = new LibcryptoCipher(refusing, arena);
+        const shortcut = new LibcryptoShortcut(refusing, { cipher, arena });
+        const keys = new LibcryptoKeys({ cipher, shortcut: hasShortcut ? shortcut : null });
+        const reference = createBuiltinAead(arena);
+        const random = new Random(8);
+        const newPair = () => {
+          const secret = random.bytes(32);
+          return { own: new LibcryptoKey(secret, keys), other: reference.key(secret) };
+        };
+        const pairs = [newPair(), newPair(), newPair()];
+        let refused = 0;
+        for (let round = 0; round < 2_000; round++) {
+          const at = random.between(0, 2);
+          const { own, other } = pairs[at]!;
+          fails = random.between(0, 3) === 0;
+          const isSealed = own.seal(8192, 4096, 100, round, 0);
+          if (!isSealed) refused++;
+          assert(isSealed || fails);
+          assert(other.seal(6144, 4096, 100, round, 0));
+          const sealed = arena.bytes.subarray(6144, 6260).toHex();
+          if (isSealed) assertEquals(arena.bytes.subarray(8192, 8308).toHex(), sealed);
+          const isOpened = own.open(6144, 6144, 100, round, 0);
+          assert(isOpened || fails, `round ${round}`);
+          if (isOpened) {
+            const text = arena.bytes.subarray(4096, 4196).toHex();
+            assertEquals(arena.bytes.subarray(6144, 6244).toHex(), text);
+          }
+          if (random.between(0, 9) > 0) continue;
+          own.destroy();
+          other.destroy();
+          pairs[at] = newPair();
+        }
+        assert(refused > 20, `${refused}`);
+        for (const { own, other } of pairs) {
+          own.destroy();
+          other.destroy();
+        }
+        assertEquals(fixture.contexts.size, 0);
+        cipher.close();
+      },
+    });
+  }
+}
+
 hostTest({
   name:
     "destroy() leaves nothing of a key: not at its place, in scratch space or with the library" +
@@ -199,7 +262,7 @@ hostTest({
     const { block, at } = own;
     const before = contexts.size;
     const seals = (key: LibcryptoKey) => assert(key.seal(8192, 4096, 100, 1, 0));
-    // The last packet of its own was good, or wrong, or another key's.
+    // The last packet of the one context was good, and of the other wrong.
     seals(own);
     assertEquals(own.open(8192, 4096, 100, 1, 0), false);
     assertEquals(contexts.size, before + 2);
@@ -233,6 +296,34 @@ for (
       },
     }),
     "gives an old tag": () => ({ EVP_CIPHER_CTX_get_params: () => 1 }),
+    "does not take over a key": ({ EVP_CipherInit_ex }) => ({
+      EVP_CipherInit_ex: (context, type, engine, _key, nonce, encrypt) =>
+        EVP_CipherInit_ex(context, type, engine, null, nonce, encrypt),
+    }),
+    "does not take the nonce of a context's first packet": (symbols) => {
+      const isNew = new Set<bigint>();
+      return {
+        EVP_CIPHER_CTX_new: () => {
+          const context = symbols.EVP_CIPHER_CTX_new();
+          isNew.add(Deno.UnsafePointer.value(context));
+          return context;
+        },
+        EVP_CIPHER_CTX_set_params: (context, parameters) => {
+          if (!isNew.delete(Deno.UnsafePointer.value(context))) {
+            return symbols.EVP_CIPHER_CTX_set_params!(context, parameters);
+          }
+          // As if it were the nonce of zeros.
+          const value = new Deno.UnsafePointerView(parameters!).getBigUint64(16);
+          const at = Deno.UnsafePointer.create(value)!;
+          const nonce = new Uint8Array(Deno.UnsafePointerView.getArrayBuffer(at, 12));
+          const own = nonce.slice();
+          nonce.fill(0);
+          const result = symbols.EVP_CIPHER_CTX_set_params!(context, parameters);
+          nonce.set(own);
+          return result;
+        },
+      };
+    },
     "has no parameter lists, as 1.1": () => ({ EVP_CIPHER_CTX_set_params: null }),
   })
 ) {
