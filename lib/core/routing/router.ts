@@ -38,8 +38,8 @@ export interface RouterOptions {
   readonly egressRules: readonly EgressRule[];
 }
 
-/** No number of changes. */
-const NEVER = -1;
+/** No number of changes, as that is an int32. */
+const NEVER = 2 ** 31;
 
 export class Router {
   /** Null where the tunnel carries no IPv6. */
@@ -57,7 +57,7 @@ export class Router {
    */
   #outside = 0;
   #outsideVerdict: number = RoutingVerdict.host;
-  #outsideAsOf = NEVER;
+  #outsideAsOf: number = NEVER;
 
   constructor(options: RouterOptions) {
     const { addresses6 = [], allowedIps6 } = options;

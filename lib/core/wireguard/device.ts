@@ -239,6 +239,7 @@ export class Device {
     return result === 0 ? 0 : received(result, 0);
   }
 
+  /** The same of what says that it is a transport message. */
   receiveTransport(offset: number, length: number, path: number, now: number): number {
     if (this.#sharing !== null) return this.#forward(this.#sharing, offset, length, path);
     const result = this.#receiver.receive(offset, length, path, now);

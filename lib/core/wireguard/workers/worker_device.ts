@@ -152,6 +152,7 @@ export class WorkerDevice implements PacketDevice {
     return 0;
   }
 
+  /** The same of what says that it is a transport message. */
   receiveTransport(offset: number, length: number, path: number, now: number): number {
     const { view, bytes } = this.#memory;
     if (length < TRANSPORT_MIN_SIZE) return this.#drop(DropReason.badMessageLength, length);

@@ -97,7 +97,8 @@ Deno.test("a merged datagram with a bad one among the good loses only the bad on
 });
 
 Deno.test("merged datagrams of several kinds are taken one by one, whichever is the first", () => {
-  const outcomes = [[0, 1, 2, 3, 4], [1, 0, 3, 2, 4], [3, 1, 0, 4, 2]].map((order) => {
+  const orders = [[0, 1, 2, 3, 4], [0, 2, 1, 3, 4], [1, 0, 3, 2, 4], [3, 1, 0, 4, 2]];
+  const outcomes = orders.map((order) => {
     const pair = connectedPair();
     const { client, gateway, simulation } = pair;
     simulation.link.isDown = true;
@@ -109,14 +110,40 @@ Deno.test("merged datagrams of several kinds are taken one by one, whichever is 
     kinds.push(new Uint8Array(size).fill(4, 0, 1));
     const merged = new Uint8Array(order.length * size);
     order.forEach((kind, i) => merged.set(kinds[kind]!, i * size));
+    const before = gateway.udp.authentic;
     gateway.receive(merged, { ...from(client), segmentSize: size });
     const { badMessageLength, unknownMessage, unknownIndex } = DropReason;
     return {
+      authentic: gateway.udp.authentic - before,
       texts: receivedTexts(gateway),
       drops: [badMessageLength, unknownMessage, unknownIndex].map((it) => gateway.dropped(it)),
     };
   });
   for (const outcome of outcomes) {
-    assertEquals(outcome, { texts: ["one", "two"], drops: [1, 1, 1] });
+    assertEquals(outcome, { authentic: 1, texts: ["one", "two"], drops: [1, 1, 1] });
   }
+});
+
+Deno.test("the last of merged datagrams may be shorter, and a handshake proves whose a message is", () => {
+  const pair = connectedPair();
+  const { client, gateway, simulation } = pair;
+  // The initiation, and the first message under its key.
+  assertEquals(gateway.udp.authentic, 2);
+  simulation.link.isDown = true;
+  const texts = ["of more than sixteen bytes", "of more than sixteen, too.", "six"];
+  const send = (firstType: number) => {
+    pair.sent.length = 0;
+    client.send(...texts.map(upward));
+    const parts = sentBy(pair, client).map(({ bytes }) => bytes);
+    parts[0]![0] = firstType;
+    const merged = Uint8Array.from(parts.flatMap((part) => [...part]));
+    gateway.receive(merged, { ...from(client), segmentSize: parts[0]!.length });
+  };
+  send(4);
+  assertEquals(receivedTexts(gateway), texts);
+  assertEquals(gateway.udp.authentic, 3);
+  // The first of them is none of the four messages.
+  send(9);
+  assertEquals(receivedTexts(gateway), [...texts, ...texts.slice(1)]);
+  assertEquals(gateway.udp.authentic, 4);
 });
