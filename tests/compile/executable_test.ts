@@ -176,7 +176,9 @@ builtTest(
       stderr: "null",
     }).spawn();
     const words = () => Deno.readTextFileSync(`/proc/${child.pid}/cmdline`).split("\0");
-    const started = () => /\/deno$|\/vpn$/.test(Deno.readLinkSync(`/proc/${child.pid}/exe`));
+    // The kernel names the program first, and its arguments a moment later.
+    const started = () =>
+      /\/deno$|\/vpn$/.test(Deno.readLinkSync(`/proc/${child.pid}/exe`)) && words()[0] !== "";
     for (let tries = 0; tries < 200 && !started(); tries++) {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
