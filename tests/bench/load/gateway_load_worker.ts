@@ -18,7 +18,7 @@ import { buildUdp } from "../../support/packets/packet_builder.ts";
 import { BenchClient, connect, openTools } from "./bench_client.ts";
 import type { GatewayRequest, GatewayResult, Way } from "./gateway_load.ts";
 import { peerAddress, peerOutside } from "./peer_address.ts";
-import { runTimes } from "../measures/process_stats.ts";
+import { runTimes, threadFile } from "../measures/process_stats.ts";
 import { answerRequests, sleep } from "./worker_scope.ts";
 
 /** Bytes of an inner packet: the inner MTU. And of its UDP payload, and of the message that it becomes. */
@@ -258,7 +258,8 @@ function stop(pid: number): void {
   Deno.kill(pid, "SIGSTOP");
   for (const { name } of Deno.readDirSync(`/proc/${pid}/task`)) {
     const path = `/proc/${pid}/task/${name}/status`;
-    while (!/^State:\s+T/m.test(Deno.readTextFileSync(path))) sleep(INTERVAL);
+    const isRunning = () => !/^State:\s+T/m.test(threadFile(path) ?? "State: T");
+    while (isRunning()) sleep(INTERVAL);
   }
 }
 

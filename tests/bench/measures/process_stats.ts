@@ -34,11 +34,23 @@ export type RunTimes = ReadonlyMap<string, number>;
  * it, is too much.
  */
 export function runTimes(pid: number): RunTimes {
-  const threads = Array.from(Deno.readDirSync(`/proc/${pid}/task`), ({ name }) => name);
-  return new Map(threads.map((thread) => {
-    const text = Deno.readTextFileSync(`/proc/${pid}/task/${thread}/schedstat`);
-    return [thread, Number(text.split(" ")[0]) / 1e9];
-  }));
+  const times = new Map<string, number>();
+  for (const { name: thread } of Deno.readDirSync(`/proc/${pid}/task`)) {
+    const text = threadFile(`/proc/${pid}/task/${thread}/schedstat`);
+    if (text !== null) times.set(thread, Number(text.split(" ")[0]) / 1e9);
+  }
+  return times;
+}
+
+/** A file of a thread in /proc; null where it has ended since it was listed, as the runtime's do without work. */
+export function threadFile(path: string): string | null {
+  try {
+    return Deno.readTextFileSync(path);
+  } catch (error) {
+    // The file of a thread that ends while it is read: no such process.
+    if (error instanceof Deno.errors.NotFound || `${error}`.includes("os error 3")) return null;
+    throw error;
+  }
 }
 
 /** Seconds that a process has run since; what a thread did that has ended meanwhile is left out. */
