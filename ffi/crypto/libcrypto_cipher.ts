@@ -182,19 +182,9 @@ export class LibcryptoCipher {
   ): boolean {
     const key = this.#key;
     for (let i = 0; i < CIPHER_KEY_WORDS; i++) key[i] = block[at + i]!;
-    return this.#symbols.EVP_CipherInit_ex(
-      context,
-      null,
-      null,
-      this.#keyPointer,
-      null,
-      direction,
-    ) === 1;
-  }
-
-  /** Wipes what `takeKey()` leaves behind in scratch space. */
-  wipeKey(): void {
-    this.#key.fill(0);
+    const isTaken = this.#init(context, this.#keyPointer, null, direction);
+    for (let i = 0; i < CIPHER_KEY_WORDS; i++) key[i] = 0;
+    return isTaken;
   }
 
   /** Starts a packet: 32 zero bits and the counter are its nonce. */
@@ -226,14 +216,17 @@ export class LibcryptoCipher {
    * version of libcrypto takes it over with each nonce.
    */
   #start(context: Deno.PointerObject, direction: number): boolean {
-    return this.#symbols.EVP_CipherInit_ex(
-      context,
-      null,
-      null,
-      null,
-      this.#noncePointer,
-      direction,
-    ) === 1;
+    return this.#init(context, null, this.#noncePointer, direction);
+  }
+
+  /** What is null stays as it was. */
+  #init(
+    context: Deno.PointerObject,
+    key: Deno.PointerValue,
+    nonce: Deno.PointerValue,
+    direction: number,
+  ): boolean {
+    return this.#symbols.EVP_CipherInit_ex(context, null, null, key, nonce, direction) === 1;
   }
 
   update(

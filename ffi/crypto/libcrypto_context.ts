@@ -36,7 +36,7 @@ export class LibcryptoContext {
     counterLow: number,
     counterHigh: number,
   ): boolean {
-    if ((this.#key !== key || !this.#goesOn) && !this.#takeOver(key, ENCRYPT)) return false;
+    if (!this.#isReady(key, ENCRYPT)) return false;
     const context = this.#context!;
     const shortcut = this.#shortcut;
     const sealed = shortcut !== null
@@ -55,7 +55,7 @@ export class LibcryptoContext {
     counterLow: number,
     counterHigh: number,
   ): boolean {
-    if ((this.#key !== key || !this.#goesOn) && !this.#takeOver(key, DECRYPT)) return false;
+    if (!this.#isReady(key, DECRYPT)) return false;
     const context = this.#context!;
     const shortcut = this.#shortcut;
     const opened = shortcut !== null
@@ -68,6 +68,11 @@ export class LibcryptoContext {
   /** Frees all that the library has of a key that is to be destroyed, which wipes it. */
   forget(key: KeyWords): void {
     if (this.#key === key) this.#clear();
+  }
+
+  /** Whether it may take a packet of this key, which it takes over if it has to. */
+  #isReady(key: KeyWords, direction: typeof ENCRYPT | typeof DECRYPT): boolean {
+    return (this.#key === key && this.#goesOn) || this.#takeOver(key, direction);
   }
 
   #takeOver(key: KeyWords, direction: typeof ENCRYPT | typeof DECRYPT): boolean {
@@ -83,7 +88,6 @@ export class LibcryptoContext {
   #clear(): void {
     this.#key = null;
     this.#goesOn = false;
-    this.#cipher.wipeKey();
     if (this.#context !== null) this.#cipher.free(this.#context);
     this.#context = null;
   }
