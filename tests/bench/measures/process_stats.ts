@@ -1,4 +1,5 @@
 /** Process statistics: what /proc tells of a running program: its memory and its processor time. */
+import { meansGone } from "../../../lib/process/process_identity.ts";
 import { delay } from "../../net/support/wire.ts";
 
 /** Kernel's unit of processor time in /proc (USER_HZ, which is 100 on every Linux that Deno runs on). */
@@ -47,8 +48,7 @@ export function threadFile(path: string): string | null {
   try {
     return Deno.readTextFileSync(path);
   } catch (error) {
-    // The file of a thread that ends while it is read: no such process.
-    if (error instanceof Deno.errors.NotFound || `${error}`.includes("os error 3")) return null;
+    if (meansGone(error)) return null;
     throw error;
   }
 }
