@@ -9,7 +9,7 @@ import { UdpLoad } from "./load/udp_load.ts";
 import { describeMachine, foreignLoad, installPrograms, type Machine } from "./machine.ts";
 import { type FamilyCost, measureInside, measureInternet } from "./measures/families.ts";
 import { measureFleetOfOne } from "./measures/fleet_of_one.ts";
-import { measureGateway } from "./measures/gateway.ts";
+import { type GatewaySite, measureGateway } from "./measures/gateway.ts";
 import { measureGatewayPeers } from "./measures/gateway_peers.ts";
 import { layInternet, measureNat } from "./measures/nat.ts";
 import { measureWithPeers } from "./measures/peers.ts";
@@ -120,7 +120,7 @@ interface Stage {
   /** Lays another wire. */
   readonly layWire: () => Promise<Wire>;
   /** And an internet behind its server. */
-  readonly layGateway: () => Promise<{ readonly wire: Wire; readonly internet: TestNamespace }>;
+  readonly layGateway: () => Promise<GatewaySite>;
   readonly lineup: Lineup;
   /** This project. */
   readonly program: Program;
@@ -185,9 +185,9 @@ class Run implements Disposable {
     }
     if (this.#wants("gateway")) {
       await this.#turn("the gateway alone", () =>
-        measureGateway(this.#wire, {
+        measureGateway({
           program: this.#program,
-          internet: this.#stage.internet,
+          lay: this.#stage.layGateway,
           rounds: quick ? 1 : Math.min(this.#options.rounds, 3),
           samples: this.samples,
           remark: (text) => void this.notes.push(text),

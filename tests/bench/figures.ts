@@ -254,12 +254,14 @@ export const FIGURES: readonly Figure[] = [
       better: "higher",
       digits: 2,
       baseline: ONE_THREAD,
+      inPairs: true,
       target: { of: "ratio", atLeast: 1.7 },
       judged: [threadsName(2)],
     },
     {
       ...report(`${backlogFigure(egress, way)}-cpu`, "its processor time for a packet", "us", 2),
       baseline: ONE_THREAD,
+      inPairs: true,
     },
   ]),
   {

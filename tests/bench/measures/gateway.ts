@@ -1,6 +1,7 @@
 /**
  * The gateway alone: packets of many peers go through it, sealed beforehand, so that it has the machine nearly for
- * itself; by the number of its data-plane threads.
+ * itself; by the number of its data-plane threads. Gateways with one and with more stand at once and take turns, as
+ * the machine is faster at one time than at another.
  */
 import { delay, type Wire } from "../../net/support/wire.ts";
 import type { TestNamespace } from "../../support/net.ts";
@@ -22,78 +23,104 @@ const SETTLE_MS = 300;
 
 export interface GatewayOptions {
   readonly program: Program;
-  readonly internet: TestNamespace;
+  /** Lays a wire of its own for each gateway, and an internet behind it. */
+  readonly lay: () => Promise<GatewaySite>;
   readonly rounds: number;
   readonly samples: Samples;
   /** Told what a reader must know. */
   readonly remark: (text: string) => void;
 }
 
+/** Where a gateway stands. */
+export interface GatewaySite {
+  readonly wire: Wire;
+  readonly internet: TestNamespace;
+}
+
 /** Fills the figures `gateway-*` and `backlog-*`. */
-export async function measureGateway(wire: Wire, options: GatewayOptions): Promise<void> {
-  await routeClients(wire);
-  await using _route = await routeToInternet(wire);
+export async function measureGateway(options: GatewayOptions): Promise<void> {
+  await using stack = new AsyncDisposableStack();
+  const sites: GatewaySite[] = [];
+  for (const _ of THREADS) {
+    const site = await options.lay();
+    await routeClients(site.wire);
+    stack.use(await routeToInternet(site.wire));
+    sites.push(site);
+  }
   for (let round = 0; round < options.rounds; round++) {
-    for (const setup of SETUPS) await measureOnce(wire, options, setup);
+    for (const setup of SETUPS) await measureOnce(sites, options, setup);
   }
 }
 
-/** How a gateway is started, and what is measured then. */
+/** How the gateways are started, and what is measured then. */
 interface Setup {
-  readonly threads: number;
   /** Who translates: our NAT, or the kernel. */
   readonly egress: "raw" | "kernel";
   readonly ways: readonly Way[];
 }
 
-const processors = navigator.hardwareConcurrency;
 const SETUPS: readonly Setup[] = [
-  { threads: 1, egress: "raw", ways: ["up", "down"] },
-  { threads: 1, egress: "kernel", ways: WAYS },
-  ...processors === 1 ? [] : [
-    { threads: processors, egress: "raw", ways: ["up", "down"] } as const,
-    { threads: processors, egress: "kernel", ways: WAYS } as const,
-  ],
+  { egress: "raw", ways: ["up", "down"] },
+  { egress: "kernel", ways: WAYS },
 ];
 
+const processors = navigator.hardwareConcurrency;
+/** Data-plane threads of the gateways that stand beside each other. */
+const THREADS: readonly number[] = processors === 1 ? [1] : [1, processors];
+
 async function measureOnce(
-  wire: Wire,
-  { program, internet, samples, remark }: GatewayOptions,
-  { threads, egress, ways }: Setup,
+  sites: readonly GatewaySite[],
+  { program, samples, remark }: GatewayOptions,
+  { egress, ways }: Setup,
 ): Promise<void> {
-  const alone = { program, internet, threads, egress, peers: GATEWAY_PEERS };
-  await using gateway = await GatewayAlone.start(wire, alone);
-  const { load, pid } = gateway;
-  const name = egress === "raw" ? natThreadsName(threads) : threadsName(threads);
+  await using stack = new AsyncDisposableStack();
+  const gateways: { readonly threads: number; readonly gateway: GatewayAlone }[] = [];
+  for (const [i, threads] of THREADS.entries()) {
+    const { wire, internet } = sites[i]!;
+    const alone = { program, internet, threads, egress, peers: GATEWAY_PEERS };
+    gateways.push({ threads, gateway: stack.use(await GatewayAlone.start(wire, alone)) });
+  }
   for (const way of ways) {
-    await load.run(way, WARM_UP_PACKETS);
-    await settle(pid);
-    const { rate, cost, lost } = await gateway.run(way);
-    if (lost > 0) remark(`The gateway alone, ${name}, ${way}: ${lost} of ${PACKETS} lost.`);
-    samples.add(`gateway-${way}`, name, rate);
-    samples.add(`gateway-${way}-cpu`, name, cost);
+    for (const { threads, gateway } of gateways) {
+      const name = egress === "raw" ? natThreadsName(threads) : threadsName(threads);
+      await gateway.load.run(way, WARM_UP_PACKETS);
+      await settle(gateway.pid);
+      const { rate, cost, lost } = await gateway.run(way);
+      if (lost > 0) remark(`The gateway alone, ${name}, ${way}: ${lost} of ${PACKETS} lost.`);
+      samples.add(`gateway-${way}`, name, rate);
+      samples.add(`gateway-${way}-cpu`, name, cost);
+    }
   }
   for (const way of ways) {
     const figure = backlogFigure(egress, way);
-    for (const { rate, cost } of await workOff(gateway, way)) {
-      samples.add(figure, threadsName(threads), rate);
-      samples.add(`${figure}-cpu`, threadsName(threads), cost);
+    const turns = await workOff(gateways.map(({ gateway }) => gateway), way);
+    for (const runs of turns) {
+      for (const [i, { rate, cost }] of runs.entries()) {
+        const name = threadsName(THREADS[i]!);
+        samples.add(figure, name, rate);
+        samples.add(`${figure}-cpu`, name, cost);
+      }
     }
   }
 }
 
-/** Has a gateway work off backlogs, some times over. */
-async function workOff(gateway: GatewayAlone, way: Way): Promise<GatewayRun[]> {
-  const { load, pid } = gateway;
-  for (let round = 0; round < BACKLOG_WARM_UPS; round++) await load.run(way, WARM_UP_PACKETS);
-  await settle(pid);
-  await using _first = await gateway.goFirst();
-  const results: GatewayRun[] = [];
-  for (let i = 0; i < BACKLOGS; i++) {
-    const result = await gateway.workOff(way);
-    if (result.lost === 0) results.push(result);
+/** Has gateways work off backlogs in turns, some times over; a turn in which one of them lost something is none. */
+async function workOff(gateways: readonly GatewayAlone[], way: Way): Promise<GatewayRun[][]> {
+  await using stack = new AsyncDisposableStack();
+  for (const { load } of gateways) {
+    for (let round = 0; round < BACKLOG_WARM_UPS; round++) await load.run(way, WARM_UP_PACKETS);
   }
-  return results;
+  for (const gateway of gateways) {
+    await settle(gateway.pid);
+    stack.use(await gateway.goFirst());
+  }
+  const turns: GatewayRun[][] = [];
+  for (let turn = 0; turn < BACKLOGS; turn++) {
+    const runs: GatewayRun[] = [];
+    for (const gateway of gateways) runs.push(await gateway.workOff(way));
+    if (runs.every(({ lost }) => lost === 0)) turns.push(runs);
+  }
+  return turns;
 }
 
 /**

@@ -3,12 +3,10 @@
  * is started several times, as processes of one program differ by more than peers do; and as the machine is faster in
  * one of these times than in another, it is the two of one time that are compared.
  */
-import type { Wire } from "../../net/support/wire.ts";
-import type { TestNamespace } from "../../support/net.ts";
 import type { Program } from "../contenders/vpn.ts";
 import { peersName } from "../figures.ts";
 import { median, type Samples } from "../samples.ts";
-import { settle } from "./gateway.ts";
+import { type GatewaySite, settle } from "./gateway.ts";
 import { GatewayAlone, type GatewayRun } from "./gateway_alone.ts";
 import { routeToInternet } from "./nat.ts";
 import { routeClients } from "./thousand_clients.ts";
@@ -20,7 +18,7 @@ const WARM_UPS = 25;
 export interface GatewayPeersOptions {
   readonly program: Program;
   /** Lays a wire of its own for each gateway, and an internet behind it. */
-  readonly lay: () => Promise<{ readonly wire: Wire; readonly internet: TestNamespace }>;
+  readonly lay: () => Promise<GatewaySite>;
   /** Processes of each, and backlogs of each of them. */
   readonly processes: number;
   readonly backlogs: number;
