@@ -119,8 +119,12 @@ export function isInstalled(program: string): boolean {
 
 /** A name that carries the process id and differs from all others, also in parallel test workers. */
 export function uniqueName(label: string): string {
-  const random = crypto.getRandomValues(new Uint16Array(1))[0].toString(16).padStart(4, "0");
-  return `vpn-test-${Deno.pid}-${random}-${label}`;
+  return `vpn-test-${Deno.pid}-${randomDigits()}-${label}`;
+}
+
+/** Twelve hexadecimal digits by chance: of four, the namespaces of one long run had the same twice. */
+export function randomDigits(): string {
+  return crypto.getRandomValues(new Uint8Array(6)).toHex();
 }
 
 /** A namespace of a test, its loopback on, with a netlink connection to it. */

@@ -9,7 +9,7 @@ import {
   assertThrows,
 } from "../../support/assert.ts";
 import { temporaryFolder } from "../../support/folder.ts";
-import { netTest, type TestNamespace, uniqueName } from "../../support/net.ts";
+import { netTest, randomDigits, type TestNamespace } from "../../support/net.ts";
 import { eventually } from "../../support/time/patience.ts";
 import { simpleTunnel } from "../support/simple_tunnel.ts";
 import { patientClient, vpnCommand } from "../support/programs/vpn.ts";
@@ -23,7 +23,7 @@ class Folder implements Disposable {
 
   /** Writes a configuration whose device no other test's is called like; its path. */
   write(label: string, config: string): { path: string; device: string } {
-    const device = `${label}${uniqueName("").replace(/\D/g, "").slice(-9)}`;
+    const device = `${label}${randomDigits().slice(-9)}`;
     this.#names.push(device);
     const path = `${this.#path}/${device}.conf`;
     Deno.writeTextFileSync(path, config, { mode: 0o600 });

@@ -1,5 +1,5 @@
 /** Debian's wireguard-go as the other end of a tunnel: a WireGuard that nobody here wrote. */
-import { type BackgroundProcess, type TestNamespace } from "../../../support/net.ts";
+import { type BackgroundProcess, randomDigits, type TestNamespace } from "../../../support/net.ts";
 import { takesPacketsTo } from "../ipv6_addresses.ts";
 
 /** Programs that a test with this peer needs. */
@@ -43,8 +43,7 @@ export class WireguardGo {
     program: readonly string[] = ["wireguard-go"],
   ): Promise<WireguardGo> {
     // Its control socket is named by the interface and lies in one directory for all namespaces.
-    const random = crypto.getRandomValues(new Uint16Array(1))[0]!.toString(16).padStart(4, "0");
-    const name = `wg${Deno.pid}${random}`;
+    const name = `wg${randomDigits()}`;
     const process = namespace.spawn([...program, "-f", name], {
       env: { WG_PROCESS_FOREGROUND: "1", LOG_LEVEL: "verbose" },
     });
