@@ -9,6 +9,7 @@ import type { EgressRule } from "../access/egress_rules.ts";
 import { DropReason } from "../wire/drop_reason.ts";
 import { AllowedIps } from "../wireguard/allowed_ips.ts";
 import type { PacketPeer } from "../wireguard/packet_peer.ts";
+import { NO_COUNT } from "../wireguard/prefix_trie.ts";
 import { isIpv6 } from "../wire/host_address.ts";
 import * as ipv4 from "../wire/ipv4.ts";
 import { type Ipv4Prefix, prefixMask } from "../wire/ipv4_text.ts";
@@ -38,9 +39,6 @@ export interface RouterOptions {
   readonly egressRules: readonly EgressRule[];
 }
 
-/** No number of changes, as that is an int32. */
-const NEVER = 2 ** 31;
-
 export class Router {
   /** Null where the tunnel carries no IPv6. */
   readonly ipv6: Router6 | null;
@@ -57,7 +55,7 @@ export class Router {
    */
   #outside = 0;
   #outsideVerdict: number = RoutingVerdict.host;
-  #outsideAsOf: number = NEVER;
+  #outsideAsOf: number = NO_COUNT;
 
   constructor(options: RouterOptions) {
     const { addresses6 = [], allowedIps6 } = options;
@@ -89,7 +87,7 @@ export class Router {
       if (!isIpv6(address)) table.insert(address, prefixLength, exits[verdict]);
     }
     this.#exits = table;
-    this.#outsideAsOf = NEVER;
+    this.#outsideAsOf = NO_COUNT;
     this.ipv6?.setEgressRules(rules);
   }
 

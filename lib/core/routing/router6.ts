@@ -9,6 +9,7 @@ import { addressOf6, formatCidr6, type Ipv6PrefixText } from "../wire/ipv6_prefi
 import * as ipv6 from "../wire/ipv6.ts";
 import { AllowedIps6 } from "../wireguard/allowed_ips6.ts";
 import type { PacketPeer } from "../wireguard/packet_peer.ts";
+import { NO_COUNT } from "../wireguard/prefix_trie.ts";
 import { type Exit, exitsOf } from "./exits.ts";
 import { NO_ERROR, quotedPacket6 } from "./icmp_quote.ts";
 import { RoutingVerdict } from "./routing_verdict.ts";
@@ -37,6 +38,13 @@ export class Router6 {
   readonly #inside = new AllowedIps6<typeof THERE>();
   /** Where nothing is, nothing goes outside. */
   #exits = new AllowedIps6<Exit>();
+  /** The words of the last destination that was nobody's inside, its verdict and its time, as in `Router`. */
+  #word0 = 0;
+  #word1 = 0;
+  #word2 = 0;
+  #word3 = 0;
+  #outsideVerdict: number = -DropReason.noEgress;
+  #outsideAsOf: number = NO_COUNT;
 
   constructor(options: Router6Options) {
     this.ownAddress = addressOf6(options.addresses6[0]!);
@@ -63,6 +71,7 @@ export class Router6 {
       if (isIpv6(address)) table.insert(formatCidr6({ address, prefixLength }), exits[verdict]);
     }
     this.#exits = table;
+    this.#outsideAsOf = NO_COUNT;
   }
 
   /** The peer that a packet from this host, or from outside, is for; null for none. */
@@ -86,6 +95,7 @@ export class Router6 {
    */
   fromPeer(source: PacketPeer, view: DataView, packet: number): number {
     const destination = packet + ipv6.DESTINATION_ADDRESS_OFFSET;
+    if (this.#isLastOutside(view, destination)) return this.#outsideVerdict;
     if (!this.#isGateway || this.#hostAddresses.lookup(view, destination) !== null) {
       return RoutingVerdict.host;
     }
@@ -96,7 +106,19 @@ export class Router6 {
       return this.#clientToClient ? owner.index : -DropReason.clientToClientOff;
     }
     if (this.#inside.lookup(view, destination) !== null) return -DropReason.noRoute;
-    return this.#exits.lookup(view, destination)?.verdict ?? -DropReason.noEgress;
+    this.#word0 = view.getInt32(destination);
+    this.#word1 = view.getInt32(destination + 4);
+    this.#word2 = view.getInt32(destination + 8);
+    this.#word3 = view.getInt32(destination + 12);
+    this.#outsideVerdict = this.#exits.lookup(view, destination)?.verdict ?? -DropReason.noEgress;
+    this.#outsideAsOf = this.#allowedIps.changes;
+    return this.#outsideVerdict;
+  }
+
+  #isLastOutside(view: DataView, at: number): boolean {
+    return this.#outsideAsOf === this.#allowedIps.changes &&
+      view.getInt32(at + 12) === this.#word3 && view.getInt32(at + 8) === this.#word2 &&
+      view.getInt32(at + 4) === this.#word1 && view.getInt32(at) === this.#word0;
   }
 
   /** Whether the address at `at` is inside: nothing from outside may claim to come from there. */

@@ -16,6 +16,9 @@ export interface TrieNode<Self, T> {
   one: Self | null;
 }
 
+/** No number of `PrefixTrie.changes`, as that is an int32. */
+export const NO_COUNT = 2 ** 31;
+
 /** `Id` names a prefix without host bits: equal ones are `===`. Values are compared by identity. */
 export abstract class PrefixTrie<
   T extends NonNullable<unknown>,

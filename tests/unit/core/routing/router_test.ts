@@ -194,3 +194,37 @@ Deno.test("of IPv6, what the rules let pass is the host's to forward, and withou
   const outside = [HOST, dropped(DropReason.privateDestination), dropped(DropReason.egressDenied)];
   assertEquals(verdicts(), [...outside, ...inside]);
 });
+
+Deno.test("of IPv6, too, it is seen at once whose an address has become", () => {
+  const allowedIps6 = new AllowedIps6<Peer>();
+  const router = gateway({ addresses6: ["fd00:77::1/64"], allowedIps6, isTranslated6: true }).ipv6!;
+  const judge = (destination: string) => {
+    const packet = buildUdp6({ source: "fd00:77::2", destination });
+    return router.fromPeer(ALICE, new DataView(packet.buffer), 0);
+  };
+  const everywhere = [{ address: "::", prefixLength: 0, verdict: "pass" }] as const;
+  const address = "2001:db8:9::9";
+  const twice = () => [judge(address), judge(address)];
+  const noEgress = dropped(DropReason.noEgress);
+  assertEquals(twice(), [noEgress, noEgress]);
+  router.setEgressRules(everywhere);
+  assertEquals(twice(), [OUTSIDE, OUTSIDE]);
+  allowedIps6.insert(`${address}/128`, BOB);
+  assertEquals(twice(), [BOB.index, BOB.index]);
+  router.setClientToClient(false);
+  assertEquals(judge(address), dropped(DropReason.clientToClientOff));
+  allowedIps6.insert(`${address}/128`, ALICE);
+  assertEquals(judge(address), dropped(DropReason.noRoute));
+  allowedIps6.removeByValue(ALICE);
+  assertEquals(twice(), [OUTSIDE, OUTSIDE]);
+  router.setEgressRules([...everywhere, { address, prefixLength: 128, verdict: "denied" }]);
+  const denied = dropped(DropReason.egressDenied);
+  assertEquals(twice(), [denied, denied]);
+  // An address that differs in one word alone, each of the four, is judged by itself.
+  for (const other of ["3001:db8:9::9", "2001:db8:9:1::9", "2001:db8:9::1:0:9", "2001:db8:9::8"]) {
+    assertEquals([judge(other), judge(address)], [OUTSIDE, denied]);
+  }
+  // So are the addresses of the gateway itself, between two packets of the same destination.
+  assertEquals([judge("fd00:77::1"), judge(address)], [HOST, denied]);
+  assertEquals([judge("fd00:77::9"), judge(address)], [dropped(DropReason.noRoute), denied]);
+});
