@@ -122,9 +122,10 @@ export function uniqueName(label: string): string {
   return `vpn-test-${Deno.pid}-${randomDigits()}-${label}`;
 }
 
-/** Twelve hexadecimal digits by chance: of four, the namespaces of one long run had the same twice. */
+/** Twelve decimal digits by chance: of four hexadecimal ones, the namespaces of one long run had the same twice. */
 export function randomDigits(): string {
-  return crypto.getRandomValues(new Uint8Array(6)).toHex();
+  const [random] = crypto.getRandomValues(new BigUint64Array(1));
+  return `${random! % 10n ** 12n}`.padStart(12, "0");
 }
 
 /** A namespace of a test, its loopback on, with a netlink connection to it. */
