@@ -33,8 +33,12 @@ export class AppError extends Error {
   }
 }
 
-/** The exit code that an exception stands for. A system call refused for want of privilege is `privilege`. */
+/**
+ * The exit code that an exception stands for. A system call refused for want of privilege is `privilege`. Where taking
+ * something down has failed as well, the code is that of the failure before it.
+ */
 export function exitCodeOf(error: unknown): ExitCode {
+  if (error instanceof SuppressedError) return exitCodeOf(error.suppressed);
   if (error instanceof AppError) return error.exitCode;
   if (error instanceof UsageError || error instanceof ConfigError) return ExitCode.usage;
   if (error instanceof RefusalError) {
@@ -49,8 +53,11 @@ export function exitCodeOf(error: unknown): ExitCode {
   return ExitCode.unexpected;
 }
 
-/** The message of a value that was thrown; of one that is no `Error`, its text. */
+/** The message of a value that was thrown; of one that is no `Error`, its text. Of several, each in its order. */
 export function errorMessage(error: unknown): string {
+  if (error instanceof SuppressedError) {
+    return `${errorMessage(error.suppressed)}; then: ${errorMessage(error.error)}`;
+  }
   return error instanceof Error ? error.message : String(error);
 }
 

@@ -3,7 +3,7 @@ import { EACCES, EADDRINUSE, EPERM, SystemCallError } from "../../../ffi/errno.t
 import { AppError, errorLine, ExitCode, exitCodeOf } from "../../../lib/process/errors.ts";
 import { UsageError } from "../../../lib/cli/usage_error.ts";
 import { ConfigError } from "../../../lib/core/config/config_error.ts";
-import { assertEquals } from "../../support/assert.ts";
+import { assertEquals, assertThrows } from "../../support/assert.ts";
 
 Deno.test("exitCodeOf() gives the documented code of each kind of error", () => {
   const cases: [error: unknown, code: number][] = [
@@ -22,6 +22,26 @@ Deno.test("exitCodeOf() gives the documented code of each kind of error", () => 
     ]),
   ];
   for (const [error, code] of cases) assertEquals(exitCodeOf(error), code, String(error));
+});
+
+Deno.test("where taking down fails as well, both are named, and the first of them decides", () => {
+  const fail = (code: ExitCode) => {
+    using stack = new DisposableStack();
+    stack.defer(() => {
+      throw new Error("Cannot remove the route");
+    });
+    stack.defer(() => {
+      throw new TypeError("Cannot close");
+    });
+    throw new AppError("Cannot start", { exitCode: code });
+  };
+  for (const code of [ExitCode.connect, ExitCode.privilege]) {
+    const error = assertThrows(() => fail(code));
+    assertEquals(
+      [exitCodeOf(error), errorLine(error)],
+      [code, "vpn: Cannot start; then: Cannot close; then: Cannot remove the route"],
+    );
+  }
 });
 
 Deno.test("errorLine() gives one line when a message has several", () => {
