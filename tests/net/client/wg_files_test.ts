@@ -4,7 +4,7 @@ import { parseConfig } from "../../../lib/core/config/parse_config.ts";
 import { wgText } from "../../../lib/core/config/text/wg_text.ts";
 import { assert, assertEquals } from "../../support/assert.ts";
 import { temporaryFolder } from "../../support/folder.ts";
-import { netTest, type TestNamespace } from "../../support/net.ts";
+import { netTest, randomDigits, type TestNamespace } from "../../support/net.ts";
 import { newIdentity, newPresharedKey, temporaryFile } from "../support/config.ts";
 import { simpleTunnel } from "../support/simple_tunnel.ts";
 import { startVpn, vpnCommand } from "../support/programs/vpn.ts";
@@ -104,7 +104,7 @@ netTest(
   async (topology) => {
     const wire = await layWire(topology);
     const text = simpleTunnel().server({ Egress: "off", DnsProxy: "192.0.2.53" });
-    const name = `s${Deno.pid}`;
+    const name = `s${randomDigits()}`;
     await startVpn("server", wire.server, text, "--interface", name);
     const shown = () => wire.server.output(["wg", "show", name, "dump"]);
     const sync = async (file: string) => {

@@ -1,6 +1,11 @@
 /** That WireGuard's own tool, `wg`, shows and changes our running server and client. */
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
-import { type BackgroundProcess, netTest, type TestNamespace } from "../../support/net.ts";
+import {
+  type BackgroundProcess,
+  netTest,
+  randomDigits,
+  type TestNamespace,
+} from "../../support/net.ts";
 import { eventually } from "../../support/time/patience.ts";
 import { newIdentity, newPresharedKey, temporaryFile } from "../support/config.ts";
 import { statusOf } from "../support/programs/instance.ts";
@@ -20,8 +25,8 @@ const PROGRAMS = ["ip", "ping", "wg", "sh"];
 
 /** The sockets of all namespaces lie in one folder: two tunnels need two names. */
 function interfaceNames(): { server: string; client: string } {
-  const random = crypto.getRandomValues(new Uint16Array(1))[0]!.toString(16).padStart(4, "0");
-  return { server: `s${Deno.pid}${random}`, client: `c${Deno.pid}${random}` };
+  const digits = randomDigits();
+  return { server: `s${digits}`, client: `c${digits}` };
 }
 
 /** Runs `wg ARGS`; `input` is its standard input. */

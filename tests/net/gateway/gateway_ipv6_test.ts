@@ -1,6 +1,6 @@
 /** IPv6 from a gateway to the internet: by its own NAT, or by the kernel, as strictly as IPv4. */
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
-import { netTest, type TestNamespace, type Topology } from "../../support/net.ts";
+import { netTest, randomDigits, type TestNamespace, type Topology } from "../../support/net.ts";
 import { eventually } from "../../support/time/patience.ts";
 import { downloads, fetchText } from "../support/traffic/everyday.ts";
 import { addressData, buildAnswer } from "../../support/dns/messages.ts";
@@ -222,7 +222,7 @@ netTest(
     const before = await stateOf(gateway);
     await using _site = new Site(internet, 80, "::");
     // The sockets of all namespaces lie in one folder.
-    const name = `s${Deno.pid}${crypto.getRandomValues(new Uint16Array(1))[0]!.toString(16)}`;
+    const name = `s${randomDigits()}`;
     const section = {
       Address: "10.66.77.1/24, 2001:db8:1::77:1/112",
       Egress6: "routed",

@@ -1,7 +1,7 @@
 /** Tests of `PreUp`, `PostUp`, `PreDown` and `PostDown`: when they run, where, and what their failure does. */
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
 import { emptyFile } from "../../support/folder.ts";
-import { netTest, type Topology } from "../../support/net.ts";
+import { netTest, randomDigits, type Topology } from "../../support/net.ts";
 import { HOST_STATE_PROGRAMS, hostState } from "../support/host_state.ts";
 import { temporaryFile } from "../support/config.ts";
 import { endWell, killHard, simpleTunnel } from "../support/simple_tunnel.ts";
@@ -141,7 +141,7 @@ netTest(
     await client.output(["iptables", "-D", "OUTPUT", "-j", "ACCEPT"]);
     const before = await hostState(client);
     // `wg` looks for its sockets in one place for all namespaces.
-    const name = `hooks${Deno.pid % 100_000}`;
+    const name = `hooks${randomDigits().slice(-9)}`;
     const process = await startVpn(
       "client",
       client,

@@ -1,6 +1,11 @@
 /** That nobody but a person opens a host that `KillSwitch = on` has closed, however its client ends. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../support/assert.ts";
-import { type BackgroundProcess, netTest, type TestNamespace } from "../../support/net.ts";
+import {
+  type BackgroundProcess,
+  netTest,
+  randomDigits,
+  type TestNamespace,
+} from "../../support/net.ts";
 import { chat } from "../support/programs/chatter.ts";
 import { temporaryFile } from "../support/config.ts";
 import { HOST_FILES_PROGRAMS, HostFiles } from "../support/host_files.ts";
@@ -55,7 +60,7 @@ for (const [index, [name, code, end]] of ENDINGS.entries()) {
     `a host stays closed when its client ${name}, until a person stops the next one`,
     async (topology) => {
       const { client, server } = await layWire(topology);
-      const interfaceName = `b${index}x${Deno.pid % 1_000_000}`;
+      const interfaceName = `b${index}x${randomDigits()}`;
       const tunnel = simpleTunnel();
       const start = (section = {}) => {
         const all = { KillSwitch: "on", OnPeerTimeout: "exit", ...section };
@@ -139,7 +144,7 @@ netTest(
   "a block that has lost its journal is seen, taken over, and opened by `vpn cleanup`",
   async (topology) => {
     const { client, server } = await layWire(topology);
-    const interfaceName = `l${Deno.pid % 1_000_000}`;
+    const interfaceName = `l${randomDigits()}`;
     const tunnel = simpleTunnel();
     await startVpn("server", server, tunnel.server());
     const before = await hostState(client);

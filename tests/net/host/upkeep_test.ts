@@ -3,7 +3,12 @@
  */
 import { basename } from "node:path";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "../../support/assert.ts";
-import { type BackgroundProcess, netTest, type TestNamespace } from "../../support/net.ts";
+import {
+  type BackgroundProcess,
+  netTest,
+  randomDigits,
+  type TestNamespace,
+} from "../../support/net.ts";
 import { eventually, PATIENCE } from "../../support/time/patience.ts";
 import { HOST_FILES_PROGRAMS, HostFiles } from "../support/host_files.ts";
 import { HOST_STATE_PROGRAMS, hostState } from "../support/host_state.ts";
@@ -203,7 +208,7 @@ netTest(
     const { client, server } = await layWire(topology);
     const tunnel = simpleTunnel();
     await startVpn("server", server, tunnel.server());
-    const name = `up${Deno.pid % 1_000_000}`;
+    const name = `up${randomDigits()}`;
     const config = tunnel.client({}, { AllowedIPs: "0.0.0.0/0" });
     const process = await startVpn("client", client, config, "--interface", name);
     const before = await stateOf(client);

@@ -1,6 +1,6 @@
 /** IPv6 inside the tunnel, with Debian's wireguard-go at the other end, in both roles. */
 import { assert, assertEquals, assertMatch } from "../../support/assert.ts";
-import { netTest, type TestNamespace } from "../../support/net.ts";
+import { netTest, randomDigits, type TestNamespace } from "../../support/net.ts";
 import { eventually } from "../../support/time/patience.ts";
 import { configText, newIdentity } from "../support/config.ts";
 import { hostState } from "../support/host_state.ts";
@@ -63,7 +63,7 @@ for (const outer of OUTERS) {
       const { server, client } = wire;
       const before = await hostState(server);
       // The sockets of all namespaces lie in one folder.
-      const name = `s${Deno.pid}${crypto.getRandomValues(new Uint16Array(1))[0]!.toString(16)}`;
+      const name = `s${randomDigits()}`;
       const running = await startVpn(
         "server",
         server,
