@@ -9,7 +9,7 @@ import { IDENTITIES, serverConfigWith } from "../contenders/wireguard_config.ts"
 import { PEERS_SERVER } from "../load/peer_address.ts";
 import { GatewayLoad, type Way } from "../load/gateway_load.ts";
 import { INTERNET } from "./nat.ts";
-import { runSince, runTimes, threadFile } from "./process_stats.ts";
+import { runSince, runTimes, threadFile, threadsOf } from "./process_stats.ts";
 import { peersOf } from "./thousand_clients.ts";
 
 /** Packets of a run: 1.9 Gbit, which take less than a second. */
@@ -101,11 +101,10 @@ export class GatewayAlone implements AsyncDisposable {
     return { [Symbol.asyncDispose]: () => this.#schedule("--other", "--pid", "0") };
   }
 
-  /** Schedules its data-plane threads otherwise, by chrt(1). */
+  /** Schedules its data-plane threads otherwise, by chrt(1); one that has died has none. */
   async #schedule(...how: readonly string[]): Promise<void> {
-    const tasks = `/proc/${this.pid}/task`;
-    for (const { name: thread } of Deno.readDirSync(tasks)) {
-      if (!threadFile(`${tasks}/${thread}/comm`)?.startsWith("worker-")) continue;
+    for (const thread of threadsOf(this.pid)) {
+      if (!threadFile(`/proc/${this.pid}/task/${thread}/comm`)?.startsWith("worker-")) continue;
       await schedule("chrt", ...how, thread);
     }
   }
