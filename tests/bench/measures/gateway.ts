@@ -8,8 +8,14 @@ import type { TestNamespace } from "../../support/net.ts";
 import type { Program } from "../contenders/vpn.ts";
 import { backlogFigure, GATEWAY_PEERS, natThreadsName, threadsName } from "../figures.ts";
 import { type Way, WAYS } from "../load/gateway_load.ts";
-import { median, type Samples } from "../samples.ts";
-import { GatewayAlone, type GatewayRun, PACKETS } from "./gateway_alone.ts";
+import type { Samples } from "../samples.ts";
+import {
+  addMedians,
+  GatewayAlone,
+  type GatewayRun,
+  PACKETS,
+  workOffInTurns,
+} from "./gateway_alone.ts";
 import { routeToInternet } from "./nat.ts";
 import { runSince, runTimes } from "./process_stats.ts";
 import { routeClients } from "./thousand_clients.ts";
@@ -95,19 +101,18 @@ async function measureOnce(
   }
   for (const way of ways) {
     const figure = backlogFigure(egress, way);
-    const turns = await workOff(gateways.map(({ gateway }) => gateway), way);
-    if (turns.length < BACKLOGS) {
-      remark(`Backlogs, ${egress}, ${way}: ${BACKLOGS - turns.length} turns lost something.`);
+    const results = await workOff(gateways.map(({ gateway }) => gateway), way);
+    const turns = results[0]!.length;
+    if (turns < BACKLOGS) {
+      remark(`Backlogs, ${egress}, ${way}: ${BACKLOGS - turns} turns lost something.`);
     }
     for (const [i, { threads }] of gateways.entries()) {
-      const name = threadsName(threads);
-      samples.add(figure, name, median(turns.map((runs) => runs[i]!.rate)));
-      samples.add(`${figure}-cpu`, name, median(turns.map((runs) => runs[i]!.cost)));
+      addMedians(samples, figure, threadsName(threads), results[i]!);
     }
   }
 }
 
-/** Has gateways work off backlogs in turns, some times over; leaves out turns in which one of them lost something. */
+/** Has gateways work off backlogs in turns, once their code is compiled. */
 async function workOff(gateways: readonly GatewayAlone[], way: Way): Promise<GatewayRun[][]> {
   await using stack = new AsyncDisposableStack();
   for (const { load } of gateways) {
@@ -117,13 +122,7 @@ async function workOff(gateways: readonly GatewayAlone[], way: Way): Promise<Gat
     await settle(gateway.pid);
     stack.use(await gateway.goFirst());
   }
-  const turns: GatewayRun[][] = [];
-  for (let turn = 0; turn < BACKLOGS; turn++) {
-    const runs: GatewayRun[] = [];
-    for (const gateway of gateways) runs.push(await gateway.workOff(way));
-    if (runs.every(({ lost }) => lost === 0)) turns.push(runs);
-  }
-  return turns;
+  return await workOffInTurns(gateways, way, BACKLOGS);
 }
 
 /**

@@ -8,8 +8,9 @@ import { type Program, startVpn } from "../contenders/vpn.ts";
 import { IDENTITIES, serverConfigWith } from "../contenders/wireguard_config.ts";
 import { PEERS_SERVER } from "../load/peer_address.ts";
 import { GatewayLoad, type Way } from "../load/gateway_load.ts";
+import { median, type Samples } from "../samples.ts";
 import { INTERNET } from "./nat.ts";
-import { runSince, runTimes, threadFile, threadsOf } from "./process_stats.ts";
+import { runSince, runTimes, threadFile } from "./process_stats.ts";
 import { peersOf } from "./thousand_clients.ts";
 
 /** Packets of a run: 1.9 Gbit, which take less than a second. */
@@ -101,10 +102,11 @@ export class GatewayAlone implements AsyncDisposable {
     return { [Symbol.asyncDispose]: () => this.#schedule("--other", "--pid", "0") };
   }
 
-  /** Schedules its data-plane threads otherwise, by chrt(1); one that has died has none. */
+  /** Schedules its data-plane threads otherwise, by chrt(1). */
   async #schedule(...how: readonly string[]): Promise<void> {
-    for (const thread of threadsOf(this.pid)) {
-      if (!threadFile(`/proc/${this.pid}/task/${thread}/comm`)?.startsWith("worker-")) continue;
+    const tasks = `/proc/${this.pid}/task`;
+    for (const { name: thread } of Deno.readDirSync(tasks)) {
+      if (!threadFile(`${tasks}/${thread}/comm`)?.startsWith("worker-")) continue;
       await schedule("chrt", ...how, thread);
     }
   }
@@ -121,6 +123,36 @@ export class GatewayAlone implements AsyncDisposable {
     this.load[Symbol.dispose]();
     await this.#server[Symbol.asyncDispose]();
   }
+}
+
+/**
+ * Has gateways work off backlogs in turns. Returns what came of it, by gateway: number i of each is of one turn. One in
+ * which any of them lost something is left out.
+ */
+export async function workOffInTurns(
+  gateways: readonly GatewayAlone[],
+  way: Way,
+  turns: number,
+): Promise<GatewayRun[][]> {
+  const runs = gateways.map((): GatewayRun[] => []);
+  for (let turn = 0; turn < turns; turn++) {
+    const all: GatewayRun[] = [];
+    for (const gateway of gateways) all.push(await gateway.workOff(way));
+    if (all.some(({ lost }) => lost > 0)) continue;
+    for (const [i, run] of all.entries()) runs[i]!.push(run);
+  }
+  return runs;
+}
+
+/** Adds the medians of a gateway's runs to a figure and to that of its processor time. */
+export function addMedians(
+  samples: Samples,
+  figure: string,
+  name: string,
+  runs: readonly GatewayRun[],
+): void {
+  samples.add(figure, name, median(runs.map(({ rate }) => rate)));
+  samples.add(`${figure}-cpu`, name, median(runs.map(({ cost }) => cost)));
 }
 
 async function schedule(...command: readonly string[]): Promise<void> {

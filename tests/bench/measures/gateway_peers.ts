@@ -5,9 +5,9 @@
  */
 import type { Program } from "../contenders/vpn.ts";
 import { peersName } from "../figures.ts";
-import { median, type Samples } from "../samples.ts";
+import type { Samples } from "../samples.ts";
 import { type GatewaySite, settle } from "./gateway.ts";
-import { GatewayAlone, type GatewayRun } from "./gateway_alone.ts";
+import { addMedians, GatewayAlone, workOffInTurns } from "./gateway_alone.ts";
 import { routeToInternet } from "./nat.ts";
 import { routeClients } from "./thousand_clients.ts";
 
@@ -34,35 +34,24 @@ async function measureOnce(
   { program, lay, backlogs, samples }: GatewayPeersOptions,
 ): Promise<void> {
   await using stack = new AsyncDisposableStack();
-  const gateways: {
-    readonly name: string;
-    readonly gateway: GatewayAlone;
-    readonly runs: GatewayRun[];
-  }[] = [];
+  const gateways: GatewayAlone[] = [];
   for (const peers of PEERS) {
     const { wire, internet } = await lay();
     await routeClients(wire);
     stack.use(await routeToInternet(wire));
     const options = { program, internet, threads: 1, egress: "raw", peers } as const;
-    const gateway = stack.use(await GatewayAlone.start(wire, options));
-    gateways.push({ name: peersName(peers), gateway, runs: [] });
+    gateways.push(stack.use(await GatewayAlone.start(wire, options)));
   }
   for (let run = 0; run < WARM_UPS; run++) {
-    for (const { gateway } of gateways) await gateway.run("up");
+    for (const gateway of gateways) await gateway.run("up");
   }
-  for (const { gateway } of gateways) {
+  for (const gateway of gateways) {
     await settle(gateway.pid);
     await gateway.stay();
     stack.use(await gateway.goFirst());
   }
-  for (let backlog = 0; backlog < backlogs; backlog++) {
-    for (const { gateway, runs } of gateways) {
-      const run = await gateway.workOff("up");
-      if (run.lost === 0) runs.push(run);
-    }
-  }
-  for (const { name, runs } of gateways) {
-    samples.add("gateway-peers", name, median(runs.map(({ rate }) => rate)));
-    samples.add("gateway-peers-cpu", name, median(runs.map(({ cost }) => cost)));
+  const results = await workOffInTurns(gateways, "up", backlogs);
+  for (const [i, peers] of PEERS.entries()) {
+    addMedians(samples, "gateway-peers", peersName(peers), results[i]!);
   }
 }

@@ -43,16 +43,6 @@ export function runTimes(pid: number): RunTimes {
   return times;
 }
 
-/** The threads of a process, by their numbers; none where it has ended. */
-export function threadsOf(pid: number): string[] {
-  try {
-    return Array.from(Deno.readDirSync(`/proc/${pid}/task`), ({ name }) => name);
-  } catch (error) {
-    if (meansGone(error)) return [];
-    throw error;
-  }
-}
-
 /** A file of a thread in /proc; null where it has ended since it was listed, as the runtime's do without work. */
 export function threadFile(path: string): string | null {
   try {
