@@ -1,6 +1,5 @@
 /** Tests of what routers keep of the packet before: their verdicts are those of a router that has kept none. */
 import { Router } from "../../../../lib/core/routing/router.ts";
-import { RoutingVerdict } from "../../../../lib/core/routing/routing_verdict.ts";
 import type { EgressRule, EgressVerdict } from "../../../../lib/core/access/egress_rules.ts";
 import { AllowedIps } from "../../../../lib/core/wireguard/allowed_ips.ts";
 import { AllowedIps6 } from "../../../../lib/core/wireguard/allowed_ips6.ts";
@@ -148,27 +147,5 @@ Deno.test("a packet to the destination of the one before takes no walk, whatever
     const before = allowedIps.walks;
     for (let i = 0; i < 3; i++) router.fromPeer(peer, ipv4(destination) | 0);
     assertEquals(allowedIps.walks - before, 1, destination);
-  }
-});
-
-Deno.test("a client hands its host all of IPv6 that it receives", () => {
-  const allowedIps6 = new AllowedIps6<Peer>();
-  const peer = stubPeer(null, 1);
-  allowedIps6.insert("::/0", peer);
-  const router = new Router({
-    allowedIps: new AllowedIps<Peer>(),
-    allowedIps6,
-    isGateway: false,
-    clientToClient: true,
-    egress: "off",
-    egressRules: [],
-    addresses: [],
-    addresses6: ["fd00:77::2/64"],
-  });
-  for (const destination of ["fd00:77::2", "fd00:77::9", "2001:db8::9"]) {
-    const view = new DataView(buildUdp6({ source: "fd00:77::1", destination }).buffer);
-    for (let i = 0; i < 2; i++) {
-      assertEquals(router.ipv6!.fromPeer(peer, view, 0), RoutingVerdict.host);
-    }
   }
 });

@@ -54,6 +54,17 @@ Deno.test("fromPeer() hands a client all that it receives", () => {
   }
 });
 
+Deno.test("fromPeer() hands a client all of IPv6 that it receives", () => {
+  const allowedIps6 = new AllowedIps6<Peer>();
+  allowedIps6.insert("::/0", ALICE);
+  const options = { isGateway: false, egress: "off", allowedIps6 } as const;
+  const router = gateway({ ...options, addresses6: ["fd00:77::2/64"] }).ipv6!;
+  for (const destination of ["fd00:77::2", "fd00:77::9", "2001:db8::9"]) {
+    const view = new DataView(buildUdp6({ source: "fd00:77::1", destination }).buffer);
+    for (let i = 0; i < 2; i++) assertEquals(router.fromPeer(ALICE, view, 0), HOST);
+  }
+});
+
 Deno.test("fromPeer() keeps the gateway's own address, though a peer's allowed IPs cover it", () => {
   const allowedIps = new AllowedIps<Peer>();
   allowedIps.insert(0, 0, BOB);
