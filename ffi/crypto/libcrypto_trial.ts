@@ -18,12 +18,10 @@ const LENGTHS = [0, 1, 64, 300, 1420];
 const COUNTERS = [[0, 0], [1, 0], [0x8765_4321, 0x0fed_cba9]] as const;
 const SLOT_SIZE = 1536;
 /** Where packets are; the slots before are scratch space. */
-const [PLAIN, EXPECTED, SEALED, OPENED] = [4, 5, 6, 7].map((slot) => slot * SLOT_SIZE) as [
-  number,
-  number,
-  number,
-  number,
-];
+const PLAIN = 4 * SLOT_SIZE;
+const EXPECTED = 5 * SLOT_SIZE;
+const SEALED = 6 * SLOT_SIZE;
+const OPENED = 7 * SLOT_SIZE;
 const SECRET = Uint8Array.from({ length: CIPHER_KEY_SIZE }, (_, index) => 7 * index + 1);
 const OTHER = SECRET.toReversed();
 

@@ -34,7 +34,7 @@ export class AppError extends Error {
 }
 
 /**
- * The exit code that an exception stands for. A system call refused for want of privilege is `privilege`. Where taking
+ * The exit code that an exception stands for. A system call that lacks a privilege is `privilege`. Where taking
  * something down has failed as well, the code is that of the failure before it.
  */
 export function exitCodeOf(error: unknown): ExitCode {
